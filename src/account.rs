@@ -1,0 +1,182 @@
+//! Who is who: the person in a chat, the place they write from, and the X account they publish to.
+
+use std::{fmt, str::FromStr};
+
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+
+/// A chat service that people use `toall` from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Platform {
+    Discord,
+    Telegram,
+    /// The terminal of `toall demo`, and the chat of tests.
+    Console,
+}
+
+impl Platform {
+    /// The word stored in the database and used in keys.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Platform::Discord => "discord",
+            Platform::Telegram => "telegram",
+            Platform::Console => "console",
+        }
+    }
+
+    /// The name people know it by.
+    pub fn title(self) -> &'static str {
+        match self {
+            Platform::Discord => "Discord",
+            Platform::Telegram => "Telegram",
+            Platform::Console => "console",
+        }
+    }
+}
+
+impl FromStr for Platform {
+    type Err = UnknownPlatform;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        [Platform::Discord, Platform::Telegram, Platform::Console]
+            .into_iter()
+            .find(|platform| platform.as_str() == word)
+            .ok_or(UnknownPlatform)
+    }
+}
+
+/// A stored platform word that this version does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown chat platform")]
+pub struct UnknownPlatform;
+
+/// A person as their chat service knows them. Identity is `platform` and `id`; the name is for reading.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Person {
+    pub platform: Platform,
+    /// The chat service's own id, never a user name: names change hands.
+    pub id: String,
+    /// What others in the chat see, for the confirmation page and mentions in text.
+    pub name: String,
+}
+
+/// Where something was asked, with all that is needed to answer there, now or after a restart.
+///
+/// Stored sealed, because of the interaction token.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Place {
+    pub platform: Platform,
+    /// Discord channel id or Telegram chat id.
+    pub chat: String,
+    /// Telegram forum topic, so that an answer lands where the question was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thread: Option<String>,
+    /// The message that asked, to be replied to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+    /// The asker's id on this platform, for a direct message.
+    pub person: String,
+    /// Whether only the asker reads here (a direct chat with the bot).
+    pub private: bool,
+    /// The Discord interaction that asked, while its token lives.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interaction: Option<Interaction>,
+}
+
+/// A Discord interaction: its token answers for 15 minutes
+/// (Discord's developer documentation, "Receiving and Responding to Interactions").
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Interaction {
+    pub application: String,
+    #[serde(with = "secret")]
+    pub token: SecretString,
+    /// Unix milliseconds after which the token is dead.
+    pub expires_at: i64,
+    /// Whether the bot may itself write and edit in this channel, so that a status can outlive the token.
+    pub bot_may_write: bool,
+    /// Whether the answer to this interaction is seen by the asker alone.
+    pub ephemeral: bool,
+}
+
+/// A numeric X user id, kept as text: it exceeds 2^53. Shown to programs as `twitter:{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct AccountId(pub String);
+
+impl fmt::Display for AccountId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// What an X account's subscription allows (`subscription_type` of `GET /2/users/me`).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Tier {
+    #[default]
+    Free,
+    Basic,
+    Premium,
+    PremiumPlus,
+}
+
+impl Tier {
+    /// The word stored in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Tier::Free => "free",
+            Tier::Basic => "basic",
+            Tier::Premium => "premium",
+            Tier::PremiumPlus => "premium_plus",
+        }
+    }
+
+    /// Reads the stored word; one that a later version wrote counts as no subscription.
+    pub fn from_stored(word: &str) -> Self {
+        match word {
+            "basic" => Tier::Basic,
+            "premium" => Tier::Premium,
+            "premium_plus" => Tier::PremiumPlus,
+            _ => Tier::Free,
+        }
+    }
+}
+
+/// An X account's public face, as `GET /2/users/me` gives it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Profile {
+    pub id: AccountId,
+    /// Without the `@`.
+    pub username: String,
+    /// The display name; free text chosen by its owner.
+    pub name: String,
+    pub avatar_url: Option<String>,
+    pub tier: Tier,
+}
+
+/// The tokens X gave for one account, and what they allow.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Tokens {
+    #[serde(with = "secret")]
+    pub access: SecretString,
+    #[serde(with = "secret")]
+    pub refresh: SecretString,
+    /// Unix milliseconds.
+    pub access_expires_at: i64,
+    /// Space separated, as X granted them.
+    pub scope: String,
+}
+
+/// Secrets inside values that are only ever serialised to be sealed.
+mod secret {
+    use secrecy::{ExposeSecret, SecretString};
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    pub fn serialize<S: Serializer>(secret: &SecretString, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(secret.expose_secret())
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<SecretString, D::Error> {
+        String::deserialize(from).map(SecretString::from)
+    }
+}

@@ -1,0 +1,111 @@
+//! What the operator sets: typed sections of `config.toml`, each key also as `TOALL_SECTION__KEY`.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use secrecy::SecretString;
+use url::Url;
+
+/// The whole configuration, complete and checked.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// How browsers reach the web part.
+    pub public_url: Url,
+    /// Holds the SQLite file, the embedded staging and the generated key.
+    pub data_dir: PathBuf,
+    pub web: Web,
+    pub metrics: Option<Metrics>,
+    pub database: Database,
+    pub security: Security,
+    pub discord: Option<Discord>,
+    pub telegram: Option<Telegram>,
+    pub twitter: Twitter,
+    /// `None` means the embedded S3 under `data_dir`.
+    pub staging: Option<Staging>,
+    pub worker: Worker,
+}
+
+/// The public HTTP listener.
+#[derive(Clone, Debug)]
+pub struct Web {
+    pub listen: SocketAddr,
+}
+
+/// The Prometheus listener.
+#[derive(Clone, Debug)]
+pub struct Metrics {
+    pub listen: SocketAddr,
+}
+
+/// Where rows are kept.
+#[derive(Clone, Debug)]
+pub struct Database {
+    /// `sqlite:PATH`; may hold a password on other engines, hence secret.
+    pub url: SecretString,
+}
+
+/// Keys that guard stored secrets.
+#[derive(Clone, Debug)]
+pub struct Security {
+    /// Base64 of 32 bytes; `None` means the key file in `data_dir`, made when missing.
+    pub encryption_key: Option<SecretString>,
+}
+
+/// The Discord bot.
+#[derive(Clone, Debug)]
+pub struct Discord {
+    pub token: SecretString,
+    pub api_url: Url,
+    /// Attachments are fetched from these only: `host` or `host:port`.
+    pub media_hosts: Vec<String>,
+}
+
+/// The Telegram bot.
+#[derive(Clone, Debug)]
+pub struct Telegram {
+    pub token: SecretString,
+    pub api_url: Url,
+}
+
+/// The X app.
+#[derive(Clone, Debug)]
+pub struct Twitter {
+    pub client_id: String,
+    /// `None` means a public client.
+    pub client_secret: Option<SecretString>,
+    pub authorize_url: Url,
+    pub api_url: Url,
+    /// Links are `{web_url}/{username}/status/{id}`.
+    pub web_url: Url,
+}
+
+/// An S3 bucket of the operator's.
+#[derive(Clone, Debug)]
+pub struct Staging {
+    /// `None` means AWS.
+    pub endpoint_url: Option<Url>,
+    pub bucket: String,
+    pub region: String,
+    /// Absent keys mean the standard AWS credential chain.
+    pub access_key_id: Option<String>,
+    pub secret_access_key: Option<SecretString>,
+    pub force_path_style: bool,
+}
+
+/// How much is done at once, and what to do when X leaves us in doubt.
+#[derive(Clone, Debug)]
+pub struct Worker {
+    /// Steps in flight per process.
+    pub concurrency: usize,
+    /// APPEND requests in flight per post.
+    pub upload_parallelism: usize,
+    pub on_unsure: OnUnsure,
+    /// Seconds to keep looking for a post whose creation was not answered.
+    pub settle_secs: u64,
+}
+
+/// What to do about a post that may or may not be on X.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnUnsure {
+    Ask,
+    Retry,
+}
