@@ -4,4 +4,8 @@
 //! See `docs/architecture.md`.
 
 pub mod account;
+pub mod chat;
+pub mod clock;
 pub mod config;
+pub mod post;
+pub mod words;

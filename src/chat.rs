@@ -1,0 +1,154 @@
+//! Chats: what people ask comes in as [`Incoming`]; what they read goes out by [`Chats`].
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use tokio::sync::{mpsc, oneshot};
+
+use crate::{
+    account::{Person, Place, Platform},
+    post::Attachment,
+    words::{Deed, Message},
+};
+
+/// Something a person asked for in a chat.
+#[derive(Clone, Debug)]
+pub struct Incoming {
+    pub from: Person,
+    pub at: Place,
+    pub ask: Ask,
+}
+
+/// What can be asked. Words that follow a command are as typed, trimmed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Ask {
+    /// `/connect WHAT`; the word may be missing or unknown.
+    Connect {
+        what: String,
+    },
+    /// `/post`, with the file of the message or of the message it replies to.
+    Post {
+        caption: String,
+        file: Option<Attachment>,
+        /// Names the message or interaction: `discord:{interaction}` or `telegram:{chat}:{message}`.
+        dedupe_key: String,
+    },
+    Posts,
+    Accounts,
+    /// `/disconnect`, perhaps with the `@name` of an account.
+    Disconnect {
+        what: String,
+    },
+    Cancel,
+    Upload,
+    Token,
+    Help,
+    Start,
+    /// A button was pressed.
+    Press(Deed),
+    /// A command that nobody taught us; without the slash. Only said where it was surely meant for this bot.
+    Unknown {
+        command: String,
+    },
+}
+
+/// An [`Incoming`] on its way to whoever handles it.
+///
+/// Dropping `done` (or sending on it) says that what had to be stored is stored:
+/// only then may a chat tell its service that the message was received.
+#[derive(Debug)]
+pub struct Delivery {
+    pub incoming: Incoming,
+    pub done: oneshot::Sender<()>,
+}
+
+/// Where adapters deliver.
+pub type Inbox = mpsc::Sender<Delivery>;
+
+/// Who may read an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Everyone in the place.
+    Everyone,
+    /// The asker alone: Discord ephemeral, Telegram private chat.
+    Asker,
+}
+
+/// A message of ours that can be edited: chat and message id, as text.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct MessageRef {
+    pub chat: String,
+    pub message: String,
+}
+
+/// A file on its way from a chat.
+pub struct Download {
+    /// As the service declares it, if it does.
+    pub bytes: Option<u64>,
+    pub body: BoxStream<'static, Result<Bytes, ChatError>>,
+}
+
+/// What a chat service answered, sorted by what can be done about it.
+#[derive(Debug, thiserror::Error)]
+pub enum ChatError {
+    /// Asked to slow down.
+    #[error("the chat asks to wait {0:?}")]
+    SlowDown(Duration),
+    /// The message, channel or file is no longer there.
+    #[error("it is no longer there: {0}")]
+    Gone(String),
+    /// The bot may not write there: removed, blocked, or missing a permission.
+    #[error("the bot may not do that there: {0}")]
+    Forbidden(String),
+    /// Telegram lets a bot write in private only to people who opened the chat first.
+    #[error("the person has not opened a private chat with the bot")]
+    NeedsPrivateChat,
+    /// The file is larger than this chat serves; the limit in bytes.
+    #[error("the file is larger than the {limit} bytes this chat serves")]
+    TooLarge { limit: u64 },
+    /// The file's address is not one of the chat's own media hosts.
+    #[error("the file is not on one of the chat's own hosts")]
+    ForeignFile,
+    /// The service is in trouble or out of reach; trying again may help.
+    #[error("the chat service could not be reached: {0}")]
+    Trouble(String),
+    /// The request was refused for a reason that trying again will not mend.
+    #[error("the chat service refused: {0}")]
+    Refused(String),
+}
+
+/// One chat service.
+#[derive(Clone)]
+pub enum Chat {}
+
+impl Chat {
+    pub fn platform(&self) -> Platform {
+        match *self {}
+    }
+    /// Sends a message and returns where it stands.
+    ///
+    /// `nonce` names the message for services that can refuse a second copy (Discord's `enforce_nonce`).
+    pub async fn say(
+        &self,
+        _to: &Place,
+        _audience: Audience,
+        _message: &Message,
+        _nonce: Option<&str>,
+    ) -> Result<MessageRef, ChatError> {
+        match *self {}
+    }
+    /// Replaces a message of ours. Returns where it stands now: on Discord it may have moved to a direct message.
+    pub async fn edit(
+        &self,
+        _place: &Place,
+        _at: &MessageRef,
+        _message: &Message,
+    ) -> Result<MessageRef, ChatError> {
+        match *self {}
+    }
+    /// Fetches a file.
+    pub async fn fetch(&self, _file: &Attachment) -> Result<Download, ChatError> {
+        match *self {}
+    }
+}

@@ -1,0 +1,283 @@
+//! A post: what a person asked to publish, how far it has come, and why it stopped if it did.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::account::{AccountId, Person, Place, Platform};
+
+/// A post's id: a UUIDv7, so ids sort by the time people asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct PostId(pub Uuid);
+
+impl fmt::Display for PostId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for PostId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(PostId)
+    }
+}
+
+/// Where a post stands. The row's state is the pipeline: each working state names the step that comes next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// The file is to be copied from the chat to staging.
+    Staging,
+    /// The staged file is to be looked into.
+    Inspecting,
+    /// The file is to be sent to X in segments.
+    Uploading,
+    /// X has the file and works on it.
+    Processing,
+    /// The post is to be made, or (with an intent written) may already have been.
+    Publishing,
+    /// The post is on X.
+    Posted,
+    /// Nobody but the person can know whether the post is on X.
+    NeedsUser,
+    Failed,
+    Canceled,
+}
+
+impl State {
+    const ALL: [State; 9] = [
+        State::Staging,
+        State::Inspecting,
+        State::Uploading,
+        State::Processing,
+        State::Publishing,
+        State::Posted,
+        State::NeedsUser,
+        State::Failed,
+        State::Canceled,
+    ];
+
+    /// The word stored in the database and shown to programs.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            State::Staging => "staging",
+            State::Inspecting => "inspecting",
+            State::Uploading => "uploading",
+            State::Processing => "processing",
+            State::Publishing => "publishing",
+            State::Posted => "posted",
+            State::NeedsUser => "needs_user",
+            State::Failed => "failed",
+            State::Canceled => "canceled",
+        }
+    }
+
+    /// Whether nothing more will happen unless a person acts.
+    pub fn is_over(self) -> bool {
+        matches!(self, State::Posted | State::Failed | State::Canceled)
+    }
+}
+
+impl FromStr for State {
+    type Err = UnknownState;
+
+    fn from_str(word: &str) -> Result<Self, Self::Err> {
+        State::ALL
+            .into_iter()
+            .find(|state| state.as_str() == word)
+            .ok_or(UnknownState)
+    }
+}
+
+/// A stored state that this version does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown post state")]
+pub struct UnknownState;
+
+/// A file that came with a chat message, not fetched yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Attachment {
+    pub platform: Platform,
+    /// What the chat's adapter needs to fetch it: a Discord attachment URL, a Telegram file id, a path.
+    pub source: String,
+    /// As the sender named it; for reading only, never a path.
+    pub name: String,
+    /// As the chat says; the truth is counted on the way.
+    pub bytes: Option<u64>,
+    /// As the chat says; the truth is found by looking inside.
+    pub content_type: Option<String>,
+    pub kind: Kind,
+}
+
+/// What the chat calls a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    Video,
+    /// A short silent video that Telegram calls a GIF.
+    Animation,
+    /// Telegram's round video.
+    VideoNote,
+    /// A file of any other type; it may be a video all the same.
+    File,
+    Photo,
+    Voice,
+    Audio,
+    Sticker,
+}
+
+impl Kind {
+    /// Whether such a file can be a video at all.
+    pub fn may_be_video(self) -> bool {
+        matches!(
+            self,
+            Kind::Video | Kind::Animation | Kind::VideoNote | Kind::File
+        )
+    }
+}
+
+/// A request to post, complete and checked, not stored yet.
+#[derive(Clone, Debug)]
+pub struct NewPost {
+    pub id: PostId,
+    /// Names the chat message that asked, so that a redelivered message makes no second post.
+    pub dedupe_key: String,
+    pub person: Person,
+    pub account: AccountId,
+    pub caption: String,
+    pub attachment: Attachment,
+    pub place: Place,
+}
+
+/// A stored post.
+#[derive(Clone, Debug)]
+pub struct Post {
+    pub id: PostId,
+    pub user: String,
+    pub account: AccountId,
+    pub caption: String,
+    pub attachment: Attachment,
+    pub state: State,
+    /// Tries of the present state that ended in an error.
+    pub attempt: u32,
+    /// Where the staged file is, while there is one.
+    pub object_key: Option<String>,
+    /// Bytes in staging: all of them from `Inspecting` on, those copied so far before.
+    pub bytes: Option<u64>,
+    pub sha256: Option<String>,
+    /// As found inside the file, and said to X.
+    pub media_type: Option<String>,
+    pub duration_ms: Option<u64>,
+    pub media: Option<Media>,
+    /// When X began to process the media, in Unix milliseconds.
+    pub processing_since: Option<i64>,
+    /// How far X says it is, 0 to 100.
+    pub processing_percent: Option<u8>,
+    /// When the intent to post was written. While set, the post may be on X.
+    pub intent_at: Option<i64>,
+    /// Looks at the account's timeline since the intent that found nothing.
+    pub looks: u32,
+    pub x_post_id: Option<String>,
+    pub failure: Option<Failure>,
+    /// Why the post waits and until when, if it waits for anything but its turn.
+    pub waiting: Option<Waiting>,
+    pub created_at: i64,
+}
+
+/// An upload session at X.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    pub id: String,
+    /// Unix milliseconds after which X may have forgotten it.
+    pub expires_at: Option<i64>,
+    pub chunk_bytes: u64,
+    /// How many segments X has acknowledged.
+    pub segments_done: u32,
+}
+
+impl Media {
+    /// How many segments a file of `total` bytes makes.
+    pub fn segments(&self, total: u64) -> u32 {
+        u32::try_from(total.div_ceil(self.chunk_bytes.max(1))).unwrap_or(u32::MAX)
+    }
+}
+
+/// Why a post waits. `until` is in Unix milliseconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "for", rename_all = "snake_case")]
+pub enum Waiting {
+    /// X asked for a pause.
+    RateLimit { until: i64 },
+    /// X, the chat or staging is in trouble; tried again then.
+    Trouble { with: Party, until: i64 },
+    /// The app's X credits ran out.
+    Credits { until: i64 },
+    /// The account must be linked again.
+    Reconnect,
+    /// The answer to the creation was lost; looking for the post.
+    Looking,
+}
+
+/// Somebody the service depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Party {
+    X,
+    Chat,
+    Staging,
+}
+
+/// Why a post ended without being published. The tag is the stable `code` that programs see.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "code", rename_all = "snake_case")]
+pub enum Failure {
+    /// The chat no longer serves the file.
+    FileGone,
+    FileEmpty,
+    FileTooLarge {
+        limit: u64,
+    },
+    /// The file's address is not the chat's own.
+    ForeignFile,
+    /// The staged copy vanished before it was posted.
+    StagingLost,
+    /// X took the file and could not work with it; X's own words.
+    MediaRejected {
+        reason: String,
+    },
+    /// X never finished with the file.
+    ProcessingTooLong,
+    /// X already has the same post.
+    Duplicate,
+    /// The account may post at most this long; unknown when X does not say.
+    TooLongForAccount {
+        minutes: Option<u32>,
+    },
+    /// X keeps the account from posting until its owner has answered a notice there.
+    AccountRestricted,
+    /// The operator's X app is not in the right package or environment.
+    NotEnrolled,
+    /// The operator's monthly limit at X is reached.
+    SpendCap,
+    /// The link lacks a permission that posting needs.
+    MissingPermission,
+    /// X does not allow a link in the text.
+    LinkRefused,
+    /// X allows one cashtag a post.
+    TooManyCashtags,
+    /// X refused for a reason of its own, in its words.
+    Refused {
+        detail: String,
+    },
+    /// The account was disconnected while the post waited.
+    Disconnected,
+    /// Somebody was out of reach for too long.
+    GaveUp {
+        on: Party,
+    },
+    /// The step died several times without a word.
+    CrashLoop,
+}
