@@ -3,17 +3,22 @@
 use std::{collections::HashSet, mem::Discriminant, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
+use serde_json::Value;
 use teloxide::{
     Bot, RequestError,
-    payloads::{AnswerCallbackQuerySetters, GetUpdatesSetters},
-    requests::Requester,
-    types::{AllowedUpdate, BotCommand, CallbackQuery, ChatId, Update, UpdateKind},
+    payloads::AnswerCallbackQuerySetters,
+    requests::{JsonRequest, Requester},
+    types::BotCommand,
 };
 use tokio::{sync::oneshot, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, info, warn};
 
-use super::{error::sort, understand::understand};
+use super::{
+    error::sort,
+    understand::understand,
+    wire::{CallbackQuery, GetMe, GetUpdates, Update},
+};
 use crate::chat::{ChatError, Delivery, Inbox};
 
 /// Seconds that Telegram may hold a request; shorter than the silence the client bears.
@@ -38,11 +43,7 @@ const COMMANDS: [(&str, &str); 9] = [
 ];
 
 /// Receives until `stop`, or until nobody listens to `inbox` any more.
-pub(super) async fn run(
-    bot: &Bot,
-    inbox: &Inbox,
-    stop: &CancellationToken,
-) -> Result<(), ChatError> {
+pub(super) async fn run(bot: &Bot, inbox: &Inbox, stop: &CancellationToken) -> Result<(), ChatError> {
     let mut spell = Spell::default();
     let me = loop {
         match stop.run_until_cancelled(start(bot)).await {
@@ -64,18 +65,19 @@ pub(super) async fn run(
             }
         };
         spell.end();
+        let next = after(&batch);
         let patience = async {
             stop.cancelled().await;
             tokio::time::sleep(LAST_WORDS).await;
         };
         tokio::select! {
-            delivered = deliver(bot, &batch, &me, inbox) => if delivered.is_err() {
+            delivered = deliver(bot, batch, &me, inbox) => if delivered.is_err() {
                 return Ok(());
             },
             () = patience => return Ok(()),
         }
         // Not compared with the old offset: after a quiet week numbers start anywhere (Bot API, `Update`).
-        offset = batch.iter().map(next_offset).max().unwrap_or(offset);
+        offset = next.unwrap_or(offset);
         if stop.is_cancelled() {
             // The next poll would have confirmed the batch; without it people are answered twice.
             let _ = timeout(LAST_WORDS, poll(bot, offset, 0)).await;
@@ -85,36 +87,47 @@ pub(super) async fn run(
 }
 
 async fn start(bot: &Bot) -> Result<String, ChatError> {
-    let me = bot.get_me().await.map_err(sort)?;
+    let me = who(bot).await?;
     // A webhook left behind would keep polling from working; without one this does nothing.
     bot.delete_webhook().await.map_err(sort)?;
     let commands = COMMANDS.map(|(command, says)| BotCommand::new(command, says));
     if let Err(error) = bot.set_my_commands(commands).await.map_err(sort) {
         warn!(%error, "Telegram did not take the list of commands; they work all the same");
     }
-    Ok(me.user.username.unwrap_or_default())
+    Ok(me)
 }
 
-async fn poll(bot: &Bot, offset: i32, seconds: u32) -> Result<Vec<Update>, RequestError> {
-    bot.get_updates()
-        .offset(offset)
-        .timeout(seconds)
-        .allowed_updates([AllowedUpdate::Message, AllowedUpdate::CallbackQuery])
-        .await
+/// The bot's user name, without the `@`.
+pub(super) async fn who(bot: &Bot) -> Result<String, ChatError> {
+    let me = JsonRequest::new(bot.clone(), GetMe {}).await;
+    Ok(me.map_err(sort)?.username)
 }
 
-fn next_offset(update: &Update) -> i32 {
-    i32::try_from(update.id.0).map_or(i32::MAX, |id| id.saturating_add(1))
+async fn poll(bot: &Bot, offset: i64, timeout: u32) -> Result<Vec<Value>, RequestError> {
+    let allowed_updates = ["message", "callback_query"];
+    let request = GetUpdates { offset, timeout, allowed_updates };
+    JsonRequest::new(bot.clone(), request).await
+}
+
+/// The offset that confirms a batch, if there is anything in it.
+fn after(batch: &[Value]) -> Option<i64> {
+    let ids = batch.iter().filter_map(|update| update["update_id"].as_i64());
+    ids.max().map(|last| last.saturating_add(1))
 }
 
 /// Nobody listens any more.
 struct Closed;
 
 /// Hands over a batch, in order within a chat, and returns when all of it is stored.
-async fn deliver(bot: &Bot, batch: &[Update], me: &str, inbox: &Inbox) -> Result<(), Closed> {
-    let mut chats: Vec<(Option<ChatId>, Vec<&Update>)> = Vec::new();
+async fn deliver(bot: &Bot, batch: Vec<Value>, me: &str, inbox: &Inbox) -> Result<(), Closed> {
+    let mut chats: Vec<(Option<i64>, Vec<Update>)> = Vec::new();
     for update in batch {
-        let chat = update.chat().map(|chat| chat.id);
+        let id = update["update_id"].as_i64();
+        let Ok(update) = serde_json::from_value::<Update>(update) else {
+            warn!(update = id, "Telegram sent something unreadable; left out");
+            continue;
+        };
+        let chat = update.chat();
         match chats.iter_mut().find(|(known, _)| *known == chat) {
             Some((_, updates)) => updates.push(update),
             None => chats.push((chat, vec![update])),
@@ -123,7 +136,7 @@ async fn deliver(bot: &Bot, batch: &[Update], me: &str, inbox: &Inbox) -> Result
     stream::iter(chats)
         .map(Ok)
         .try_for_each_concurrent(CHATS_AT_ONCE, async |(_, updates)| {
-            for update in updates {
+            for update in &updates {
                 hand_over(bot, update, me, inbox).await?;
             }
             Ok(())
@@ -134,18 +147,12 @@ async fn deliver(bot: &Bot, batch: &[Update], me: &str, inbox: &Inbox) -> Result
 async fn hand_over(bot: &Bot, update: &Update, me: &str, inbox: &Inbox) -> Result<(), Closed> {
     let incoming = understand(update, me);
     let acknowledge = async {
-        if let UpdateKind::CallbackQuery(query) = &update.kind {
+        if let Some(query) = &update.callback_query {
             acknowledge(bot, query, incoming.is_some()).await;
         }
     };
     let hand_over = async {
         let Some(incoming) = incoming.clone() else {
-            if matches!(update.kind, UpdateKind::Error(_)) {
-                warn!(
-                    update = update.id.0,
-                    "Telegram sent something unreadable; left out"
-                );
-            }
             return Ok(());
         };
         let (done, stored) = oneshot::channel();
@@ -160,7 +167,7 @@ async fn hand_over(bot: &Bot, update: &Update, me: &str, inbox: &Inbox) -> Resul
 
 /// Ends the waiting sign on a pressed button.
 async fn acknowledge(bot: &Bot, query: &CallbackQuery, understood: bool) {
-    let mut answer = bot.answer_callback_query(query.id.clone());
+    let mut answer = bot.answer_callback_query(query.id.clone().into());
     if !understood {
         answer = answer.text("This button is out of date.");
     }
@@ -191,9 +198,7 @@ impl Spell {
         let doubled = Duration::from_millis(500 << self.failures.min(7));
         self.failures = self.failures.saturating_add(1);
         match error {
-            ChatError::SlowDown(wait) => {
-                (*wait).clamp(Duration::from_secs(1), Duration::from_secs(300))
-            }
+            ChatError::SlowDown(wait) => (*wait).clamp(Duration::from_secs(1), Duration::from_secs(300)),
             // Another program polls, or the token was withdrawn: hurry mends neither.
             ChatError::Refused(_) => Duration::from_secs(30),
             _ => doubled.mul_f64(0.5 + fastrand::f64() / 2.0),

@@ -1,10 +1,6 @@
 //! From a Telegram update to what a person asks.
 
-use teloxide::types::{
-    CallbackQuery, Chat, FileMeta, MaybeInaccessibleMessage, Message, MessageKind, Update,
-    UpdateKind, User,
-};
-
+use super::wire::{CallbackQuery, Message, Update, User};
 use crate::{
     account::{Person, Place, Platform},
     chat::{Ask, Incoming},
@@ -16,57 +12,37 @@ use crate::{
 /// Only people ask: bots, channels and anonymous administrators are not somebody who could have
 /// linked an account. Only their own words count: a forwarded command is somebody else's.
 pub(super) fn understand(update: &Update, me: &str) -> Option<Incoming> {
-    match &update.kind {
-        UpdateKind::Message(message) => from_message(message, me),
-        UpdateKind::CallbackQuery(query) => from_press(query),
+    match update {
+        Update { message: Some(message), .. } => from_message(message, me),
+        Update { callback_query: Some(query), .. } => from_press(query),
         _ => None,
     }
 }
 
 fn from_message(message: &Message, me: &str) -> Option<Incoming> {
     let sender = message.from.as_ref().filter(|user| !user.is_bot)?;
-    let MessageKind::Common(common) = &message.kind else {
-        return None;
-    };
-    if message.sender_chat.is_some() || message.chat.is_channel() {
+    if message.sender_chat.is_some() || message.chat.kind == "channel" {
         return None;
     }
-    let private = message.chat.is_private();
-    let words = message.text().or(message.caption()).unwrap_or_default();
-    let own = common.forward_origin.is_none() && message.via_bot.is_none();
-    let ask = match command(words).filter(|_| own) {
+    let words = message.text.as_ref().or(message.caption.as_ref());
+    let own = message.forward_origin.is_none() && message.via_bot.is_none();
+    let ask = match words.and_then(|words| command(words)).filter(|_| own) {
         Some(command) => ask(&command, message, me)?,
         // An album is one message per picture, and the first carries the words.
-        None if message.media_group_id().is_some() && words.is_empty() => return None,
-        None if private => Ask::Help,
+        None if message.media_group_id.is_some() && words.is_none() => return None,
+        // What the service itself writes, such as that a message was pinned, has neither.
+        None if words.is_none() && attachment(message).is_none() => return None,
+        None if message.chat.is_private() => Ask::Help,
         None => return None,
     };
-    let thread = message.thread_id.filter(|_| message.is_topic_message);
-    Some(Incoming {
-        from: person(sender),
-        at: Place {
-            thread: thread.map(|thread| thread.0.to_string()),
-            message: Some(message.id.to_string()),
-            ..place(&message.chat, sender)
-        },
-        ask,
-    })
+    Some(Incoming { from: person(sender), at: place(message, sender), ask })
 }
 
 fn from_press(query: &CallbackQuery) -> Option<Incoming> {
     let deed = query.data.as_deref()?.parse().ok()?;
-    let message = query.message.as_ref()?;
-    let thread = match message {
-        MaybeInaccessibleMessage::Regular(message) if message.is_topic_message => message.thread_id,
-        _ => None,
-    };
     Some(Incoming {
         from: person(&query.from),
-        at: Place {
-            thread: thread.map(|thread| thread.0.to_string()),
-            message: Some(message.id().to_string()),
-            ..place(message.chat(), &query.from)
-        },
+        at: place(query.message.as_ref()?, &query.from),
         ask: Ask::Press(deed),
     })
 }
@@ -86,13 +62,9 @@ fn command(text: &str) -> Option<Command<'_>> {
         Some((name, bot)) => (name, Some(bot)),
         None => (head, None),
     };
-    let is_name = (1..=32).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    is_name.then(|| Command {
-        name: name.to_ascii_lowercase(),
-        bot,
-        rest: rest.trim(),
-    })
+    let is_name =
+        (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    is_name.then(|| Command { name: name.to_ascii_lowercase(), bot, rest: rest.trim() })
 }
 
 fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
@@ -104,8 +76,8 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
         "connect" => Ask::Connect { what: rest },
         "post" => Ask::Post {
             caption: rest,
-            file: attachment(message).or_else(|| attachment(message.reply_to_message()?)),
-            dedupe_key: format!("telegram:{}:{}", message.chat.id, message.id),
+            file: attachment(message).or_else(|| attachment(message.reply_to_message.as_ref()?)),
+            dedupe_key: format!("telegram:{}:{}", message.chat.id, message.message_id),
         },
         "posts" => Ask::Posts,
         "accounts" => Ask::Accounts,
@@ -115,60 +87,35 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
         "token" => Ask::Token,
         "help" => Ask::Help,
         "start" => Ask::Start,
-        _ if message.chat.is_private() || command.bot.is_some() => Ask::Unknown {
-            command: command.name.clone(),
-        },
+        _ if message.chat.is_private() || command.bot.is_some() => {
+            Ask::Unknown { command: command.name.clone() }
+        }
         // Somebody else's bot may know it.
         _ => return None,
     })
 }
 
 fn attachment(message: &Message) -> Option<Attachment> {
-    let (file, name, kind, mime) = if let Some(it) = message.video() {
-        (
-            &it.file,
-            it.file_name.as_ref(),
-            Kind::Video,
-            it.mime_type.as_ref(),
-        )
-    } else if let Some(it) = message.animation() {
-        (
-            &it.file,
-            it.file_name.as_ref(),
-            Kind::Animation,
-            it.mime_type.as_ref(),
-        )
-    } else if let Some(it) = message.video_note() {
-        (&it.file, None, Kind::VideoNote, None)
-    } else if let Some(it) = message.document() {
-        (
-            &it.file,
-            it.file_name.as_ref(),
-            Kind::File,
-            it.mime_type.as_ref(),
-        )
-    } else if let Some(it) = message.audio() {
-        (
-            &it.file,
-            it.file_name.as_ref(),
-            Kind::Audio,
-            it.mime_type.as_ref(),
-        )
-    } else if let Some(it) = message.voice() {
-        (&it.file, None, Kind::Voice, it.mime_type.as_ref())
-    } else if let Some(it) = message.sticker() {
-        (&it.file, None, Kind::Sticker, None)
-    } else {
-        let largest = message.photo()?.iter().max_by_key(|size| size.width)?;
-        (&largest.file, None, Kind::Photo, None)
-    };
+    let largest = message.photo.iter().flatten().max_by_key(|size| size.width);
+    // An animation comes as a document too.
+    let (file, kind) = [
+        (message.video.as_ref(), Kind::Video),
+        (message.animation.as_ref(), Kind::Animation),
+        (message.video_note.as_ref(), Kind::VideoNote),
+        (message.document.as_ref(), Kind::File),
+        (message.audio.as_ref(), Kind::Audio),
+        (message.voice.as_ref(), Kind::Voice),
+        (message.sticker.as_ref(), Kind::Sticker),
+        (largest, Kind::Photo),
+    ]
+    .into_iter()
+    .find_map(|(file, kind)| Some((file?, kind)))?;
     Some(Attachment {
         platform: Platform::Telegram,
-        source: file.id.0.clone(),
-        name: name.map_or_else(|| unnamed(kind).to_owned(), String::clone),
-        // teloxide's word for a size that Telegram did not give.
-        bytes: (file.size != u32::MAX).then_some(u64::from(file.size)),
-        content_type: mime.map(ToString::to_string),
+        source: file.file_id.clone(),
+        name: file.file_name.clone().unwrap_or_else(|| unnamed(kind).to_owned()),
+        bytes: file.file_size,
+        content_type: file.mime_type.clone(),
         kind,
     })
 }
@@ -187,21 +134,23 @@ fn unnamed(kind: Kind) -> &'static str {
 }
 
 fn person(user: &User) -> Person {
-    Person {
-        platform: Platform::Telegram,
-        id: user.id.to_string(),
-        name: user.full_name(),
-    }
+    let name = match &user.last_name {
+        Some(last) => format!("{} {last}", user.first_name),
+        None => user.first_name.clone(),
+    };
+    Person { platform: Platform::Telegram, id: user.id.to_string(), name }
 }
 
-fn place(chat: &Chat, asker: &User) -> Place {
+fn place(message: &Message, asker: &User) -> Place {
+    // Outside forums a thread is a mere chain of replies, and cannot be written to.
+    let topic = message.message_thread_id.filter(|_| message.is_topic_message);
     Place {
         platform: Platform::Telegram,
-        chat: chat.id.to_string(),
-        thread: None,
-        message: None,
+        chat: message.chat.id.to_string(),
+        thread: topic.map(|topic| topic.to_string()),
+        message: Some(message.message_id.to_string()),
         person: asker.id.to_string(),
-        private: chat.is_private(),
+        private: message.chat.is_private(),
         interaction: None,
     }
 }

@@ -1,0 +1,4 @@
+//! Journeys through the real parts over real sockets.
+
+mod telegram;
+mod telegram_adapter;
