@@ -8,4 +8,6 @@ pub mod chat;
 pub mod clock;
 pub mod config;
 pub mod post;
+pub mod store;
+pub mod ticket;
 pub mod words;
