@@ -99,6 +99,13 @@ pub struct Interaction {
     pub ephemeral: bool,
 }
 
+/// A message of ours that can be edited: chat and message id, as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageRef {
+    pub chat: String,
+    pub message: String,
+}
+
 /// A numeric X user id, kept as text: it exceeds 2^53. Shown to programs as `twitter:{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AccountId(pub String);

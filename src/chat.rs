@@ -75,13 +75,6 @@ pub enum Audience {
     Asker,
 }
 
-/// A message of ours that can be edited: chat and message id, as text.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct MessageRef {
-    pub chat: String,
-    pub message: String,
-}
-
 /// A file on its way from a chat.
 pub struct Download {
     /// As the service declares it, if it does.

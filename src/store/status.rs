@@ -4,8 +4,7 @@ use sqlx::FromRow;
 
 use super::{Store, StoreError, posts::PostRow};
 use crate::{
-    account::Place,
-    chat::MessageRef,
+    account::{MessageRef, Place},
     post::{Post, PostId},
     words::Message,
 };
