@@ -8,6 +8,8 @@ pub mod chat;
 pub mod clock;
 pub mod config;
 pub mod post;
+pub mod staging;
 pub mod store;
 pub mod ticket;
+pub mod twitter;
 pub mod words;
