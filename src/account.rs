@@ -161,6 +161,27 @@ pub struct Profile {
     pub tier: Tier,
 }
 
+/// A linked X account as people and the worker see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub id: AccountId,
+    pub username: String,
+    pub name: String,
+    pub avatar_url: Option<String>,
+    pub tier: Tier,
+    pub state: AccountState,
+    /// Whether this person's `/post` goes here.
+    pub preferred: bool,
+}
+
+/// Whether an account can be posted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountState {
+    Active,
+    ReconnectNeeded,
+}
+
 /// The tokens X gave for one account, and what they allow.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tokens {

@@ -173,6 +173,13 @@ impl Chats {
         }
     }
 
+    /// An address that opens a private chat with the bot, where the platform has such addresses.
+    pub fn private_chat_link(&self, platform: Platform) -> Option<String> {
+        match self.on(platform).ok()? {
+            Chat::Console(_) => None,
+        }
+    }
+
     /// The largest file, in bytes, that a platform serves to bots, where it has a limit.
     pub fn max_file_bytes(&self, platform: Platform) -> Option<u64> {
         match self.on(platform).ok()? {

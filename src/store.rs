@@ -24,7 +24,7 @@ use sqlx::{
 };
 use tokio::sync::watch;
 
-pub use accounts::{Account, AccountState, Unlinked};
+pub use accounts::Unlinked;
 pub use posts::{Accepted, Answered};
 pub use queue::{LEASE, Lease};
 pub use status::{Notice, StatusJob};

@@ -1,31 +1,9 @@
 //! People, the X accounts they linked, and the tokens of those.
 
-use serde::{Deserialize, Serialize};
 use sqlx::{FromRow, Sqlite, Transaction};
 
 use super::{Lease, Store, StoreError};
-use crate::account::{AccountId, Person, Profile, Tier, Tokens};
-
-/// A linked X account as people and the worker see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Account {
-    pub id: AccountId,
-    pub username: String,
-    pub name: String,
-    pub avatar_url: Option<String>,
-    pub tier: Tier,
-    pub state: AccountState,
-    /// Whether this person's `/post` goes here.
-    pub preferred: bool,
-}
-
-/// Whether an account can be posted to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AccountState {
-    Active,
-    ReconnectNeeded,
-}
+use crate::account::{Account, AccountId, AccountState, Person, Profile, Tier, Tokens};
 
 /// What was undone by [`Store::unlink`].
 #[derive(Debug)]

@@ -82,6 +82,27 @@ impl Store {
             .collect()
     }
 
+    /// When a status, a notice or a cleaning is due next, in Unix milliseconds.
+    pub async fn next_message_due(&self) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar(
+            "SELECT min(due) FROM (SELECT min(status_due_at) AS due FROM posts WHERE status_due_at IS NOT NULL
+                UNION ALL SELECT min(clean_at) FROM posts WHERE clean_at IS NOT NULL
+                UNION ALL SELECT min(due_at) FROM notices) AS dues",
+        )
+        .fetch_one(&self.read)
+        .await?)
+    }
+
+    /// Puts a status off because its chat was just written to.
+    pub async fn status_not_before(&self, job: &StatusJob, at: i64) -> Result<(), StoreError> {
+        sqlx::query("UPDATE posts SET status_due_at = $1, status_not_before = $1 WHERE id = $2")
+            .bind(at)
+            .bind(job.post.id.to_string())
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+
     /// Keeps where a status stands in the chat; one that changed meanwhile is due again, not before `not_before`.
     pub async fn status_shown(
         &self,
