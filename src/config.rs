@@ -15,7 +15,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use secrecy::SecretString;
 use url::{Host, Url};
 
-pub use key::{EncryptionKey, KeyError, load_or_create_key};
+pub use key::{EncryptionKey, KeyError, load_or_create_key, load_or_create_key_file};
 pub use problem::{ConfigErrors, Place, Problem};
 
 /// The whole configuration, complete and checked.

@@ -4,4 +4,5 @@
 //! See `docs/architecture.md`.
 
 pub mod account;
+pub mod cli;
 pub mod config;

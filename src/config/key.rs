@@ -53,11 +53,19 @@ pub fn load_or_create_key(config: &Config) -> Result<EncryptionKey, KeyError> {
             .map(|key| SecretBox::new(Box::new(key)))
             .ok_or(KeyError::Given);
     }
-    let path = config.data_dir.join("toall.key");
+    load_or_create_key_file(&config.data_dir)
+}
+
+/// The key of `{data_dir}/toall.key`, made with its directory when missing; for `toall init`, which has no [`Config`] yet.
+///
+/// # Errors
+/// As [`load_or_create_key`].
+pub fn load_or_create_key_file(data_dir: &Path) -> Result<EncryptionKey, KeyError> {
+    let path = data_dir.join("toall.key");
     match read(&path)? {
         Some(key) => Ok(key),
         None => {
-            create(&config.data_dir, &path)?;
+            create(data_dir, &path)?;
             read(&path)?.ok_or_else(|| KeyError::Unreadable {
                 path,
                 why: "it went away again".into(),

@@ -39,13 +39,15 @@ impl Config {
         })?;
 
         let mut problems = Vec::new();
-        let dict = sources::file(&text, &mut problems);
-        let unreadable = !problems.is_empty() && dict.is_empty();
         let variables = sources::environment(env, &mut problems);
-        if unreadable {
-            // What the file says is unknown, so nothing can be called missing.
-            return Err(errors(problems));
-        }
+        let dict = match sources::parse(&text) {
+            Ok(dict) => dict,
+            Err(problem) => {
+                problems.insert(0, problem);
+                return Err(errors(problems));
+            }
+        };
+        problems.splice(0..0, sources::unknown(&dict));
         let values = match sources::merge(dict, &variables) {
             Ok(values) => values,
             Err(error) => {

@@ -136,7 +136,7 @@ pub(super) fn whole(range: RangeInclusive<u32>) -> impl FnOnce(&Value) -> Result
     move |value| {
         let number = match value {
             Value::Num(_, number) => number
-                .to_u128()
+                .to_i128()
                 .and_then(|number| u32::try_from(number).ok()),
             Value::String(_, text) => text.parse().ok(),
             Value::Char(_, char) => char.to_digit(10),
@@ -238,9 +238,8 @@ fn show(value: &Value) -> String {
         Value::Char(_, char) => quote(&char.to_string()),
         Value::Bool(_, bool) => bool.to_string(),
         Value::Num(_, number) => number
-            .to_u128()
+            .to_i128()
             .map(|n| n.to_string())
-            .or_else(|| number.to_i128().map(|n| n.to_string()))
             .or_else(|| number.to_f64().map(|n| n.to_string()))
             .unwrap_or_else(|| "a number".into()),
         Value::Array(..) => "a list".into(),

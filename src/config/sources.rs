@@ -13,27 +13,31 @@ use super::{keys, parse::shorten, problem::Problem};
 /// The variable that sets the log filter; read by `cli`, not a setting of the file.
 const NOT_SETTINGS: &[&str] = &["TOALL_LOG"];
 
-/// Parses the text of the file; what is no setting in it is a problem.
-pub(super) fn file(text: &str, problems: &mut Vec<Problem>) -> Dict {
+/// Parses the text of the file.
+///
+/// # Errors
+/// The first fault of syntax; what stands after it cannot be judged.
+pub(super) fn parse(text: &str) -> Result<Dict, Problem> {
     // The error's own text would quote the line, and a secret with it; its message does not.
-    let dict = match Toml::from_str::<Dict>(text) {
-        Ok(dict) => dict,
-        Err(error) => {
-            let before = error
-                .span()
-                .and_then(|span| text.get(..span.start))
-                .unwrap_or_default();
-            let line = before.matches('\n').count() + 1;
-            let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
-            let message = error.message().trim().replace('\n', ", ");
-            problems.push(Problem::in_file(
-                format!("line {line}, column {column}"),
-                format!("is not TOML: {message}."),
-            ));
-            return Dict::new();
-        }
-    };
-    for (name, value) in &dict {
+    Toml::from_str::<Dict>(text).map_err(|error| {
+        let before = error
+            .span()
+            .and_then(|span| text.get(..span.start))
+            .unwrap_or_default();
+        let line = before.matches('\n').count() + 1;
+        let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
+        let message = error.message().trim().replace('\n', ", ");
+        Problem::in_file(
+            format!("line {line}, column {column}"),
+            format!("is not TOML: {message}."),
+        )
+    })
+}
+
+/// What in the file is no setting or section.
+pub(super) fn unknown(dict: &Dict) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    for (name, value) in dict {
         match value {
             _ if keys::find(name).is_some() => {}
             Value::Dict(_, section) if keys::sections().contains(&name.as_str()) => {
@@ -49,7 +53,7 @@ pub(super) fn file(text: &str, problems: &mut Vec<Problem>) -> Dict {
             _ => problems.push(unknown_top(name)),
         }
     }
-    dict
+    problems
 }
 
 fn unknown_key(section: &str, key: &str) -> Option<Problem> {
