@@ -15,12 +15,7 @@ pub use logs::start_logs;
 
 /// Publish video to X from the chat you already sit in.
 #[derive(Debug, Parser)]
-#[command(
-    name = "toall",
-    version,
-    arg_required_else_help = true,
-    disable_help_subcommand = true
-)]
+#[command(name = "toall", version, arg_required_else_help = true, disable_help_subcommand = true)]
 #[command(after_help = "\
 Examples:
   toall demo                        see it work in a minute, with no account anywhere
@@ -45,7 +40,7 @@ pub enum Command {
     Completions(Completions),
 }
 
-/// Show the whole thing on this machine: simulated X, embedded storage, a chat in the terminal
+/// See it work on this machine: simulated X, embedded storage, a chat in the terminal
 ///
 /// Connects an account, posts a video, shows the progress and the link, then keeps serving so that the link opens in a
 /// browser.
@@ -80,12 +75,7 @@ pub struct Serve {
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
     /// The parts this process runs, separated by commas
-    #[arg(
-        long = "role",
-        value_name = "ROLES",
-        value_delimiter = ',',
-        hide_possible_values = true
-    )]
+    #[arg(long = "role", value_name = "ROLES", value_delimiter = ',', hide_possible_values = true)]
     #[arg(default_value = "chat,web,worker")]
     pub roles: Vec<Role>,
 }
@@ -122,7 +112,7 @@ pub struct Check {
 #[command(after_help = "\
 Examples:
   toall init
-  toall init --dir /etc/toall")]
+  toall init --dir /srv/toall")]
 pub struct Init {
     /// Where to write; made when missing
     #[arg(long, value_name = "DIR", default_value = ".")]

@@ -41,10 +41,7 @@ impl Config {
     /// The address X sends browsers back to; it must be registered, to the letter, in the X app.
     pub fn callback_url(&self) -> Url {
         let mut url = self.public_url.clone();
-        url.set_path(&format!(
-            "{}/api/social/callback",
-            self.public_url.path().trim_end_matches('/')
-        ));
+        url.set_path(&format!("{}/api/social/callback", self.public_url.path().trim_end_matches('/')));
         url
     }
 
@@ -59,8 +56,7 @@ impl Config {
         }
         if self.discord.is_none() && self.telegram.is_none() {
             warnings.push(
-                "Neither [discord] nor [telegram] is set, so nobody can reach toall from a chat."
-                    .into(),
+                "Neither [discord] nor [telegram] is set, so nobody can reach toall from a chat.".into(),
             );
         }
         warnings

@@ -14,9 +14,7 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 /// Why `toall init` wrote nothing, or not all.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    #[error(
-        "{0} is there already and stays as it is. Choose another place with --dir, or edit it."
-    )]
+    #[error("{0} is there already and stays as it is. Choose another place with --dir, or edit it.")]
     Exists(PathBuf),
     #[error(
         "{path} could not be written: {source}. Make the directory writable, or choose another with --dir."
@@ -53,12 +51,7 @@ pub fn init(dir: &Path, out: &mut impl Write) -> Result<(), InitError> {
     }
     fs::create_dir_all(&dir).map_err(unwritable(&dir))?;
     load_or_create_key_file(&data_dir)?;
-    match OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(&path)
-    {
+    match OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
         Ok(mut file) => file.write_all(text.as_bytes()).map_err(unwritable(&path))?,
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
             return Err(InitError::Exists(path));

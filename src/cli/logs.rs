@@ -13,22 +13,13 @@ pub fn start_logs(default: &str) -> anyhow::Result<()> {
     let (variable, directives) = ["TOALL_LOG", "RUST_LOG"]
         .into_iter()
         .find_map(|variable| {
-            Some((
-                variable,
-                std::env::var(variable)
-                    .ok()
-                    .filter(|value| !value.is_empty())?,
-            ))
+            Some((variable, std::env::var(variable).ok().filter(|value| !value.is_empty())?))
         })
         .unwrap_or(("the default", default.to_owned()));
     let filter = EnvFilter::builder().parse(directives).with_context(|| {
-        format!(
-            "the log filter of {variable} cannot be read; write it as info, or warn,toall=debug"
-        )
+        format!("the log filter of {variable} cannot be read; write it as info, or warn,toall=debug")
     })?;
-    let logs = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(io::stderr);
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match io::stderr().is_terminal() {
         true => logs.with_target(false).try_init(),
         false => logs.json().flatten_event(true).try_init(),

@@ -19,13 +19,9 @@ pub type EncryptionKey = SecretBox<[u8; 32]>;
 /// Why there is no encryption key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    #[error(
-        "security.encryption_key is not base64 of 32 bytes. `openssl rand -base64 32` makes one."
-    )]
+    #[error("security.encryption_key is not base64 of 32 bytes. `openssl rand -base64 32` makes one.")]
     Given,
-    #[error(
-        "{path} may be read by others on this machine. Run `chmod 600 {path}`, then start again."
-    )]
+    #[error("{path} may be read by others on this machine. Run `chmod 600 {path}`, then start again.")]
     Exposed { path: PathBuf },
     #[error(
         "{path} does not hold a key (base64 of 32 bytes). Restore it from a backup: without it the linked accounts must be connected again."
@@ -66,19 +62,13 @@ pub fn load_or_create_key_file(data_dir: &Path) -> Result<EncryptionKey, KeyErro
         Some(key) => Ok(key),
         None => {
             create(data_dir, &path)?;
-            read(&path)?.ok_or_else(|| KeyError::Unreadable {
-                path,
-                why: "it went away again".into(),
-            })
+            read(&path)?.ok_or_else(|| KeyError::Unreadable { path, why: "it went away again".into() })
         }
     }
 }
 
 fn read(path: &Path) -> Result<Option<EncryptionKey>, KeyError> {
-    let unreadable = |why| KeyError::Unreadable {
-        path: path.into(),
-        why,
-    };
+    let unreadable = |why| KeyError::Unreadable { path: path.into(), why };
     let mode = match fs::metadata(path) {
         Ok(metadata) => metadata.mode(),
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -104,21 +94,16 @@ fn create(dir: &Path, path: &Path) -> Result<(), KeyError> {
     let written = write(dir, &draft, path, &STANDARD.encode(key));
     let _ = fs::remove_file(&draft);
     match written {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => Err(KeyError::Unwritable {
-            path: path.into(),
-            source: error,
-        }),
+        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+            Err(KeyError::Unwritable { path: path.into(), source: error })
+        }
         _ => Ok(()),
     }
 }
 
 fn write(dir: &Path, draft: &Path, path: &Path, key: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
-    let mut file = OpenOptions::new()
-        .write(true)
-        .create_new(true)
-        .mode(0o600)
-        .open(draft)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     writeln!(file, "{key}")?;
     file.sync_all()?;
     fs::hard_link(draft, path)?;

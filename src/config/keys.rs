@@ -20,29 +20,14 @@ pub(super) const KEYS: &[(&str, Absent)] = &[
     ("metrics.listen", Default("127.0.0.1:9464")),
     ("database.url", Nothing),
     ("security.encryption_key", Nothing),
-    (
-        "discord.token",
-        Problem("Copy it from discord.com/developers › your app › Bot, or remove [discord]."),
-    ),
+    ("discord.token", Problem("Copy it from discord.com/developers › your app › Bot, or remove [discord].")),
     ("discord.api_url", Default("https://discord.com")),
-    (
-        "discord.media_hosts",
-        Default("cdn.discordapp.com, media.discordapp.net"),
-    ),
-    (
-        "telegram.token",
-        Problem("@BotFather gives it in Telegram. Or remove [telegram]."),
-    ),
+    ("discord.media_hosts", Default("cdn.discordapp.com, media.discordapp.net")),
+    ("telegram.token", Problem("@BotFather gives it in Telegram. Or remove [telegram].")),
     ("telegram.api_url", Default("https://api.telegram.org")),
-    (
-        "twitter.client_id",
-        Problem("Copy it from console.x.com › your app › Keys and tokens."),
-    ),
+    ("twitter.client_id", Problem("Copy it from console.x.com › your app › Keys and tokens.")),
     ("twitter.client_secret", Nothing),
-    (
-        "twitter.authorize_url",
-        Default("https://x.com/i/oauth2/authorize"),
-    ),
+    ("twitter.authorize_url", Default("https://x.com/i/oauth2/authorize")),
     ("twitter.api_url", Default("https://api.x.com")),
     ("twitter.web_url", Default("https://x.com")),
     ("staging.endpoint_url", Nothing),
@@ -58,16 +43,12 @@ pub(super) const KEYS: &[(&str, Absent)] = &[
 ];
 
 /// Names that X's own tools use for the same settings; a `TOALL_` variable goes before them.
-const ALIASES: &[(&str, &str)] = &[
-    ("TWITTER_CLIENT_ID", "twitter.client_id"),
-    ("TWITTER_CLIENT_SECRET", "twitter.client_secret"),
-];
+const ALIASES: &[(&str, &str)] =
+    &[("TWITTER_CLIENT_ID", "twitter.client_id"), ("TWITTER_CLIENT_SECRET", "twitter.client_secret")];
 
 /// What holds when `key` is not given.
 pub(super) fn when_absent(key: &str) -> Absent {
-    KEYS.iter()
-        .find(|(name, _)| *name == key)
-        .map_or(Nothing, |(_, absent)| *absent)
+    KEYS.iter().find(|(name, _)| *name == key).map_or(Nothing, |(_, absent)| *absent)
 }
 
 /// The known key of this name.
@@ -77,10 +58,7 @@ pub(super) fn find(key: &str) -> Option<&'static str> {
 
 /// The section names, each once.
 pub(super) fn sections() -> Vec<&'static str> {
-    let mut sections: Vec<_> = KEYS
-        .iter()
-        .filter_map(|(name, _)| Some(name.split_once('.')?.0))
-        .collect();
+    let mut sections: Vec<_> = KEYS.iter().filter_map(|(name, _)| Some(name.split_once('.')?.0)).collect();
     sections.dedup();
     sections
 }
@@ -100,45 +78,29 @@ pub(super) fn variable(key: &str) -> String {
 
 /// The key that a `TOALL_` variable sets.
 pub(super) fn of_variable(variable: &str) -> Option<&'static str> {
-    KEYS.iter()
-        .map(|(name, _)| *name)
-        .find(|name| self::variable(name) == variable)
+    KEYS.iter().map(|(name, _)| *name).find(|name| self::variable(name) == variable)
 }
 
 /// The key that a variable of another prefix sets.
 pub(super) fn of_alias(variable: &str) -> Option<&'static str> {
-    ALIASES
-        .iter()
-        .find(|(alias, _)| *alias == variable)
-        .map(|(_, key)| *key)
+    ALIASES.iter().find(|(alias, _)| *alias == variable).map(|(_, key)| *key)
 }
 
 /// The setting that an unknown name outside of sections probably stands for: `client_id` is `twitter.client_id`.
 pub(super) fn nearest_key(name: &str) -> Option<&'static str> {
     let last = |key: &'static str| key.rsplit_once('.').map_or(key, |(_, last)| last);
     let near = nearest(name, KEYS.iter().map(|(key, _)| last(key)))?;
-    let mut same = KEYS
-        .iter()
-        .map(|(key, _)| *key)
-        .filter(|key| last(key) == near);
+    let mut same = KEYS.iter().map(|(key, _)| *key).filter(|key| last(key) == near);
     // `token` alone stands for two settings, so it stands for neither.
     same.next().filter(|_| same.next().is_none())
 }
 
 /// The candidate most like `name`, when one is alike enough to be what was meant.
-pub(super) fn nearest<T: AsRef<str>>(
-    name: &str,
-    candidates: impl IntoIterator<Item = T>,
-) -> Option<T> {
+pub(super) fn nearest<T: AsRef<str>>(name: &str, candidates: impl IntoIterator<Item = T>) -> Option<T> {
     let name: String = name.to_lowercase().chars().take(64).collect();
     candidates
         .into_iter()
-        .map(|candidate| {
-            (
-                likeness(&name, &candidate.as_ref().to_lowercase()),
-                candidate,
-            )
-        })
+        .map(|candidate| (likeness(&name, &candidate.as_ref().to_lowercase()), candidate))
         .filter(|(likeness, _)| *likeness >= 0.6)
         .max_by(|(a, _), (b, _)| a.total_cmp(b))
         .map(|(_, candidate)| candidate)

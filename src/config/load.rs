@@ -23,14 +23,8 @@ impl Config {
     ///
     /// # Errors
     /// Every problem at once: unknown names, missing settings, values that cannot work, secret files that cannot be read.
-    pub fn load(
-        path: &Path,
-        env: impl Iterator<Item = (String, String)>,
-    ) -> Result<Config, ConfigErrors> {
-        let errors = |problems| ConfigErrors {
-            file: path.display().to_string(),
-            problems,
-        };
+    pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigErrors> {
+        let errors = |problems| ConfigErrors { file: path.display().to_string(), problems };
         let text = file::read(path).map_err(|why| {
             errors(vec![Problem::in_file(
                 "the file",
@@ -57,11 +51,7 @@ impl Config {
                 )]));
             }
         };
-        let mut reader = Reader {
-            values,
-            variables,
-            problems,
-        };
+        let mut reader = Reader { values, variables, problems };
         match config(&mut reader) {
             Some(config) if reader.problems.is_empty() => Ok(config),
             _ => Err(errors(reader.problems)),
@@ -94,11 +84,7 @@ impl Reader {
     }
 
     /// A setting that is given or has a default.
-    fn required<T>(
-        &mut self,
-        key: &str,
-        parse: impl FnOnce(&Value) -> Result<T, String>,
-    ) -> Option<T> {
+    fn required<T>(&mut self, key: &str, parse: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
         let value = self.optional(key, parse)?;
         if value.is_none() {
             self.problem(key, "is missing.");
@@ -129,10 +115,7 @@ impl Reader {
             }),
             value => parse(value),
         };
-        parsed
-            .map(Some)
-            .map_err(|fault| self.problem(key, fault))
-            .ok()
+        parsed.map(Some).map_err(|fault| self.problem(key, fault)).ok()
     }
 
     fn problem(&mut self, key: &str, fault: impl Into<String>) {
@@ -147,10 +130,14 @@ impl Reader {
 fn config(reader: &mut Reader) -> Option<Config> {
     let public_url = reader.required("public_url", parse::url);
     let data_dir = reader.required("data_dir", parse::path);
-    let web = reader
-        .required("web.listen", parse::listen)
-        .map(|listen| Web { listen });
+    let web = reader.required("web.listen", parse::listen).map(|listen| Web { listen });
     let metrics = section(reader, "metrics", metrics);
+    if let (Some(web), Some(Some(metrics))) = (&web, &metrics)
+        && web.listen == metrics.listen
+        && web.listen.port() != 0
+    {
+        reader.problem("metrics.listen", "is the same as web.listen. Choose another port.");
+    }
     let database = reader.optional("database.url", parse::database_url);
     let encryption_key = reader.optional("security.encryption_key", parse::encryption_key);
     let discord = section(reader, "discord", discord);
@@ -159,17 +146,14 @@ fn config(reader: &mut Reader) -> Option<Config> {
     let staging = section(reader, "staging", staging);
     let worker = worker(reader);
     let data_dir = data_dir?;
-    let url =
-        database?.unwrap_or_else(|| SecretString::from(format!("sqlite:{data_dir}/toall.db")));
+    let url = database?.unwrap_or_else(|| SecretString::from(format!("sqlite:{data_dir}/toall.db")));
     Some(Config {
         public_url: public_url?,
         data_dir: PathBuf::from(data_dir),
         web: web?,
         metrics: metrics?,
         database: Database { url },
-        security: Security {
-            encryption_key: encryption_key?,
-        },
+        security: Security { encryption_key: encryption_key? },
         discord: discord?,
         telegram: telegram?,
         twitter: twitter?,
@@ -199,20 +183,13 @@ fn discord(reader: &mut Reader) -> Option<Discord> {
     let token = reader.required("discord.token", parse::secret);
     let api_url = reader.required("discord.api_url", parse::url);
     let media_hosts = reader.required("discord.media_hosts", parse::hosts);
-    Some(Discord {
-        token: token?,
-        api_url: api_url?,
-        media_hosts: media_hosts?,
-    })
+    Some(Discord { token: token?, api_url: api_url?, media_hosts: media_hosts? })
 }
 
 fn telegram(reader: &mut Reader) -> Option<Telegram> {
     let token = reader.required("telegram.token", parse::secret);
     let api_url = reader.required("telegram.api_url", parse::url);
-    Some(Telegram {
-        token: token?,
-        api_url: api_url?,
-    })
+    Some(Telegram { token: token?, api_url: api_url? })
 }
 
 fn twitter(reader: &mut Reader) -> Option<Twitter> {

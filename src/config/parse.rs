@@ -14,7 +14,6 @@ use super::{OnUnsure, file};
 pub(super) fn text(value: &Value) -> Result<String, String> {
     match value {
         Value::String(_, text) => Ok(text.clone()),
-        Value::Char(_, char) => Ok(char.to_string()),
         _ => Err("must be text in quotes.".into()),
     }
 }
@@ -39,9 +38,9 @@ fn text_or_file(value: &Value) -> Result<String, String> {
         return Ok(text);
     };
     let content = file::read(Path::new(path))
-        .map_err(|why| format!("names a file that could not be read: {why}."))?;
+        .map_err(|why| format!("names the file {path:?}, which could not be read: {why}."))?;
     match content.trim_end_matches(['\r', '\n']) {
-        "" => Err("names a file that is empty. Write the secret into it.".into()),
+        "" => Err(format!("names the file {path:?}, which is empty. Write the secret into it.")),
         secret => Ok(secret.into()),
     }
 }
@@ -64,12 +63,12 @@ pub(super) fn decode_key(base64: &str) -> Option<[u8; 32]> {
 pub(super) fn database_url(value: &Value) -> Result<SecretString, String> {
     let url = text_or_file(value)?;
     if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        return Err("names PostgreSQL. This version speaks SQLite only, PostgreSQL comes later: use sqlite:PATH.".into());
+        return Err(
+            "names PostgreSQL. This version speaks SQLite only, PostgreSQL comes later: use sqlite:PATH."
+                .into(),
+        );
     }
-    match url
-        .strip_prefix("sqlite:")
-        .map(|rest| rest.trim_start_matches('/'))
-    {
+    match url.strip_prefix("sqlite:").map(|rest| rest.trim_start_matches('/')) {
         Some(path) if path.starts_with(":memory:") => {
             Err("would forget every post at a restart. Use sqlite:PATH.".into())
         }
@@ -100,7 +99,10 @@ pub(super) fn url(value: &Value) -> Result<Url, String> {
 /// An IP address and port to listen on.
 pub(super) fn listen(value: &Value) -> Result<SocketAddr, String> {
     text(value)?.parse().map_err(|_| {
-        format!("is {}; an IP address and port are needed, such as 127.0.0.1:8080, or 0.0.0.0:8080 for all.", show(value))
+        format!(
+            "is {}; an IP address and port are needed, such as 127.0.0.1:8080, or 0.0.0.0:8080 for all.",
+            show(value)
+        )
     })
 }
 
@@ -108,10 +110,7 @@ pub(super) fn listen(value: &Value) -> Result<SocketAddr, String> {
 pub(super) fn path(value: &Value) -> Result<String, String> {
     let path = text(value)?;
     match path.contains(['?', '%', '\0']) {
-        true => Err(format!(
-            "is {}; a path without ? and % is needed.",
-            show(value)
-        )),
+        true => Err(format!("is {}; a path without ? and % is needed.", show(value))),
         false => Ok(path),
     }
 }
@@ -119,15 +118,9 @@ pub(super) fn path(value: &Value) -> Result<String, String> {
 /// The name of a bucket or region.
 pub(super) fn name(value: &Value) -> Result<String, String> {
     let name = text(value)?;
-    match name
-        .chars()
-        .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c))
-    {
+    match name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)) {
         true => Ok(name),
-        false => Err(format!(
-            "is {}; a name of letters, digits, dots and dashes is needed.",
-            show(value)
-        )),
+        false => Err(format!("is {}; a name of letters, digits, dots and dashes is needed.", show(value))),
     }
 }
 
@@ -135,23 +128,13 @@ pub(super) fn name(value: &Value) -> Result<String, String> {
 pub(super) fn whole(range: RangeInclusive<u32>) -> impl FnOnce(&Value) -> Result<u32, String> {
     move |value| {
         let number = match value {
-            Value::Num(_, number) => number
-                .to_i128()
-                .and_then(|number| u32::try_from(number).ok()),
+            Value::Num(_, number) => number.to_i128().and_then(|number| u32::try_from(number).ok()),
             Value::String(_, text) => text.parse().ok(),
-            Value::Char(_, char) => char.to_digit(10),
             _ => None,
         };
-        number
-            .filter(|number| range.contains(number))
-            .ok_or_else(|| {
-                format!(
-                    "is {}; a whole number from {} to {} is needed.",
-                    show(value),
-                    range.start(),
-                    range.end()
-                )
-            })
+        number.filter(|number| range.contains(number)).ok_or_else(|| {
+            format!("is {}; a whole number from {} to {} is needed.", show(value), range.start(), range.end())
+        })
     }
 }
 
@@ -170,10 +153,7 @@ pub(super) fn on_unsure(value: &Value) -> Result<OnUnsure, String> {
     match text(value)?.as_str() {
         "ask" => Ok(OnUnsure::Ask),
         "retry" => Ok(OnUnsure::Retry),
-        _ => Err(format!(
-            "is {}; \"ask\" or \"retry\" is needed.",
-            show(value)
-        )),
+        _ => Err(format!("is {}; \"ask\" or \"retry\" is needed.", show(value))),
     }
 }
 
@@ -184,9 +164,7 @@ pub(super) fn hosts(value: &Value) -> Result<Vec<String>, String> {
         _ => split(&text(value)?)?,
     };
     if list.is_empty() {
-        return Err(
-            "names no host, so no video could be fetched. Name one, or remove the line.".into(),
-        );
+        return Err("names no host, so no video could be fetched. Name one, or remove the line.".into());
     }
     list.iter().map(|entry| host(entry)).collect()
 }
@@ -195,16 +173,10 @@ pub(super) fn hosts(value: &Value) -> Result<Vec<String>, String> {
 fn split(text: &str) -> Result<Vec<String>, String> {
     let text = text.trim();
     if !text.starts_with('[') {
-        return Ok(text
-            .split(',')
-            .map(|entry| entry.trim().to_owned())
-            .collect());
+        return Ok(text.split(',').map(|entry| entry.trim().to_owned()).collect());
     }
     let fault = || "is not a list; write it as a,b or [\"a\", \"b\"].".to_owned();
-    match Toml::from_str::<Dict>(&format!("list = {text}"))
-        .map_err(|_| fault())?
-        .get("list")
-    {
+    match Toml::from_str::<Dict>(&format!("list = {text}")).map_err(|_| fault())?.get("list") {
         Some(Value::Array(_, list)) => list.iter().map(self::text).collect(),
         _ => Err(fault()),
     }
@@ -216,9 +188,7 @@ fn host(entry: &str) -> Result<String, String> {
         _ => (entry, None),
     };
     let plain = |host: &Host| match host {
-        Host::Domain(name) => name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)),
+        Host::Domain(name) => name.chars().all(|c| c.is_ascii_alphanumeric() || "-._".contains(c)),
         _ => true,
     };
     match (Host::parse(host).ok().filter(plain), port) {
@@ -235,7 +205,6 @@ fn host(entry: &str) -> Result<String, String> {
 fn show(value: &Value) -> String {
     match value {
         Value::String(_, text) => quote(text),
-        Value::Char(_, char) => quote(&char.to_string()),
         Value::Bool(_, bool) => bool.to_string(),
         Value::Num(_, number) => number
             .to_i128()
@@ -243,8 +212,8 @@ fn show(value: &Value) -> String {
             .or_else(|| number.to_f64().map(|n| n.to_string()))
             .unwrap_or_else(|| "a number".into()),
         Value::Array(..) => "a list".into(),
-        Value::Dict(..) => "a section".into(),
-        Value::Empty(..) => "nothing".into(),
+        // A date is a Dict too; TOML makes neither of the other two.
+        Value::Dict(..) | Value::Char(..) | Value::Empty(..) => "no plain value".into(),
     }
 }
 
@@ -255,12 +224,7 @@ pub(super) fn quote(text: &str) -> String {
 
 /// Text from outside on one line, cut after 40 characters.
 pub(super) fn shorten(text: &str) -> String {
-    let mut short: String = text
-        .chars()
-        .take(40)
-        .collect::<String>()
-        .escape_debug()
-        .to_string();
+    let mut short: String = text.chars().take(40).collect::<String>().escape_debug().to_string();
     if text.chars().nth(40).is_some() {
         short.push('…');
     }

@@ -29,17 +29,11 @@ pub enum Place {
 
 impl Problem {
     pub(super) fn in_file(place: impl Into<String>, fault: impl Into<String>) -> Self {
-        Problem {
-            place: Place::File(place.into()),
-            fault: fault.into(),
-        }
+        Problem { place: Place::File(place.into()), fault: fault.into() }
     }
 
     pub(super) fn in_environment(variable: impl Into<String>, fault: impl Into<String>) -> Self {
-        Problem {
-            place: Place::Environment(variable.into()),
-            fault: fault.into(),
-        }
+        Problem { place: Place::Environment(variable.into()), fault: fault.into() }
     }
 }
 
@@ -54,14 +48,9 @@ impl std::error::Error for ConfigErrors {}
 
 impl fmt::Display for ConfigErrors {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let in_file = self
-            .problems
-            .iter()
-            .any(|problem| matches!(problem.place, Place::File(_)));
-        let in_environment = self
-            .problems
-            .iter()
-            .any(|problem| matches!(problem.place, Place::Environment(_)));
+        let in_file = self.problems.iter().any(|problem| matches!(problem.place, Place::File(_)));
+        let in_environment =
+            self.problems.iter().any(|problem| matches!(problem.place, Place::Environment(_)));
         match (in_file, in_environment) {
             (true, true) => write!(f, "{} and the environment have ", self.file)?,
             (false, true) => f.write_str("the environment has ")?,
@@ -71,11 +60,8 @@ impl fmt::Display for ConfigErrors {
             1 => f.write_str("1 problem:")?,
             n => write!(f, "{n} problems:")?,
         }
-        let width = self
-            .problems
-            .iter()
-            .map(|problem| problem.place.name().chars().count())
-            .fold(21, usize::max);
+        let width =
+            self.problems.iter().map(|problem| problem.place.name().chars().count()).fold(21, usize::max);
         for problem in &self.problems {
             write!(f, "\n  {:width$}  {}", problem.place.name(), problem.fault)?;
         }

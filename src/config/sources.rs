@@ -20,17 +20,11 @@ const NOT_SETTINGS: &[&str] = &["TOALL_LOG"];
 pub(super) fn parse(text: &str) -> Result<Dict, Problem> {
     // The error's own text would quote the line, and a secret with it; its message does not.
     Toml::from_str::<Dict>(text).map_err(|error| {
-        let before = error
-            .span()
-            .and_then(|span| text.get(..span.start))
-            .unwrap_or_default();
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         let column = before.chars().rev().take_while(|c| *c != '\n').count() + 1;
         let message = error.message().trim().replace('\n', ", ");
-        Problem::in_file(
-            format!("line {line}, column {column}"),
-            format!("is not TOML: {message}."),
-        )
+        Problem::in_file(format!("line {line}, column {column}"), format!("is not TOML: {message}."))
     })
 }
 
@@ -45,9 +39,7 @@ pub(super) fn unknown(dict: &Dict) -> Vec<Problem> {
             }
             _ if keys::sections().contains(&name.as_str()) => problems.push(Problem::in_file(
                 name,
-                format!(
-                    "is a section: write [{name}] on a line of its own, and its settings below."
-                ),
+                format!("is a section: write [{name}] on a line of its own, and its settings below."),
             )),
             Value::Dict(..) => problems.push(unknown_section(name)),
             _ => problems.push(unknown_top(name)),
@@ -68,10 +60,7 @@ fn unknown_key(section: &str, key: &str) -> Option<Problem> {
             None => format!("[{section}] has {}.", known.join(", ")),
         },
     };
-    Some(Problem::in_file(
-        format!("{section}.{}", shorten(key)),
-        format!("is not a setting. {mend}"),
-    ))
+    Some(Problem::in_file(format!("{section}.{}", shorten(key)), format!("is not a setting. {mend}")))
 }
 
 fn unknown_section(name: &str) -> Problem {
@@ -79,18 +68,13 @@ fn unknown_section(name: &str) -> Problem {
         Some(near) => format!("Did you mean [{near}]?"),
         None => format!("The sections are {}.", keys::sections().join(", ")),
     };
-    Problem::in_file(
-        format!("[{}]", shorten(name)),
-        format!("is not a section. {mend}"),
-    )
+    Problem::in_file(format!("[{}]", shorten(name)), format!("is not a section. {mend}"))
 }
 
 fn unknown_top(name: &str) -> Problem {
     let mend = match keys::nearest_key(name) {
         Some(near) => format!("Did you mean {near}?"),
-        None => {
-            "Above the first section stand public_url and data_dir; all else has a section.".into()
-        }
+        None => "Above the first section stand public_url and data_dir; all else has a section.".into(),
     };
     Problem::in_file(shorten(name), format!("is not a setting. {mend}"))
 }
@@ -132,46 +116,35 @@ fn unknown_variable(variable: &str) -> Problem {
 /// Whether Kubernetes made this variable, because a service is called `toall` or `toall-…`
 /// (Kubernetes documentation, "Service", environment variables).
 fn is_service_link(variable: &str) -> bool {
-    ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"]
-        .iter()
-        .any(|end| variable.ends_with(end))
-        || ["_SERVICE_PORT_", "_PORT_"]
-            .iter()
-            .any(|middle| variable.contains(middle))
+    ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|end| variable.ends_with(end))
+        || ["_SERVICE_PORT_", "_PORT_"].iter().any(|middle| variable.contains(middle))
 }
 
 /// Lays the environment over the file.
 ///
 /// # Errors
-/// None in practice: neither layer can fail to give its data.
+/// In practice none: neither layer can fail to give its data.
 pub(super) fn merge(
     file: Dict,
     environment: &BTreeMap<&'static str, (String, String)>,
-) -> Result<Dict, Error> {
+) -> Result<Dict, String> {
     let mut variables = Dict::new();
     for (key, (_, value)) in environment {
         let value = Value::from(value.clone());
         match key.split_once('.') {
             None => drop(variables.insert((*key).into(), value)),
             Some((section, name)) => {
-                let section = variables
-                    .entry(section.into())
-                    .or_insert_with(|| Dict::new().into());
+                let section = variables.entry(section.into()).or_insert_with(|| Dict::new().into());
                 if let Value::Dict(_, section) = section {
                     section.insert(name.into(), value);
                 }
             }
         }
     }
-    let merged = Figment::from(Layer {
-        name: "file",
-        dict: file,
-    })
-    .merge(Layer {
-        name: "environment",
-        dict: variables,
-    });
-    Ok(merged.data()?.remove(&Profile::Default).unwrap_or_default())
+    let merged = Figment::from(Layer { name: "file", dict: file })
+        .merge(Layer { name: "environment", dict: variables });
+    let mut profiles = merged.data().map_err(|error| error.to_string())?;
+    Ok(profiles.remove(&Profile::Default).unwrap_or_default())
 }
 
 struct Layer {
