@@ -26,10 +26,12 @@ impl Config {
     pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigErrors> {
         let errors = |problems| ConfigErrors { file: path.display().to_string(), problems };
         let text = file::read(path).map_err(|why| {
-            errors(vec![Problem::in_file(
-                "the file",
-                format!("could not be read: {why}. `toall init` writes one to start from."),
-            )])
+            let mend = match path.exists() {
+                true => "",
+                false => " `toall init` writes one to start from.",
+            };
+            let fault = format!("could not be read: {why}.{mend}");
+            errors(vec![Problem::in_file("the file", fault)])
         })?;
 
         let mut problems = Vec::new();

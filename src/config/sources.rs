@@ -104,7 +104,7 @@ pub(super) fn environment(
 }
 
 fn unknown_variable(variable: &str) -> Problem {
-    let name = variable.trim_start_matches("TOALL_");
+    let name = variable.strip_prefix("TOALL_").unwrap_or(variable);
     let known = keys::KEYS.iter().map(|(key, _)| key.replace('.', "__"));
     let mend = match keys::nearest(name, known) {
         Some(near) => format!("Did you mean {}?", keys::variable(&near)),

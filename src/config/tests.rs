@@ -197,6 +197,18 @@ fn the_variables_kubernetes_makes_for_a_service_are_no_settings() {
     assert_eq!(outside.problems.len(), 5);
 }
 
+#[test]
+fn nesting_without_end_is_refused() {
+    for text in [
+        format!("a = {}", "[".repeat(100_000)),
+        format!("a = {}", "{a=".repeat(100_000)),
+        format!("{}a = 1", "a.".repeat(100_000)),
+        format!("[{}a]", "a.".repeat(100_000)),
+    ] {
+        assert_eq!(load_with_id(&text, &[]).unwrap_err().problems.len(), 1);
+    }
+}
+
 /// A value of any TOML kind, as text.
 fn any_value() -> impl Strategy<Value = String> {
     let leaf = prop_oneof![
