@@ -16,10 +16,8 @@ const EXAMPLE: &str = include_str!("../../config.example.toml");
 pub enum InitError {
     #[error("{0} is there already and stays as it is. Choose another place with --dir, or edit it.")]
     Exists(PathBuf),
-    #[error(
-        "{path} could not be written: {source}. Make the directory writable, or choose another with --dir."
-    )]
-    Unwritable { path: PathBuf, source: io::Error },
+    #[error("{path} could not be written: {why}. Make the directory writable, or choose another with --dir.")]
+    Unwritable { path: PathBuf, why: io::Error },
     #[error(
         "The path {0:?} has characters that a configuration cannot hold (not UTF-8, or one of % and ?). Choose another with --dir."
     )]
@@ -39,7 +37,7 @@ pub enum InitError {
 pub fn init(dir: &Path, out: &mut impl Write) -> Result<(), InitError> {
     let unwritable = |path: &Path| {
         let path = path.to_owned();
-        move |source| InitError::Unwritable { path, source }
+        move |why| InitError::Unwritable { path, why }
     };
     // Absolute, so that the service finds its data wherever it is started.
     let dir = std::path::absolute(dir).map_err(unwritable(dir))?;

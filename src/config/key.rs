@@ -29,10 +29,8 @@ pub enum KeyError {
     Damaged { path: PathBuf },
     #[error("{path} could not be read: {why}.")]
     Unreadable { path: PathBuf, why: String },
-    #[error(
-        "{path} could not be written: {source}. Make the directory writable for the user that runs toall."
-    )]
-    Unwritable { path: PathBuf, source: io::Error },
+    #[error("{path} could not be written: {why}. Make the directory writable for the user that runs toall.")]
+    Unwritable { path: PathBuf, why: io::Error },
     #[error("the system gave no random numbers for a new key: {0}")]
     Random(getrandom::Error),
 }
@@ -95,7 +93,7 @@ fn create(dir: &Path, path: &Path) -> Result<(), KeyError> {
     let _ = fs::remove_file(&draft);
     match written {
         Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(KeyError::Unwritable { path: path.into(), source: error })
+            Err(KeyError::Unwritable { path: path.into(), why: error })
         }
         _ => Ok(()),
     }
