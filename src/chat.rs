@@ -160,7 +160,12 @@ impl Chats {
     }
 
     /// Replaces a message of ours. Returns where it stands now: on Discord it may have moved to a direct message.
-    pub async fn edit(&self, place: &Place, at: &MessageRef, message: &Message) -> Result<MessageRef, ChatError> {
+    pub async fn edit(
+        &self,
+        place: &Place,
+        at: &MessageRef,
+        message: &Message,
+    ) -> Result<MessageRef, ChatError> {
         match self.on(place.platform)? {
             Chat::Console(console) => console.edit(at, message),
         }

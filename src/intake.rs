@@ -83,7 +83,11 @@ impl Intake {
             let Some(Delivery { incoming, done }) = delivery else { break };
             let Ok(slot) = slots.clone().acquire_owned().await else { break };
             let intake = self.clone();
-            let span = tracing::info_span!("ask", platform = incoming.from.platform.as_str(), from = incoming.from.id);
+            let span = tracing::info_span!(
+                "ask",
+                platform = incoming.from.platform.as_str(),
+                from = incoming.from.id
+            );
             tasks.spawn(
                 async move {
                     intake.handle(incoming).await;
@@ -167,11 +171,8 @@ impl Intake {
         let state = Ticket::draw()?;
         let authorize = self.x.authorize(state.expose());
         let expires_at = self.clock.now_ms() + LINK_LIFE_MS;
-        let request = LinkRequest {
-            person: person.clone(),
-            place: place.clone(),
-            verifier: authorize.verifier,
-        };
+        let request =
+            LinkRequest { person: person.clone(), place: place.clone(), verifier: authorize.verifier };
         self.store.keep_request(&state, &request, expires_at).await?;
         Ok(LinkOffer { url: authorize.url, expires_at })
     }
@@ -184,11 +185,10 @@ impl Intake {
     ) -> Result<(PendingLink, Ticket), LinkError> {
         let now = self.clock.now_ms();
         let request = self.take_request(state, now).await?;
-        let tokens =
-            self.x.exchange(code, request.verifier, now).await.map_err(|error| match error {
-                OAuthError::MissingScope(_) => LinkError::MissingPermission,
-                error => LinkError::Rejected(error),
-            })?;
+        let tokens = self.x.exchange(code, request.verifier, now).await.map_err(|error| match error {
+            OAuthError::MissingScope(_) => LinkError::MissingPermission,
+            error => LinkError::Rejected(error),
+        })?;
         let profile = match self.x.me(&tokens.access).await {
             Ok(profile) => profile,
             Err(error) => {
@@ -333,8 +333,9 @@ impl Intake {
 
     async fn cancel_latest(&self, from: &Person) -> Result<Message, IntakeError> {
         let posts = self.store.posts_of(from, 100).await?;
-        let under_way =
-            posts.iter().find(|post| !post.state.is_over() && (post.intent_at.is_none() || post.state == State::NeedsUser));
+        let under_way = posts.iter().find(|post| {
+            !post.state.is_over() && (post.intent_at.is_none() || post.state == State::NeedsUser)
+        });
         let Some(post) = under_way else { return Ok(words::nothing_to_cancel()) };
         let answered = self.store.cancel(from, post.id, self.clock.now_ms()).await?;
         Ok(match answered {

@@ -115,10 +115,7 @@ impl Settings {
             latency: Duration::ZERO,
             clock: Arc::new(SystemTime::now),
             keep_media: true,
-            processing: Processing {
-                steps: 3,
-                check_after_secs: 1,
-            },
+            processing: Processing { steps: 3, check_after_secs: 1 },
             token_life: Duration::from_secs(7_200),
             media_life: Duration::from_secs(86_400),
             max_chunk: 5_000_000,
@@ -149,10 +146,7 @@ impl Sandbox {
         let url = format!("http://{}", listener.local_addr()?);
         let x = Arc::new(X::new(settings, url));
         let server = tokio::spawn(serve(listener, router(&x)));
-        Ok(Self {
-            x,
-            server: AbortOnDropHandle::new(server),
-        })
+        Ok(Self { x, server: AbortOnDropHandle::new(server) })
     }
 
     /// `http://127.0.0.1:PORT`: people authorise at `{url}/i/oauth2/authorize`, the API answers
@@ -272,10 +266,7 @@ fn router(x: &Arc<X>) -> Router {
         .route("/2/tweets", post(posts::create))
         .route("/2/media/upload", get(media::status))
         .route("/2/media/upload/initialize", post(media::initialize))
-        .route(
-            "/2/media/upload/{id}/append",
-            post(append::append).layer(DefaultBodyLimit::disable()),
-        )
+        .route("/2/media/upload/{id}/append", post(append::append).layer(DefaultBodyLimit::disable()))
         .route("/2/media/upload/{id}/finalize", post(media::finalize))
         .route_layer(from_fn_with_state(x.clone(), access::check));
     let api = calls
@@ -284,10 +275,7 @@ fn router(x: &Arc<X>) -> Router {
         .route("/2/{*rest}", any(|| async { Answer::no_such_route() }))
         .layer(from_fn_with_state(x.clone(), exchange::record));
     let pages = Router::new()
-        .route(
-            "/i/oauth2/authorize",
-            get(authorize::ask).post(authorize::decide),
-        )
+        .route("/i/oauth2/authorize", get(authorize::ask).post(authorize::decide))
         .route("/", get(pages::everyone))
         .route("/{username}", get(pages::profile))
         .route("/{username}/status/{id}", get(pages::post))
@@ -326,7 +314,5 @@ async fn connection(stream: TcpStream, router: Router) {
     });
     // Failures are the client's to notice: it left, or its connection was dropped as ordered.
     let _ = stream.set_nodelay(true);
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

@@ -289,7 +289,11 @@ impl Worker {
     async fn save_posted(&self, lease: &Lease, x_post_id: &str) {
         let mut pause = Duration::from_millis(50);
         while let Err(error) = self.store.posted(lease, x_post_id, self.clock.now_ms()).await {
-            tracing::error!(x_post_id, error = chain(&error), "posted, but that could not be written down yet");
+            tracing::error!(
+                x_post_id,
+                error = chain(&error),
+                "posted, but that could not be written down yet"
+            );
             tokio::time::sleep(pause).await;
             pause = (pause * 2).min(Duration::from_secs(5));
         }
@@ -300,7 +304,9 @@ impl Worker {
         match result {
             Ok(()) => {}
             Err(StoreError::LeaseLost) => tracing::info!("the lease was lost; nothing is written"),
-            Err(error) => tracing::error!(error = chain(&error), "what the step found could not be written down"),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "what the step found could not be written down")
+            }
         }
     }
 }

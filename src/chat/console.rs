@@ -65,10 +65,16 @@ impl Console {
         if faults.is_empty() { Ok(()) } else { Err(faults.remove(0)) }
     }
 
-    pub(super) fn say(&self, to: &Place, audience: Audience, message: &Message) -> Result<MessageRef, ChatError> {
+    pub(super) fn say(
+        &self,
+        to: &Place,
+        audience: Audience,
+        message: &Message,
+    ) -> Result<MessageRef, ChatError> {
         self.fault()?;
         let mut messages = held(&self.0.messages);
-        let number = messages.iter().filter_map(|shown| shown.at.message.parse::<u64>().ok()).max().unwrap_or(0) + 1;
+        let number =
+            messages.iter().filter_map(|shown| shown.at.message.parse::<u64>().ok()).max().unwrap_or(0) + 1;
         let at = MessageRef { chat: to.chat.clone(), message: number.to_string() };
         messages.push(Shown {
             at: at.clone(),

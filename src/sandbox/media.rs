@@ -134,8 +134,7 @@ impl Media {
             return false;
         };
         finalized.failure.is_none()
-            && (!self.is_processed()
-                || self.steps_done(finalized, now) >= finalized.processing.steps)
+            && (!self.is_processed() || self.steps_done(finalized, now) >= finalized.processing.steps)
     }
 
     /// Videos and animations are processed, the rest is ready at once.
@@ -172,10 +171,7 @@ impl Media {
 
     fn steps_done(&self, finalized: &Finalized, now: SystemTime) -> u32 {
         let since = now.duration_since(finalized.at).unwrap_or_default();
-        match since
-            .as_secs()
-            .checked_div(finalized.processing.check_after_secs)
-        {
+        match since.as_secs().checked_div(finalized.processing.check_after_secs) {
             Some(steps) => u32::try_from(steps).unwrap_or(u32::MAX),
             None => finalized.asked,
         }
@@ -183,19 +179,13 @@ impl Media {
 
     fn processing_info(&self, now: SystemTime) -> Option<Value> {
         let finalized = self.finalized.as_ref()?;
-        let Processing {
-            steps,
-            check_after_secs,
-        } = finalized.processing;
+        let Processing { steps, check_after_secs } = finalized.processing;
         if !self.is_processed() || steps == 0 && finalized.failure.is_none() {
             return None;
         }
         let done = self.steps_done(finalized, now);
         let over = done >= steps;
-        let percent = (u64::from(done) * 100)
-            .checked_div(u64::from(steps))
-            .unwrap_or(100)
-            .min(100);
+        let percent = (u64::from(done) * 100).checked_div(u64::from(steps)).unwrap_or(100).min(100);
         let mut info = match (&finalized.failure, over, done) {
             (None, true, _) => json!({"state": "succeeded", "progress_percent": 100}),
             (Some(failure), true, _) => json!({
@@ -258,9 +248,7 @@ pub(super) async fn initialize(
     let asked: Initialize = json_body(&headers, &body)?;
     // The schema requires neither of these; without them X opens a session that cannot end well.
     let media_type = asked.media_type.unwrap_or_default();
-    let total = asked
-        .total_bytes
-        .ok_or_else(|| invalid_body("total_bytes is missing."))?;
+    let total = asked.total_bytes.ok_or_else(|| invalid_body("total_bytes is missing."))?;
     if !TYPES.contains(&media_type.as_str()) {
         let message = format!("media_type is not one of [{}]", TYPES.join(","));
         return Err(Answer::invalid_request("media_type", &media_type, &message));
@@ -271,19 +259,11 @@ pub(super) async fn initialize(
     });
     if !CATEGORIES.contains(&category.as_str()) {
         let message = format!("media_category is not one of [{}]", CATEGORIES.join(","));
-        return Err(Answer::invalid_request(
-            "media_category",
-            &category,
-            &message,
-        ));
+        return Err(Answer::invalid_request("media_category", &category, &message));
     }
     if total == 0 || total > MAX_TOTAL {
         let message = format!("total_bytes has to be between 1 and {MAX_TOTAL}.");
-        return Err(Answer::invalid_request(
-            "total_bytes",
-            &total.to_string(),
-            &message,
-        ));
+        return Err(Answer::invalid_request("total_bytes", &total.to_string(), &message));
     }
     let id = x.next_id();
     let prefix = match category.as_str() {
@@ -329,13 +309,8 @@ pub(super) async fn finalize(
     let now = x.now();
     let id: u64 = id.parse().map_err(|_| no_session())?;
     let open = |media: &&Media| media.is_open_to(&caller.user_id, now);
-    let assembling = x
-        .world()
-        .media
-        .get(&id)
-        .filter(open)
-        .map(|media| media.assembling.clone())
-        .ok_or_else(no_session)?;
+    let assembling =
+        x.world().media.get(&id).filter(open).map(|media| media.assembling.clone()).ok_or_else(no_session)?;
     let _alone = assembling.lock().await;
     let segments = {
         let world = x.world();
@@ -343,11 +318,7 @@ pub(super) async fn finalize(
         if media.is_finalized() {
             return Ok(media.answer(now));
         }
-        let whole = media
-            .segments
-            .keys()
-            .copied()
-            .eq(0..media.segments.len() as u32);
+        let whole = media.segments.keys().copied().eq(0..media.segments.len() as u32);
         if !whole || media.segments.values().sum::<u64>() != media.total {
             return Err(Answer::invalid_request(
                 "id",
@@ -393,9 +364,9 @@ pub(super) async fn status(
     let query = Query::of(&uri, &["command", "media_id"])?;
     query.list("command", &["STATUS"])?;
     let asked = query.get("media_id").unwrap_or_default();
-    let id: u64 = asked.parse().map_err(|_| {
-        Answer::invalid_request("media_id", asked, "media_id has to match ^[0-9]{1,19}$")
-    })?;
+    let id: u64 = asked
+        .parse()
+        .map_err(|_| Answer::invalid_request("media_id", asked, "media_id has to match ^[0-9]{1,19}$"))?;
     let now = x.now();
     let mut world = x.world();
     let media = world
@@ -404,9 +375,10 @@ pub(super) async fn status(
         .filter(|media| media.is_open_to(&caller.user_id, now))
         .ok_or_else(no_session)?;
     // Not documented; an answer without processing_info would read as ready.
-    let finalized = media.finalized.as_mut().ok_or_else(|| {
-        Answer::invalid_request("media_id", asked, "The upload is not finalized yet.")
-    })?;
+    let finalized = media
+        .finalized
+        .as_mut()
+        .ok_or_else(|| Answer::invalid_request("media_id", asked, "The upload is not finalized yet."))?;
     finalized.asked = finalized.asked.saturating_add(1);
     Ok(media.answer(now))
 }
@@ -431,11 +403,7 @@ fn assemble(x: &X, id: u64, segments: u32) -> io::Result<String> {
         copy(&path, &mut whole, &mut hash, &mut buffer)?;
         fs::remove_file(path)?;
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn copy(from: &Path, to: &mut File, hash: &mut Sha256, buffer: &mut [u8]) -> io::Result<()> {

@@ -102,10 +102,7 @@ pub(super) async fn me(
     Extension(caller): Extension<Caller>,
     uri: Uri,
 ) -> Result<Response, Answer> {
-    let query = Query::of(
-        &uri,
-        &["user.fields", "expansions", "post.fields", "tweet.fields"],
-    )?;
+    let query = Query::of(&uri, &["user.fields", "expansions", "post.fields", "tweet.fields"])?;
     let fields = query.list("user.fields", &USER_FIELDS)?;
     let world = x.world();
     let user = world.user(&caller.user_id).ok_or_else(Answer::forbidden)?;
@@ -173,17 +170,11 @@ pub(super) async fn user_posts(
     if newest_first.peek().is_some() {
         meta["next_token"] = json!(base32hex(last.id));
     }
-    let posts: Vec<_> = page
-        .iter()
-        .map(|post| post_json(&world, post, &asked))
-        .collect();
+    let posts: Vec<_> = page.iter().map(|post| post_json(&world, post, &asked)).collect();
     let mut body = json!({"data": posts, "meta": meta});
     if asked.expand_media {
-        let media: Vec<_> = page
-            .iter()
-            .flat_map(|post| &post.media)
-            .map(|id| media_json(&x, &world, *id, &asked))
-            .collect();
+        let media: Vec<_> =
+            page.iter().flat_map(|post| &post.media).map(|id| media_json(&x, &world, *id, &asked)).collect();
         if !media.is_empty() {
             body["includes"] = json!({"media": media});
         }
@@ -234,19 +225,15 @@ impl Asked {
         let media_fields = query.list("media.fields", &MEDIA_FIELDS)?;
         let parsed = |name: &str, parse: &dyn Fn(&str) -> Option<u64>| match query.get(name) {
             None => Ok(None),
-            Some(value) => parse(value).map(Some).ok_or_else(|| {
-                Answer::invalid_request(name, value, &format!("The `{name}` is not valid."))
-            }),
+            Some(value) => parse(value)
+                .map(Some)
+                .ok_or_else(|| Answer::invalid_request(name, value, &format!("The `{name}` is not valid."))),
         };
         let decimal = |value: &str| value.parse().ok();
-        let most = parsed("max_results", &|value| {
-            decimal(value).filter(|most| (5..=100).contains(most))
-        })?;
+        let most = parsed("max_results", &|value| decimal(value).filter(|most| (5..=100).contains(most)))?;
         let since = parsed("since_id", &decimal)?;
         let until = parsed("until_id", &decimal)?;
-        let before = parsed("pagination_token", &|token| {
-            u64::from_str_radix(token, 32).ok()
-        })?;
+        let before = parsed("pagination_token", &|token| u64::from_str_radix(token, 32).ok())?;
         let expand_media = expansions.contains(&"attachments.media_keys");
         Ok(Self {
             start: time(&query, "start_time")?,
@@ -267,11 +254,7 @@ fn time(query: &Query, name: &str) -> Result<Option<SystemTime>, Answer> {
         return Ok(None);
     };
     let parsed: Timestamp = value.parse().map_err(|_| {
-        Answer::invalid_request(
-            name,
-            value,
-            &format!("The `{name}` is not an RFC 3339 time."),
-        )
+        Answer::invalid_request(name, value, &format!("The `{name}` is not an RFC 3339 time."))
     })?;
     Ok(Some(parsed.into()))
 }

@@ -91,15 +91,9 @@ impl X {
             expires_after_secs: Option<u64>,
         }
         let request = self.post(self.at(&["2", "media", "upload", "initialize"]), access);
-        let body = Initialize {
-            media_type,
-            total_bytes,
-            media_category: "tweet_video",
-        };
-        let session: Session = send("POST /2/media/upload/initialize", request.json(&body))
-            .await?
-            .accepted()?
-            .data()?;
+        let body = Initialize { media_type, total_bytes, media_category: "tweet_video" };
+        let session: Session =
+            send("POST /2/media/upload/initialize", request.json(&body)).await?.accepted()?.data()?;
         Ok(Media {
             id: session.id,
             key: session.media_key,
@@ -125,14 +119,9 @@ impl X {
         let watched = Arc::new(Watched::default());
         let body = watched.clone().watch(body);
         let part = Part::stream_with_length(Body::wrap_stream(body), len).file_name("media");
-        let form = Form::new()
-            .text("segment_index", segment.to_string())
-            .part("media", part);
+        let form = Form::new().text("segment_index", segment.to_string()).part("media", part);
         let request = self
-            .post(
-                self.at(&["2", "media", "upload", media_id, "append"]),
-                access,
-            )
+            .post(self.at(&["2", "media", "upload", media_id, "append"]), access)
             .timeout(2 * STALL + Duration::from_secs(len / SLOWEST))
             .multipart(form);
 
@@ -153,36 +142,17 @@ impl X {
     }
 
     /// Says that every chunk is there: `POST /2/media/upload/{id}/finalize`.
-    pub async fn finalize(
-        &self,
-        access: &SecretString,
-        media_id: &str,
-    ) -> Result<MediaStatus, XError> {
-        let request = self.post(
-            self.at(&["2", "media", "upload", media_id, "finalize"]),
-            access,
-        );
-        let state: State = send("POST /2/media/upload/{id}/finalize", request)
-            .await?
-            .accepted()?
-            .data()?;
+    pub async fn finalize(&self, access: &SecretString, media_id: &str) -> Result<MediaStatus, XError> {
+        let request = self.post(self.at(&["2", "media", "upload", media_id, "finalize"]), access);
+        let state: State = send("POST /2/media/upload/{id}/finalize", request).await?.accepted()?.data()?;
         Ok(state.into())
     }
 
     /// Asks how far X is with a video: `GET /2/media/upload`.
-    pub async fn status(
-        &self,
-        access: &SecretString,
-        media_id: &str,
-    ) -> Result<MediaStatus, XError> {
+    pub async fn status(&self, access: &SecretString, media_id: &str) -> Result<MediaStatus, XError> {
         let mut url = self.at(&["2", "media", "upload"]);
-        url.query_pairs_mut()
-            .append_pair("command", "STATUS")
-            .append_pair("media_id", media_id);
-        let state: State = send("GET /2/media/upload", self.get(url, access))
-            .await?
-            .accepted()?
-            .data()?;
+        url.query_pairs_mut().append_pair("command", "STATUS").append_pair("media_id", media_id);
+        let state: State = send("GET /2/media/upload", self.get(url, access)).await?.accepted()?.data()?;
         Ok(state.into())
     }
 }
@@ -220,10 +190,7 @@ impl Watched {
     }
 
     fn failure(&self) -> Option<Box<dyn Error + Send + Sync>> {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 
@@ -248,9 +215,7 @@ impl From<State> for MediaStatus {
     fn from(state: State) -> MediaStatus {
         MediaStatus {
             // No info means that there is nothing to process.
-            processing: state
-                .processing_info
-                .map_or(Processing::Ready, Processing::from),
+            processing: state.processing_info.map_or(Processing::Ready, Processing::from),
             key: state.media_key,
             expires_after: state.expires_after_secs.map(Duration::from_secs),
         }
@@ -260,10 +225,7 @@ impl From<State> for MediaStatus {
 impl From<Info> for Processing {
     fn from(info: Info) -> Processing {
         // An error counts whatever the state: X has left it at `in_progress`.
-        match (
-            info.error.filter(|error| !error.is_null()),
-            info.state.as_deref(),
-        ) {
+        match (info.error.filter(|error| !error.is_null()), info.state.as_deref()) {
             (Some(error), _) => Processing::Failed(ProcessingError::read(&error)),
             (None, Some("failed")) => Processing::Failed(ProcessingError::default()),
             (None, Some("succeeded")) => Processing::Ready,
@@ -279,10 +241,7 @@ impl ProcessingError {
     fn read(error: &Value) -> ProcessingError {
         let text = |name: &str| tidy(error.get(name).and_then(Value::as_str).unwrap_or_default());
         ProcessingError {
-            code: error
-                .get("code")
-                .and_then(Value::as_i64)
-                .unwrap_or_default(),
+            code: error.get("code").and_then(Value::as_i64).unwrap_or_default(),
             name: text("name"),
             message: text("message"),
         }

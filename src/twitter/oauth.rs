@@ -2,9 +2,9 @@
 //! the profile behind a token.
 
 use oauth2::{
-    AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet,
-    HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
-    RequestTokenError, Scope, TokenResponse, TokenUrl,
+    AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet, HttpRequest,
+    HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
+    TokenResponse, TokenUrl,
     basic::{BasicClient, BasicErrorResponse, BasicTokenResponse},
 };
 use reqwest::{
@@ -20,13 +20,7 @@ use super::{Answer, CALL_TIMEOUT, X, XError, error, send};
 use crate::account::{AccountId, Profile, Tier, Tokens};
 
 /// All that publishing needs; X's OpenAPI file says which endpoint wants which.
-const SCOPES: [&str; 5] = [
-    "tweet.read",
-    "tweet.write",
-    "users.read",
-    "media.write",
-    "offline.access",
-];
+const SCOPES: [&str; 5] = ["tweet.read", "tweet.write", "users.read", "media.write", "offline.access"];
 /// What X gives an access token when it does not say (seconds).
 const LIFETIME_SECS: u64 = 7_200;
 
@@ -76,10 +70,7 @@ impl X {
             .add_scopes(SCOPES.map(|scope| Scope::new(scope.to_owned())))
             .set_pkce_challenge(challenge)
             .url();
-        Authorize {
-            url,
-            verifier: verifier.into_secret().into(),
-        }
+        Authorize { url, verifier: verifier.into_secret().into() }
     }
 
     /// Turns the code X sent back into tokens: `POST /2/oauth2/token`. A code lives 30 seconds and works once.
@@ -101,11 +92,7 @@ impl X {
             "offline.access" => granted.refresh_token().is_some(),
             _ => scope.split(' ').any(|scope| scope == wanted),
         };
-        let missing: Vec<_> = SCOPES
-            .into_iter()
-            .filter(|scope| !has(scope))
-            .map(str::to_owned)
-            .collect();
+        let missing: Vec<_> = SCOPES.into_iter().filter(|scope| !has(scope)).map(str::to_owned).collect();
         match granted.refresh_token() {
             Some(refresh) if missing.is_empty() => Ok(tokens(&granted, refresh.secret(), now_ms)),
             _ => Err(OAuthError::MissingScope(missing)),
@@ -123,11 +110,7 @@ impl X {
             .await
             .map_err(reason)?;
         // Whatever was granted is returned: to refuse it here would lose the only live pair.
-        Ok(tokens(
-            &granted,
-            granted.refresh_token().unwrap_or(&old).secret(),
-            now_ms,
-        ))
+        Ok(tokens(&granted, granted.refresh_token().unwrap_or(&old).secret(), now_ms))
     }
 
     /// Ends both tokens: `POST /2/oauth2/revoke`, first the refresh token. Both are tried; the first failure is told.
@@ -149,12 +132,8 @@ impl X {
             subscription_type: Option<String>,
         }
         let mut url = self.at(&["2", "users", "me"]);
-        url.query_pairs_mut()
-            .append_pair("user.fields", "subscription_type,profile_image_url");
-        let me: Me = send("GET /2/users/me", self.get(url, access))
-            .await?
-            .accepted()?
-            .data()?;
+        url.query_pairs_mut().append_pair("user.fields", "subscription_type,profile_image_url");
+        let me: Me = send("GET /2/users/me", self.get(url, access)).await?.accepted()?.data()?;
 
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if me.username.is_empty() || me.username.len() > 50 || !me.username.chars().all(plain) {
@@ -164,10 +143,7 @@ impl X {
             id: AccountId(me.id),
             username: me.username,
             name: error::tidy(&me.name),
-            avatar_url: me
-                .profile_image_url
-                .filter(|url| url.scheme() == "https")
-                .map(String::from),
+            avatar_url: me.profile_image_url.filter(|url| url.scheme() == "https").map(String::from),
             tier: match me.subscription_type.as_deref() {
                 Some("Basic") => Tier::Basic,
                 Some("Premium") => Tier::Premium,
@@ -184,22 +160,15 @@ impl X {
             .set_redirect_uri(RedirectUrl::from_url(self.redirect_uri.clone()));
         match &self.settings.client_secret {
             // With a secret, the crate keeps `client_id` out of the body.
-            Some(secret) => {
-                client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
-            }
+            Some(secret) => client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned())),
             None => client,
         }
     }
 
     /// Sends what `oauth2` prepared, and hands it back successes only.
     async fn token_request(&self, prepared: HttpRequest) -> Result<HttpResponse, OAuthError> {
-        let answer = self
-            .form(
-                "POST /2/oauth2/token",
-                &["2", "oauth2", "token"],
-                prepared.into_body(),
-            )
-            .await?;
+        let answer =
+            self.form("POST /2/oauth2/token", &["2", "oauth2", "token"], prepared.into_body()).await?;
         let mut response = HttpResponse::new(answer.body);
         *response.status_mut() = StatusCode::OK;
         Ok(response)
@@ -208,30 +177,20 @@ impl X {
     async fn revoke_one(&self, token: &SecretString, hint: &str) -> Result<(), OAuthError> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         // X has answered 400 to a revocation without the hint.
-        form.append_pair("token", token.expose_secret())
-            .append_pair("token_type_hint", hint);
+        form.append_pair("token", token.expose_secret()).append_pair("token_type_hint", hint);
         if self.settings.client_secret.is_none() {
             form.append_pair("client_id", &self.settings.client_id);
         }
-        self.form(
-            "POST /2/oauth2/revoke",
-            &["2", "oauth2", "revoke"],
-            form.finish().into_bytes(),
-        )
-        .await
-        .map(drop)
+        self.form("POST /2/oauth2/revoke", &["2", "oauth2", "revoke"], form.finish().into_bytes())
+            .await
+            .map(drop)
     }
 
     /// Posts a form as the app.
     ///
     /// Basic credentials go out raw: X does not undo the form-encoding that RFC 6749 section 2.3.1 asks for and that
     /// `oauth2` applies, so a secret with reserved characters would be refused.
-    async fn form(
-        &self,
-        call: &'static str,
-        path: &[&str],
-        body: Vec<u8>,
-    ) -> Result<Answer, OAuthError> {
+    async fn form(&self, call: &'static str, path: &[&str], body: Vec<u8>) -> Result<Answer, OAuthError> {
         let request = self
             .http
             .post(self.at(path))
@@ -240,17 +199,11 @@ impl X {
             .body(body)
             .timeout(CALL_TIMEOUT);
         let request = match &self.settings.client_secret {
-            Some(secret) => {
-                request.basic_auth(&self.settings.client_id, Some(secret.expose_secret()))
-            }
+            Some(secret) => request.basic_auth(&self.settings.client_id, Some(secret.expose_secret())),
             None => request,
         };
         let answer = send(call, request).await?;
-        if answer.status.is_success() {
-            Ok(answer)
-        } else {
-            Err(refusal(&answer))
-        }
+        if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer)) }
     }
 }
 
@@ -258,13 +211,7 @@ impl X {
 /// only its description tells what was invalid.
 fn refusal(answer: &Answer) -> OAuthError {
     let value = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
-    let text = |name: &str| {
-        value
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_lowercase()
-    };
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_lowercase();
     let (error, description) = (text("error"), text("error_description"));
     match (answer.status.as_u16(), error.as_str()) {
         (_, "unauthorized_client" | "invalid_client") => OAuthError::ClientRejected,
@@ -275,11 +222,7 @@ fn refusal(answer: &Answer) -> OAuthError {
         (400, "invalid_grant") => OAuthError::RefreshRejected,
         (400, _) if description.contains("token was invalid") => OAuthError::RefreshRejected,
         _ => match error::sort(answer.call, answer.status, &answer.headers, &answer.body) {
-            XError::Refused { status, .. } => XError::Refused {
-                status,
-                detail: String::new(),
-            }
-            .into(),
+            XError::Refused { status, .. } => XError::Refused { status, detail: String::new() }.into(),
             other => other.into(),
         },
     }
@@ -296,27 +239,18 @@ fn reason(error: RequestTokenError<OAuthError, BasicErrorResponse>) -> OAuthErro
 /// The granted scope; an answer without one grants what was asked (RFC 6749 section 5.1).
 fn scope_of(granted: &BasicTokenResponse) -> String {
     match granted.scopes() {
-        Some(scopes) => scopes
-            .iter()
-            .map(|scope| scope.as_str())
-            .collect::<Vec<_>>()
-            .join(" "),
+        Some(scopes) => scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "),
         None => SCOPES.join(" "),
     }
 }
 
 fn tokens(granted: &BasicTokenResponse, refresh: &str, now_ms: i64) -> Tokens {
-    let lifetime = granted
-        .expires_in()
-        .map_or(LIFETIME_SECS, |lifetime| lifetime.as_secs());
+    let lifetime = granted.expires_in().map_or(LIFETIME_SECS, |lifetime| lifetime.as_secs());
     Tokens {
         access: granted.access_token().secret().clone().into(),
         refresh: refresh.to_owned().into(),
-        access_expires_at: now_ms.saturating_add(
-            i64::try_from(lifetime)
-                .unwrap_or(i64::MAX)
-                .saturating_mul(1_000),
-        ),
+        access_expires_at: now_ms
+            .saturating_add(i64::try_from(lifetime).unwrap_or(i64::MAX).saturating_mul(1_000)),
         scope: scope_of(granted),
     }
 }

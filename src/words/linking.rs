@@ -5,7 +5,8 @@ use crate::account::{Account, AccountState, Platform, Profile};
 
 /// The answer to `/connect twitter`.
 pub fn connect(url: &str) -> Message {
-    Message::text("Link your X account. The link is yours alone and lasts 10 minutes.").open("Authorise on X", url)
+    Message::text("Link your X account. The link is yours alone and lasts 10 minutes.")
+        .open("Authorise on X", url)
 }
 
 /// `/connect` with anything but `twitter`.
@@ -29,7 +30,10 @@ pub fn open_private_chat(link: Option<&str>) -> Message {
 
 /// The chat's word after the browser confirmed.
 pub fn linked(profile: &Profile) -> Message {
-    Message::text(format!("Linked {}. Upload a video with /post to publish it.", name(&profile.username, &profile.name)))
+    Message::text(format!(
+        "Linked {}. Upload a video with /post to publish it.",
+        name(&profile.username, &profile.name)
+    ))
 }
 
 /// `@alice_makes (Alice)`
@@ -79,7 +83,8 @@ pub fn accounts(accounts: &[Account]) -> Message {
     }
     for account in accounts.iter().take(4) {
         if !account.preferred {
-            message = message.button(&format!("Post to @{}", account.username), Deed::Prefer(account.id.clone()));
+            message =
+                message.button(&format!("Post to @{}", account.username), Deed::Prefer(account.id.clone()));
         }
     }
     if accounts.iter().any(|account| account.state == AccountState::ReconnectNeeded) {

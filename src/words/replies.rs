@@ -37,7 +37,9 @@ pub fn start(platform: Platform) -> Message {
 pub fn unknown(command: &str) -> Message {
     let command: String = command.chars().filter(|c| c.is_alphanumeric() || *c == '_').take(32).collect();
     match command.as_str() {
-        "" => Message::text("To publish a video, send it with /post and your caption. /help shows what else I can do."),
+        "" => Message::text(
+            "To publish a video, send it with /post and your caption. /help shows what else I can do.",
+        ),
         command => Message::text(format!("I do not know /{command}. /help shows what I can do.")),
     }
 }
@@ -90,7 +92,11 @@ pub fn too_large_for_chat(platform: Platform, bytes: u64, limit: u64) -> Message
 
 /// The file is larger than X takes.
 pub fn too_large_for_x(bytes: u64, limit: u64) -> Message {
-    Message::text(format!("That file is {}. X takes at most {}. Send a smaller version.", size(bytes), size(limit)))
+    Message::text(format!(
+        "That file is {}. X takes at most {}. Send a smaller version.",
+        size(bytes),
+        size(limit)
+    ))
 }
 
 /// A caption that X would not take.
@@ -189,19 +195,27 @@ pub fn refusal(refusal: &Refusal) -> String {
                 video::Kind::Text => "text",
                 video::Kind::Unknown => "nothing I can recognise",
             };
-            format!("The file is not a video, whatever its name says: it is {what}. Send an MP4 or MOV video.")
+            format!(
+                "The file is not a video, whatever its name says: it is {what}. Send an MP4 or MOV video."
+            )
         }
         Refusal::Container(ending) => {
             format!("X does not take .{ending} videos. Send it as MP4 with H.264 video and AAC sound.")
         }
-        Refusal::NoPicture => "There is no picture in the file, only sound or nothing. Send a video.".to_owned(),
-        Refusal::Damaged(Damage::Truncated) => "The end of the file is missing. Send the video again.".to_owned(),
+        Refusal::NoPicture => {
+            "There is no picture in the file, only sound or nothing. Send a video.".to_owned()
+        }
+        Refusal::Damaged(Damage::Truncated) => {
+            "The end of the file is missing. Send the video again.".to_owned()
+        }
         Refusal::Damaged(Damage::NoIndex) => {
             "The file has no index, as after a recording that was cut off. Export the video again.".to_owned()
         }
         Refusal::Damaged(Damage::Malformed) => "The file is damaged. Export the video again.".to_owned(),
         Refusal::Codec(codec) => {
-            format!("The video is encoded as {codec}, which X does not take. Send it as MP4 with H.264 video.")
+            format!(
+                "The video is encoded as {codec}, which X does not take. Send it as MP4 with H.264 video."
+            )
         }
         Refusal::TooLong { duration, max } => format!(
             "The video is {} long; this account may post at most {}. Shorten it.",

@@ -46,7 +46,9 @@ pub fn status(post: &Post, account: &Account, links: Links<'_>, pace: Option<Pac
         State::Posted => posted(account, links),
         State::NeedsUser => unsure(post, account, links),
         State::Failed => failed(post, account, links),
-        State::Canceled => Message::text(format!("Cancelled. {} was not posted.", file_name(&post.attachment.name))),
+        State::Canceled => {
+            Message::text(format!("Cancelled. {} was not posted.", file_name(&post.attachment.name)))
+        }
         _ => under_way(post, account, pace, now),
     }
 }
@@ -70,7 +72,9 @@ pub fn state_line(post: &Post, account: &Account) -> String {
 
 fn posted(account: &Account, links: Links<'_>) -> Message {
     match links.post {
-        Some(link) => Message::text(format!("Posted to @{}\n", account.username)).link(link).open("Open on X", link),
+        Some(link) => {
+            Message::text(format!("Posted to @{}\n", account.username)).link(link).open("Open on X", link)
+        }
         None => Message::text(format!("Posted to @{}, as you say.\n", account.username))
             .link(links.profile)
             .open("Open X", links.profile),
@@ -101,10 +105,15 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
     }
     let message = match (&post.waiting, post.state) {
         (Some(waiting), _) => wait(post, waiting, &head),
-        (None, State::Staging) if post.bytes.is_none() => Message::text(format!("Waiting for its turn · {head}")),
+        (None, State::Staging) if post.bytes.is_none() => {
+            Message::text(format!("Waiting for its turn · {head}"))
+        }
         (None, State::Staging) => {
             let done = post.bytes.unwrap_or(0);
-            Message::text(format!("Receiving for {head}\n{}", progress(done, post.attachment.bytes, pace, now)))
+            Message::text(format!(
+                "Receiving for {head}\n{}",
+                progress(done, post.attachment.bytes, pace, now)
+            ))
         }
         (None, State::Inspecting) => Message::text(format!("Checking the video for {head}")),
         (None, State::Uploading) => {
@@ -112,7 +121,8 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
             Message::text(format!("Uploading to {head}\n{}", progress(done, post.bytes, pace, now)))
         }
         (None, State::Processing) => {
-            let percent = post.processing_percent.map(|percent| format!(" · {percent} %")).unwrap_or_default();
+            let percent =
+                post.processing_percent.map(|percent| format!(" · {percent} %")).unwrap_or_default();
             Message::text(format!("X is processing the video{percent}\n{head}"))
         }
         (None, _) => Message::text(format!("Posting to {head}")),
@@ -145,7 +155,8 @@ fn progress(done: u64, total: Option<u64>, pace: Option<Pace>, now: i64) -> Stri
         let took = u128::from(u64::try_from(now - pace.at).ok().filter(|took| *took >= 1_000)?);
         i64::try_from(u128::from(total - done) * took / moved).ok()
     });
-    let left = left.filter(|left| *left > 0).map(|left| format!(" · about {} left", span(left))).unwrap_or_default();
+    let left =
+        left.filter(|left| *left > 0).map(|left| format!(" · about {} left", span(left))).unwrap_or_default();
     format!("{bar} {} %  {} of {}{left}", done * 100 / total, size(done), size(total))
 }
 
@@ -217,9 +228,10 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
             return (format!("The file is larger than {}. Send a smaller one.", size(*limit)), SendAnother);
         }
         Failure::VideoRefused { reason } => return (reason.clone(), SendAnother),
-        Failure::ForeignFile => {
-            ("The file is not on the chat's own servers, so I did not fetch it. Upload it in the chat.", SendAnother)
-        }
+        Failure::ForeignFile => (
+            "The file is not on the chat's own servers, so I did not fetch it. Upload it in the chat.",
+            SendAnother,
+        ),
         Failure::StagingLost => ("My copy of the file is gone. Send the video again.", SendAnother),
         Failure::MediaRejected { reason } if reason.is_empty() => {
             ("X could not read this video. Send it as MP4 with H.264 video and AAC sound.", TryAgain)
@@ -233,13 +245,19 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
                 TryAgain,
             );
         }
-        Failure::ProcessingTooLong => ("X did not finish processing the video in time. Try again later.", TryAgain),
-        Failure::Duplicate => {
-            ("X says that this account has posted the same text already. Look there first, then change the text.", OpenX)
+        Failure::ProcessingTooLong => {
+            ("X did not finish processing the video in time. Try again later.", TryAgain)
         }
+        Failure::Duplicate => (
+            "X says that this account has posted the same text already. Look there first, then change the text.",
+            OpenX,
+        ),
         Failure::TooLongForAccount { minutes: Some(minutes) } => {
             return (
-                format!("The video is too long: @{} may post at most {minutes} minutes. Shorten it.", account.username),
+                format!(
+                    "The video is too long: @{} may post at most {minutes} minutes. Shorten it.",
+                    account.username
+                ),
                 SendAnother,
             );
         }
@@ -258,16 +276,20 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
             "This service has reached its monthly limit at X. Whoever runs it can raise it at console.x.com.",
             TryAgain,
         ),
-        Failure::MissingPermission => {
-            ("The permission to upload videos is missing. Connect the account again and leave every box ticked.", Reconnect)
+        Failure::MissingPermission => (
+            "The permission to upload videos is missing. Connect the account again and leave every box ticked.",
+            Reconnect,
+        ),
+        Failure::LinkRefused => {
+            ("X does not allow a link in the text. Send the video again without it.", SendAnother)
         }
-        Failure::LinkRefused => ("X does not allow a link in the text. Send the video again without it.", SendAnother),
         Failure::TooManyCashtags => {
             ("X allows one $ symbol such as $ABC in a post. Keep one and send the video again.", SendAnother)
         }
-        Failure::Refused { detail } if detail.is_empty() => {
-            ("X refused this post without saying why. Check its length and mentions, then try again.", TryAgain)
-        }
+        Failure::Refused { detail } if detail.is_empty() => (
+            "X refused this post without saying why. Check its length and mentions, then try again.",
+            TryAgain,
+        ),
         Failure::Refused { detail } => return (format!("X refused this post: {detail}"), TryAgain),
         Failure::Disconnected => ("The account was disconnected before the post's turn came.", SendAnother),
         Failure::GaveUp { on: Party::X } => ("X had a problem for too long. Try again later.", TryAgain),

@@ -68,7 +68,9 @@ impl<'a> Access<'a> {
     async fn renew(&self, used: &SecretString) -> Result<(), StepError> {
         let mut held = self.held.lock().await;
         match held.as_mut() {
-            Some(current) if !current.fresh && current.tokens.access.expose_secret() == used.expose_secret() => {
+            Some(current)
+                if !current.fresh && current.tokens.access.expose_secret() == used.expose_secret() =>
+            {
                 self.refresh(current).await
             }
             _ => Ok(()),
@@ -87,7 +89,8 @@ impl<'a> Access<'a> {
         // Not to be cut short: the answer holds the only pair that works.
         let refreshed = {
             let (x, store, clock) = (x.clone(), store.clone(), clock.clone());
-            let (account, rev, old) = (self.lease.account.clone(), current.rev, current.tokens.refresh.clone());
+            let (account, rev, old) =
+                (self.lease.account.clone(), current.rev, current.tokens.refresh.clone());
             tokio::spawn(async move {
                 let tokens = x.refresh(&old, clock.now_ms()).await?;
                 let mut pause = std::time::Duration::from_millis(50);
@@ -141,7 +144,9 @@ pub(super) fn sort(error: XError, now: i64) -> StepError {
         XError::RateLimited(limit) => StepError::RateLimited { until: limit.until_ms(now) },
         XError::OutOfCredits => StepError::OutOfCredits,
         XError::SpendCap | XError::ReadCap => StepError::Fail(Failure::SpendCap),
-        XError::NotEnrolled | XError::WrongToken | XError::AccessLevel => StepError::Fail(Failure::NotEnrolled),
+        XError::NotEnrolled | XError::WrongToken | XError::AccessLevel => {
+            StepError::Fail(Failure::NotEnrolled)
+        }
         XError::MissingScope => StepError::Fail(Failure::MissingPermission),
         XError::Duplicate => StepError::Fail(Failure::Duplicate),
         XError::TooLong { minutes } => StepError::Fail(Failure::TooLongForAccount { minutes }),
@@ -151,7 +156,9 @@ pub(super) fn sort(error: XError, now: i64) -> StepError {
         XError::NotPermitted { detail } | XError::Refused { detail, .. } => {
             StepError::Fail(Failure::Refused { detail })
         }
-        XError::Hidden => StepError::Fail(Failure::Refused { detail: "X does not let this account see that".to_owned() }),
+        XError::Hidden => {
+            StepError::Fail(Failure::Refused { detail: "X does not let this account see that".to_owned() })
+        }
         XError::Unreachable(error) => trouble(format!("X could not be reached: {}", chain(&error))),
         XError::Source(error) => StepError::Trouble { with: Party::Staging, why: chain(&*error) },
         error @ (XError::SignedOut

@@ -73,7 +73,8 @@ async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<(), Stor
         let chat = format!("{}:{}", job.place.platform.as_str(), job.place.chat);
         // The last word on a post does not wait for the chat's turn; Telegram says so if it minds.
         let free = memory.chats.get(&chat).copied().unwrap_or(now);
-        if !job.post.state.is_over() && job.shown_at.is_some() && (free > now || !chats.insert(chat.clone())) {
+        if !job.post.state.is_over() && job.shown_at.is_some() && (free > now || !chats.insert(chat.clone()))
+        {
             worker.store.status_not_before(&job, free.max(now + PER_CHAT_MS)).await?;
             continue;
         }
@@ -111,7 +112,8 @@ impl Memory {
             self.paces.remove(&job.post.id);
             return None;
         };
-        let (state, since) = self.paces.entry(job.post.id).or_insert((job.post.state, Pace { at: now, bytes: done }));
+        let (state, since) =
+            self.paces.entry(job.post.id).or_insert((job.post.state, Pace { at: now, bytes: done }));
         if *state != job.post.state {
             (*state, *since) = (job.post.state, Pace { at: now, bytes: done });
         }
@@ -127,9 +129,12 @@ async fn show(worker: &Worker, job: &StatusJob, pace: Option<Pace>, now: i64) ->
     let message = words::status(&job.post, &account, links, pace, now);
     let result = match &job.shown_at {
         Some(at) => worker.chats.edit(&job.place, at, &message).await,
-        None => worker.chats.say(&job.place, Audience::Everyone, &message, Some(&job.post.id.to_string())).await,
+        None => {
+            worker.chats.say(&job.place, Audience::Everyone, &message, Some(&job.post.id.to_string())).await
+        }
     };
-    metrics::counter!("toall_chat_edits_total", "ok" => if result.is_ok() { "yes" } else { "no" }).increment(1);
+    metrics::counter!("toall_chat_edits_total", "ok" => if result.is_ok() { "yes" } else { "no" })
+        .increment(1);
     let matters = job.post.state.is_over() || job.post.state == State::NeedsUser;
     let tries = if matters { TRIES_FINAL } else { TRIES_MEANWHILE };
     match result {

@@ -108,12 +108,7 @@ async fn unfit(
 }
 
 /// Looks for the post until it is found or the time to settle is over.
-async fn look(
-    worker: &Worker,
-    lease: &Lease,
-    post: &mut Post,
-    intent_at: i64,
-) -> Result<Next, StepError> {
+async fn look(worker: &Worker, lease: &Lease, post: &mut Post, intent_at: i64) -> Result<Next, StepError> {
     let access = Access::new(worker, lease);
     if let Some(id) = find(worker, &access, post, intent_at).await? {
         return Ok(Next::Posted(id));

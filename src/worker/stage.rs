@@ -1,7 +1,7 @@
 //! Copies the file from the chat into staging.
 
-use std::{sync::atomic::AtomicU64, time::Duration};
 use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::AtomicU64, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
@@ -61,9 +61,10 @@ async fn report(worker: &Worker, lease: &Lease, copied: &AtomicU64) -> StepError
 
 fn from_chat(error: ChatError) -> StepError {
     match error {
-        ChatError::Gone(_) | ChatError::Forbidden(_) | ChatError::NeedsPrivateChat | ChatError::Refused(_) => {
-            StepError::Fail(Failure::FileGone)
-        }
+        ChatError::Gone(_)
+        | ChatError::Forbidden(_)
+        | ChatError::NeedsPrivateChat
+        | ChatError::Refused(_) => StepError::Fail(Failure::FileGone),
         ChatError::TooLarge { limit } => StepError::Fail(Failure::FileTooLarge { limit }),
         ChatError::ForeignFile => StepError::Fail(Failure::ForeignFile),
         error @ (ChatError::SlowDown(_) | ChatError::Trouble(_)) => {

@@ -62,8 +62,9 @@ pub(super) async fn upload(
     match sent {
         Ok(()) => {}
         Err(Unsent::TooLarge) => {
-            let smaller = smaller(media.chunk_bytes, total)
-                .ok_or_else(|| StepError::Fail(Failure::Refused { detail: "X takes no chunk of this video".to_owned() }))?;
+            let smaller = smaller(media.chunk_bytes, total).ok_or_else(|| {
+                StepError::Fail(Failure::Refused { detail: "X takes no chunk of this video".to_owned() })
+            })?;
             tracing::info!(chunk = smaller, "X found a chunk too large");
             post.media = Some(open(worker, lease, &access, post, smaller).await?);
             return Ok(Next::Go(State::Uploading, Duration::ZERO));
@@ -111,8 +112,12 @@ async fn open(
         Err(error) => return Err(access.sorted(&token, error).await),
     };
     let now = worker.clock.now_ms();
-    let media =
-        Media { id: session.id, expires_at: expiry(now, session.expires_after), chunk_bytes, segments_done: 0 };
+    let media = Media {
+        id: session.id,
+        expires_at: expiry(now, session.expires_after),
+        chunk_bytes,
+        segments_done: 0,
+    };
     worker.store.start_media(lease, &media, now).await?;
     Ok(media)
 }
@@ -139,8 +144,7 @@ async fn send(
 ) -> Result<(), Unsent> {
     let token = access.token().await.map_err(Unsent::Step)?;
     let length = span.end - span.start;
-    let body =
-        worker.staging.read(key, span).await.map_err(|error| Unsent::Step(from_staging(error)))?;
+    let body = worker.staging.read(key, span).await.map_err(|error| Unsent::Step(from_staging(error)))?;
     match worker.x.append(&token, &media.id, segment, length, body).await {
         Ok(()) => {}
         Err(XError::TooLarge(_)) => return Err(Unsent::TooLarge),
