@@ -10,6 +10,7 @@ mod oauth;
 mod posts;
 #[cfg(test)]
 mod tests;
+mod users;
 
 pub use error::XError;
 pub use limit::{Limit, Window};

@@ -11,7 +11,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::{Stream, StreamExt, stream};
 use reqwest::{
     Body,
     multipart::{Form, Part},
@@ -122,7 +122,11 @@ impl X {
     where
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        let watched = Arc::new(Watched::default());
+        let watched = Arc::new(Watched {
+            len,
+            sent: AtomicU64::new(0),
+            failure: Mutex::default(),
+        });
         let body = watched.clone().watch(body);
         let part = Part::stream_with_length(Body::wrap_stream(body), len).file_name("media");
         let form = Form::new()
@@ -141,8 +145,8 @@ impl X {
         let answer = loop {
             match tokio::time::timeout(STALL, &mut answer).await {
                 Ok(answer) => break answer,
-                Err(_) if watched.bytes() == seen => return Err(XError::Stalled),
-                Err(_) => seen = watched.bytes(),
+                Err(_) if watched.sent() == seen => return Err(XError::Stalled),
+                Err(_) => seen = watched.sent(),
             }
         };
         match watched.failure() {
@@ -187,15 +191,16 @@ impl X {
     }
 }
 
-/// What is known of a body while it is sent.
-#[derive(Default)]
+/// A body while it is sent: how far it is, and why it failed. By the time a failure comes out of the HTTP client,
+/// it looks like X's.
 struct Watched {
-    bytes: AtomicU64,
+    len: u64,
+    sent: AtomicU64,
     failure: Mutex<Option<Box<dyn Error + Send + Sync>>>,
 }
 
 impl Watched {
-    /// Passes the bytes on and keeps the failure: by the time it comes out of the HTTP client, it looks like X's.
+    /// Passes the bytes on, and insists on exactly `len` of them.
     fn watch<E>(
         self: Arc<Self>,
         body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -203,20 +208,37 @@ impl Watched {
     where
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        body.map(move |chunk| match chunk {
-            Ok(chunk) => {
-                self.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-                Ok(chunk)
-            }
-            Err(error) => {
-                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.into());
-                Err("the body failed")
-            }
-        })
+        body.map(|chunk| Some(chunk.map_err(E::into)))
+            .chain(stream::once(async { None }))
+            .map(move |chunk| self.pass(chunk))
     }
 
-    fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
+    /// `None` is the end of the body.
+    fn pass(
+        &self,
+        chunk: Option<Result<Bytes, Box<dyn Error + Send + Sync>>>,
+    ) -> Result<Bytes, &'static str> {
+        let ended = chunk.is_none();
+        let failure = match chunk.unwrap_or(Ok(Bytes::new())) {
+            Err(failure) => failure,
+            Ok(chunk) => {
+                let size = chunk.len() as u64;
+                let sent = self.sent.fetch_add(size, Ordering::Relaxed) + size;
+                if sent <= self.len && !(ended && sent < self.len) {
+                    return Ok(chunk);
+                }
+                format!("it is not the expected {} bytes long", self.len).into()
+            }
+        };
+        self.failure
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get_or_insert(failure);
+        Err("the body failed")
+    }
+
+    fn sent(&self) -> u64 {
+        self.sent.load(Ordering::Relaxed)
     }
 
     fn failure(&self) -> Option<Box<dyn Error + Send + Sync>> {

@@ -86,8 +86,7 @@ impl X {
         since_ms: i64,
         media: &[&str],
     ) -> Result<Option<String>, XError> {
-        let since = jiff::Timestamp::from_second(since_ms.div_euclid(1_000))
-            .map_err(|_| XError::Garbled("the time to look from is out of range"))?;
+        let since = jiff::Timestamp::from_second(since_ms.div_euclid(1_000)).unwrap_or_default();
         let mut url = self.at(&["2", "users", &user.0, "tweets"]);
         // Asking for the expansion brings `attachments` with each post; the parameter for fields has two spellings.
         url.query_pairs_mut()
