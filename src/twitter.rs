@@ -11,6 +11,7 @@ mod posts;
 #[cfg(test)]
 mod tests;
 mod users;
+mod watched;
 
 pub use error::XError;
 pub use limit::{Limit, Window};
@@ -54,10 +55,7 @@ pub enum SetupError {
 impl X {
     /// Makes a client; no connection is opened yet. `redirect_uri` must be registered with the app, to the letter.
     pub fn new(settings: &config::Twitter, redirect_uri: Url) -> Result<X, SetupError> {
-        for (name, url) in [
-            ("twitter.api_url", &settings.api_url),
-            ("twitter.web_url", &settings.web_url),
-        ] {
+        for (name, url) in [("twitter.api_url", &settings.api_url), ("twitter.web_url", &settings.web_url)] {
             if url.cannot_be_a_base() {
                 return Err(SetupError::Address(name));
             }
@@ -73,11 +71,7 @@ impl X {
             .user_agent(concat!("toall/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(SetupError::Client)?;
-        Ok(X {
-            http,
-            settings: Arc::new(settings.clone()),
-            redirect_uri,
-        })
+        Ok(X { http, settings: Arc::new(settings.clone()), redirect_uri })
     }
 
     /// The address of an API path; each segment is escaped.
@@ -86,17 +80,11 @@ impl X {
     }
 
     fn get(&self, url: Url, access: &SecretString) -> RequestBuilder {
-        self.http
-            .get(url)
-            .bearer_auth(access.expose_secret())
-            .timeout(CALL_TIMEOUT)
+        self.http.get(url).bearer_auth(access.expose_secret()).timeout(CALL_TIMEOUT)
     }
 
     fn post(&self, url: Url, access: &SecretString) -> RequestBuilder {
-        self.http
-            .post(url)
-            .bearer_auth(access.expose_secret())
-            .timeout(CALL_TIMEOUT)
+        self.http.post(url).bearer_auth(access.expose_secret()).timeout(CALL_TIMEOUT)
     }
 }
 
@@ -139,11 +127,7 @@ async fn send(call: &'static str, request: RequestBuilder) -> Result<Answer, XEr
         "X answered"
     );
 
-    let limit = if status.is_success() {
-        ANSWER_LIMIT
-    } else {
-        PROBLEM_LIMIT
-    };
+    let limit = if status.is_success() { ANSWER_LIMIT } else { PROBLEM_LIMIT };
     let body = match read(&mut response, limit).await {
         Ok(Some(body)) => body,
         // The status of a refusal says enough when its explanation is lost or endless.
@@ -151,12 +135,7 @@ async fn send(call: &'static str, request: RequestBuilder) -> Result<Answer, XEr
         Ok(None) => return Err(XError::Garbled("it is too long")),
         Err(error) => return Err(unreachable(error)),
     };
-    Ok(Answer {
-        call,
-        status,
-        headers,
-        body,
-    })
+    Ok(Answer { call, status, headers, body })
 }
 
 /// The body, or nothing when it exceeds `limit` bytes.
@@ -177,12 +156,7 @@ impl Answer {
         if self.status.is_success() {
             return Ok(self);
         }
-        Err(error::sort(
-            self.call,
-            self.status,
-            &self.headers,
-            &self.body,
-        ))
+        Err(error::sort(self.call, self.status, &self.headers, &self.body))
     }
 
     /// The `data` of an accepted answer. A 2xx may hold `errors` in its place
@@ -194,9 +168,7 @@ impl Answer {
         }
         match serde_json::from_slice::<Envelope<T>>(&self.body) {
             Ok(Envelope { data: Some(data) }) => Ok(data),
-            Ok(Envelope { data: None }) => {
-                Err(error::sort_partial(self.call, &self.headers, &self.body))
-            }
+            Ok(Envelope { data: None }) => Err(error::sort_partial(self.call, &self.headers, &self.body)),
             // serde's message may quote the body.
             Err(_) => Err(XError::Garbled("it is not of the documented shape")),
         }

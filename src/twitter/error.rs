@@ -81,8 +81,8 @@ pub enum XError {
     Trouble(StatusCode),
     #[error("X could not be reached")]
     Unreachable(#[source] reqwest::Error),
-    /// X neither took bytes nor answered for too long.
-    #[error("X stopped answering")]
+    /// A chunk stopped moving half-way.
+    #[error("the upload to X stood still")]
     Stalled,
     /// The bytes to upload could not be read; X has no part in it.
     #[error("the video could not be read")]
@@ -103,10 +103,7 @@ pub(super) fn sort_partial(call: &str, headers: &HeaderMap, body: &[u8]) -> XErr
         Some(status) => problem.sorted(call, status, headers),
         None if problem.kind == "resource-not-found" => XError::NotFound,
         None if problem.shown.is_empty() => XError::Garbled("it holds no data"),
-        None => XError::Refused {
-            status: StatusCode::OK,
-            detail: problem.shown,
-        },
+        None => XError::Refused { status: StatusCode::OK, detail: problem.shown },
     }
 }
 
@@ -130,29 +127,15 @@ impl Problem {
         let Ok(value) = serde_json::from_slice::<Value>(body) else {
             return Problem::default();
         };
-        let nested = value
-            .get("errors")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
+        let nested = value.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let layers = || std::iter::once(&value).chain(nested.iter().take(10));
-        let texts =
-            |name: &'static str| layers().filter_map(move |layer| layer.get(name)?.as_str());
+        let texts = |name: &'static str| layers().filter_map(move |layer| layer.get(name)?.as_str());
 
-        let kind = texts("type")
-            .next()
-            .and_then(|kind| kind.rsplit('/').next())
-            .unwrap_or_default();
-        let said: Vec<_> = [
-            "title",
-            "detail",
-            "reason",
-            "message",
-            "error",
-            "error_description",
-        ]
-        .into_iter()
-        .flat_map(texts)
-        .collect();
+        let kind = texts("type").next().and_then(|kind| kind.rsplit('/').next()).unwrap_or_default();
+        let said: Vec<_> = ["title", "detail", "reason", "message", "error", "error_description"]
+            .into_iter()
+            .flat_map(texts)
+            .collect();
         let shown = ["message", "detail", "error_description", "title", "error"]
             .into_iter()
             .find_map(|name| texts(name).find(|text| !text.trim().is_empty()));
@@ -185,10 +168,7 @@ impl Problem {
             429 => XError::RateLimited(Limit::from_headers(headers)),
             400 if self.rejects_media() => XError::InvalidMedia,
             400 if self.says("segments do not add up") => XError::IncompleteUpload,
-            400..500 => XError::Refused {
-                status,
-                detail: self.shown,
-            },
+            400..500 => XError::Refused { status, detail: self.shown },
             _ => XError::Trouble(status),
         }
     }
@@ -214,9 +194,7 @@ impl Problem {
         } else if self.says("duplicate content") || self.code == Some(187) {
             XError::Duplicate
         } else if self.says("video longer than") {
-            XError::TooLong {
-                minutes: minutes(&self.said),
-            }
+            XError::TooLong { minutes: minutes(&self.said) }
         } else if self.says("invalid url") {
             XError::InvalidUrl
         } else if self.says("cashtag") {
@@ -228,10 +206,7 @@ impl Problem {
         } else if on_media && self.says("forbidden") {
             XError::MissingScope
         } else {
-            XError::Refused {
-                status: StatusCode::FORBIDDEN,
-                detail: self.shown,
-            }
+            XError::Refused { status: StatusCode::FORBIDDEN, detail: self.shown }
         }
     }
 
@@ -247,11 +222,7 @@ impl Problem {
 
     /// By whole words: *blocked* is not *locked*.
     fn restricts_account(&self) -> bool {
-        let word = |wanted: &str| {
-            self.said
-                .split(|c: char| !c.is_alphanumeric())
-                .any(|word| word == wanted)
-        };
+        let word = |wanted: &str| self.said.split(|c: char| !c.is_alphanumeric()).any(|word| word == wanted);
         self.says("not permitted to access this feature") || word("suspended") || word("locked")
     }
 }
@@ -271,9 +242,7 @@ pub(super) fn tidy(text: &str) -> String {
         c.is_control()
             || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
     };
-    let line: Vec<&str> = text
-        .split(|c: char| c.is_whitespace() || steers(c))
-        .filter(|word| !word.is_empty())
-        .collect();
+    let line: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || steers(c)).filter(|word| !word.is_empty()).collect();
     line.join(" ").chars().take(300).collect()
 }

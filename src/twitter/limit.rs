@@ -49,30 +49,16 @@ impl Limit {
     /// 15-minute window has room.
     pub(super) fn from_headers(headers: &HeaderMap) -> Limit {
         let number = |family: &str, what: &str| -> Option<i64> {
-            headers
-                .get(format!("{family}-{what}"))?
-                .to_str()
-                .ok()?
-                .trim()
-                .parse()
-                .ok()
+            headers.get(format!("{family}-{what}"))?.to_str().ok()?.trim().parse().ok()
         };
         FAMILIES
             .into_iter()
             .filter(|(_, family)| number(family, "remaining").is_some_and(|left| left <= 0))
-            .filter_map(|(window, family)| {
-                Some((window, number(family, "reset")?.saturating_mul(SECOND)))
-            })
+            .filter_map(|(window, family)| Some((window, number(family, "reset")?.saturating_mul(SECOND))))
             .max_by_key(|(_, resets_at)| *resets_at)
-            .map_or(
-                Limit {
-                    window: Window::Unknown,
-                    resets_at: None,
-                },
-                |(window, resets_at)| Limit {
-                    window,
-                    resets_at: Some(resets_at),
-                },
-            )
+            .map_or(Limit { window: Window::Unknown, resets_at: None }, |(window, resets_at)| Limit {
+                window,
+                resets_at: Some(resets_at),
+            })
     }
 }

@@ -1,17 +1,10 @@
 //! Uploading a video in chunks: initialize, append, finalize, status
 //! (docs.x.com, x-api/media/quickstart/media-upload-chunked).
 
-use std::{
-    error::Error,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt, stream};
+use futures::Stream;
 use reqwest::{
     Body,
     multipart::{Form, Part},
@@ -20,12 +13,12 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{X, XError, error::tidy, send};
+use super::{X, XError, error::tidy, send, watched::Watched};
 
 /// How long an upload may stand still.
-const STALL: Duration = Duration::from_secs(30);
+const STALL: Duration = Duration::from_secs(60);
 /// The slowest line a chunk is given time for, in bytes per second.
-const SLOWEST: u64 = 16 * 1024;
+const SLOWEST: u64 = 32 * 1024;
 
 /// An upload session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,15 +84,9 @@ impl X {
             expires_after_secs: Option<u64>,
         }
         let request = self.post(self.at(&["2", "media", "upload", "initialize"]), access);
-        let body = Initialize {
-            media_type,
-            total_bytes,
-            media_category: "tweet_video",
-        };
-        let session: Session = send("POST /2/media/upload/initialize", request.json(&body))
-            .await?
-            .accepted()?
-            .data()?;
+        let body = Initialize { media_type, total_bytes, media_category: "tweet_video" };
+        let session: Session =
+            send("POST /2/media/upload/initialize", request.json(&body)).await?.accepted()?.data()?;
         Ok(Media {
             id: session.id,
             key: session.media_key,
@@ -110,7 +97,7 @@ impl X {
     /// Sends one chunk of `len` bytes, straight from `body`: `POST /2/media/upload/{id}/append`.
     ///
     /// Safe to repeat. `segment` counts from 0 to 999. Fails with [`XError::Source`] when `body` does, and with
-    /// [`XError::Stalled`] when X takes no bytes and gives no answer for 30 seconds.
+    /// [`XError::Stalled`] when nothing of it moves for a minute.
     pub async fn append<E>(
         &self,
         access: &SecretString,
@@ -122,130 +109,37 @@ impl X {
     where
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        let watched = Arc::new(Watched {
-            len,
-            sent: AtomicU64::new(0),
-            failure: Mutex::default(),
-        });
+        let watched = Watched::new(len);
         let body = watched.clone().watch(body);
         let part = Part::stream_with_length(Body::wrap_stream(body), len).file_name("media");
-        let form = Form::new()
-            .text("segment_index", segment.to_string())
-            .part("media", part);
+        let form = Form::new().text("segment_index", segment.to_string()).part("media", part);
         let request = self
-            .post(
-                self.at(&["2", "media", "upload", media_id, "append"]),
-                access,
-            )
-            .timeout(2 * STALL + Duration::from_secs(len / SLOWEST))
+            .post(self.at(&["2", "media", "upload", media_id, "append"]), access)
+            .timeout(STALL + Duration::from_secs(len / SLOWEST))
             .multipart(form);
 
-        let mut answer = std::pin::pin!(send("POST /2/media/upload/{id}/append", request));
-        let mut seen = 0;
-        let answer = loop {
-            match tokio::time::timeout(STALL, &mut answer).await {
-                Ok(answer) => break answer,
-                Err(_) if watched.sent() == seen => return Err(XError::Stalled),
-                Err(_) => seen = watched.sent(),
-            }
-        };
+        let answer = send("POST /2/media/upload/{id}/append", request);
+        let answer = watched.answer(STALL, answer).await;
         match watched.failure() {
             Some(failure) => Err(XError::Source(failure)),
-            // The documented 200 with a body, 202 and 204 are all about.
+            // 200 with a body is documented, 202 and 204 without one are seen.
             None => answer?.accepted().map(drop),
         }
     }
 
     /// Says that every chunk is there: `POST /2/media/upload/{id}/finalize`.
-    pub async fn finalize(
-        &self,
-        access: &SecretString,
-        media_id: &str,
-    ) -> Result<MediaStatus, XError> {
-        let request = self.post(
-            self.at(&["2", "media", "upload", media_id, "finalize"]),
-            access,
-        );
-        let state: State = send("POST /2/media/upload/{id}/finalize", request)
-            .await?
-            .accepted()?
-            .data()?;
+    pub async fn finalize(&self, access: &SecretString, media_id: &str) -> Result<MediaStatus, XError> {
+        let request = self.post(self.at(&["2", "media", "upload", media_id, "finalize"]), access);
+        let state: State = send("POST /2/media/upload/{id}/finalize", request).await?.accepted()?.data()?;
         Ok(state.into())
     }
 
     /// Asks how far X is with a video: `GET /2/media/upload`.
-    pub async fn status(
-        &self,
-        access: &SecretString,
-        media_id: &str,
-    ) -> Result<MediaStatus, XError> {
+    pub async fn status(&self, access: &SecretString, media_id: &str) -> Result<MediaStatus, XError> {
         let mut url = self.at(&["2", "media", "upload"]);
-        url.query_pairs_mut()
-            .append_pair("command", "STATUS")
-            .append_pair("media_id", media_id);
-        let state: State = send("GET /2/media/upload", self.get(url, access))
-            .await?
-            .accepted()?
-            .data()?;
+        url.query_pairs_mut().append_pair("command", "STATUS").append_pair("media_id", media_id);
+        let state: State = send("GET /2/media/upload", self.get(url, access)).await?.accepted()?.data()?;
         Ok(state.into())
-    }
-}
-
-/// A body while it is sent: how far it is, and why it failed. By the time a failure comes out of the HTTP client,
-/// it looks like X's.
-struct Watched {
-    len: u64,
-    sent: AtomicU64,
-    failure: Mutex<Option<Box<dyn Error + Send + Sync>>>,
-}
-
-impl Watched {
-    /// Passes the bytes on, and insists on exactly `len` of them.
-    fn watch<E>(
-        self: Arc<Self>,
-        body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
-    ) -> impl Stream<Item = Result<Bytes, &'static str>> + Send + 'static
-    where
-        E: Into<Box<dyn Error + Send + Sync>> + 'static,
-    {
-        body.map(|chunk| Some(chunk.map_err(E::into)))
-            .chain(stream::once(async { None }))
-            .map(move |chunk| self.pass(chunk))
-    }
-
-    /// `None` is the end of the body.
-    fn pass(
-        &self,
-        chunk: Option<Result<Bytes, Box<dyn Error + Send + Sync>>>,
-    ) -> Result<Bytes, &'static str> {
-        let ended = chunk.is_none();
-        let failure = match chunk.unwrap_or(Ok(Bytes::new())) {
-            Err(failure) => failure,
-            Ok(chunk) => {
-                let size = chunk.len() as u64;
-                let sent = self.sent.fetch_add(size, Ordering::Relaxed) + size;
-                if sent <= self.len && !(ended && sent < self.len) {
-                    return Ok(chunk);
-                }
-                format!("it is not the expected {} bytes long", self.len).into()
-            }
-        };
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .get_or_insert(failure);
-        Err("the body failed")
-    }
-
-    fn sent(&self) -> u64 {
-        self.sent.load(Ordering::Relaxed)
-    }
-
-    fn failure(&self) -> Option<Box<dyn Error + Send + Sync>> {
-        self.failure
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take()
     }
 }
 
@@ -270,9 +164,7 @@ impl From<State> for MediaStatus {
     fn from(state: State) -> MediaStatus {
         MediaStatus {
             // No info means that there is nothing to process.
-            processing: state
-                .processing_info
-                .map_or(Processing::Ready, Processing::from),
+            processing: state.processing_info.map_or(Processing::Ready, Processing::from),
             key: state.media_key,
             expires_after: state.expires_after_secs.map(Duration::from_secs),
         }
@@ -282,10 +174,7 @@ impl From<State> for MediaStatus {
 impl From<Info> for Processing {
     fn from(info: Info) -> Processing {
         // An error counts whatever the state: X has left it at `in_progress`.
-        match (
-            info.error.filter(|error| !error.is_null()),
-            info.state.as_deref(),
-        ) {
+        match (info.error.filter(|error| !error.is_null()), info.state.as_deref()) {
             (Some(error), _) => Processing::Failed(ProcessingError::read(&error)),
             (None, Some("failed")) => Processing::Failed(ProcessingError::default()),
             (None, Some("succeeded")) => Processing::Ready,
@@ -301,10 +190,7 @@ impl ProcessingError {
     fn read(error: &Value) -> ProcessingError {
         let text = |name: &str| tidy(error.get(name).and_then(Value::as_str).unwrap_or_default());
         ProcessingError {
-            code: error
-                .get("code")
-                .and_then(Value::as_i64)
-                .unwrap_or_default(),
+            code: error.get("code").and_then(Value::as_i64).unwrap_or_default(),
             name: text("name"),
             message: text("message"),
         }

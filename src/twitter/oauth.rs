@@ -3,8 +3,8 @@
 use futures::future::BoxFuture;
 use oauth2::{
     AsyncHttpClient, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet,
-    EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl,
-    RefreshToken, RequestTokenError, Scope, TokenResponse, TokenUrl,
+    EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
+    RequestTokenError, Scope, TokenResponse, TokenUrl,
     basic::{BasicClient, BasicErrorResponse, BasicTokenResponse},
 };
 use reqwest::header::{ACCEPT, CONTENT_TYPE};
@@ -16,13 +16,7 @@ use super::{Answer, CALL_TIMEOUT, X, XError, error, send};
 use crate::account::Tokens;
 
 /// All that publishing needs; X's OpenAPI file says which endpoint wants which.
-const SCOPES: [&str; 5] = [
-    "tweet.read",
-    "tweet.write",
-    "users.read",
-    "media.write",
-    "offline.access",
-];
+const SCOPES: [&str; 5] = ["tweet.read", "tweet.write", "users.read", "media.write", "offline.access"];
 /// What X gives an access token when it does not say (seconds).
 const LIFETIME_SECS: u64 = 7_200;
 
@@ -72,10 +66,7 @@ impl X {
             .add_scopes(SCOPES.map(|scope| Scope::new(scope.to_owned())))
             .set_pkce_challenge(challenge)
             .url();
-        Authorize {
-            url,
-            verifier: verifier.into_secret().into(),
-        }
+        Authorize { url, verifier: verifier.into_secret().into() }
     }
 
     /// Turns the code X sent back into tokens: `POST /2/oauth2/token`. A code lives 30 seconds and works once.
@@ -101,11 +92,7 @@ impl X {
             "offline.access" => granted.refresh_token().is_some(),
             _ => scope.split(' ').any(|scope| scope == wanted),
         };
-        let missing: Vec<_> = SCOPES
-            .into_iter()
-            .filter(|scope| !has(scope))
-            .map(str::to_owned)
-            .collect();
+        let missing: Vec<_> = SCOPES.into_iter().filter(|scope| !has(scope)).map(str::to_owned).collect();
         match granted.refresh_token() {
             Some(refresh) if missing.is_empty() => Ok(tokens(&granted, refresh.secret(), now_ms)),
             _ => Err(OAuthError::MissingScope(missing)),
@@ -117,17 +104,10 @@ impl X {
     pub async fn refresh(&self, refresh: &SecretString, now_ms: i64) -> Result<Tokens, OAuthError> {
         let client = self.client();
         let old = RefreshToken::new(refresh.expose_secret().to_owned());
-        let granted = client
-            .exchange_refresh_token(&old)
-            .request_async(&TokenEndpoint(self))
-            .await
-            .map_err(reason)?;
+        let granted =
+            client.exchange_refresh_token(&old).request_async(&TokenEndpoint(self)).await.map_err(reason)?;
         // Whatever was granted is returned: to refuse it here would lose the only live pair.
-        Ok(tokens(
-            &granted,
-            granted.refresh_token().unwrap_or(&old).secret(),
-            now_ms,
-        ))
+        Ok(tokens(&granted, granted.refresh_token().unwrap_or(&old).secret(), now_ms))
     }
 
     /// Ends both tokens: `POST /2/oauth2/revoke`, first the refresh token. Both are tried; the first failure is told.
@@ -144,9 +124,7 @@ impl X {
             .set_redirect_uri(RedirectUrl::from_url(self.redirect_uri.clone()));
         match &self.settings.client_secret {
             // With a secret, the crate keeps `client_id` out of the body.
-            Some(secret) => {
-                client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned()))
-            }
+            Some(secret) => client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned())),
             None => client,
         }
     }
@@ -154,30 +132,20 @@ impl X {
     async fn revoke_one(&self, token: &SecretString, hint: &str) -> Result<(), OAuthError> {
         let mut form = form_urlencoded::Serializer::new(String::new());
         // X has answered 400 to a revocation without the hint.
-        form.append_pair("token", token.expose_secret())
-            .append_pair("token_type_hint", hint);
+        form.append_pair("token", token.expose_secret()).append_pair("token_type_hint", hint);
         if self.settings.client_secret.is_none() {
             form.append_pair("client_id", &self.settings.client_id);
         }
-        self.form(
-            "POST /2/oauth2/revoke",
-            &["2", "oauth2", "revoke"],
-            form.finish().into_bytes(),
-        )
-        .await
-        .map(drop)
+        self.form("POST /2/oauth2/revoke", &["2", "oauth2", "revoke"], form.finish().into_bytes())
+            .await
+            .map(drop)
     }
 
     /// Posts a form as the app.
     ///
     /// Basic credentials go out raw: X does not undo the form-encoding that RFC 6749 section 2.3.1 asks for and that
     /// `oauth2` applies, so a secret with reserved characters would be refused.
-    async fn form(
-        &self,
-        call: &'static str,
-        path: &[&str],
-        body: Vec<u8>,
-    ) -> Result<Answer, OAuthError> {
+    async fn form(&self, call: &'static str, path: &[&str], body: Vec<u8>) -> Result<Answer, OAuthError> {
         let request = self
             .http
             .post(self.at(path))
@@ -186,17 +154,11 @@ impl X {
             .body(body)
             .timeout(CALL_TIMEOUT);
         let request = match &self.settings.client_secret {
-            Some(secret) => {
-                request.basic_auth(&self.settings.client_id, Some(secret.expose_secret()))
-            }
+            Some(secret) => request.basic_auth(&self.settings.client_id, Some(secret.expose_secret())),
             None => request,
         };
         let answer = send(call, request).await?;
-        if answer.status.is_success() {
-            Ok(answer)
-        } else {
-            Err(refusal(&answer))
-        }
+        if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer)) }
     }
 }
 
@@ -212,10 +174,7 @@ impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
     fn call(&'c self, prepared: HttpRequest) -> Self::Future {
         Box::pin(async move {
             let path = ["2", "oauth2", "token"];
-            let answer = self
-                .0
-                .form("POST /2/oauth2/token", &path, prepared.into_body())
-                .await?;
+            let answer = self.0.form("POST /2/oauth2/token", &path, prepared.into_body()).await?;
             Ok(HttpResponse::new(answer.body))
         })
     }
@@ -225,13 +184,7 @@ impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
 /// only its description tells what was invalid.
 fn refusal(answer: &Answer) -> OAuthError {
     let value = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
-    let text = |name: &str| {
-        value
-            .get(name)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_lowercase()
-    };
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_lowercase();
     let (error, description) = (text("error"), text("error_description"));
     match (answer.status.as_u16(), error.as_str()) {
         (_, "unauthorized_client" | "invalid_client") => OAuthError::ClientRejected,
@@ -242,11 +195,7 @@ fn refusal(answer: &Answer) -> OAuthError {
         (400, "invalid_grant") => OAuthError::RefreshRejected,
         (400, _) if description.contains("token was invalid") => OAuthError::RefreshRejected,
         _ => match error::sort(answer.call, answer.status, &answer.headers, &answer.body) {
-            XError::Refused { status, .. } => XError::Refused {
-                status,
-                detail: String::new(),
-            }
-            .into(),
+            XError::Refused { status, .. } => XError::Refused { status, detail: String::new() }.into(),
             other => other.into(),
         },
     }
@@ -263,27 +212,18 @@ fn reason(error: RequestTokenError<OAuthError, BasicErrorResponse>) -> OAuthErro
 /// The granted scope; an answer without one grants what was asked (RFC 6749 section 5.1).
 fn scope_of(granted: &BasicTokenResponse) -> String {
     match granted.scopes() {
-        Some(scopes) => scopes
-            .iter()
-            .map(|scope| scope.as_str())
-            .collect::<Vec<_>>()
-            .join(" "),
+        Some(scopes) => scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "),
         None => SCOPES.join(" "),
     }
 }
 
 fn tokens(granted: &BasicTokenResponse, refresh: &str, now_ms: i64) -> Tokens {
-    let lifetime = granted
-        .expires_in()
-        .map_or(LIFETIME_SECS, |lifetime| lifetime.as_secs());
+    let lifetime = granted.expires_in().map_or(LIFETIME_SECS, |lifetime| lifetime.as_secs());
     Tokens {
         access: granted.access_token().secret().clone().into(),
         refresh: refresh.to_owned().into(),
-        access_expires_at: now_ms.saturating_add(
-            i64::try_from(lifetime)
-                .unwrap_or(i64::MAX)
-                .saturating_mul(1_000),
-        ),
+        access_expires_at: now_ms
+            .saturating_add(i64::try_from(lifetime).unwrap_or(i64::MAX).saturating_mul(1_000)),
         scope: scope_of(granted),
     }
 }

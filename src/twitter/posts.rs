@@ -49,24 +49,16 @@ impl X {
             #[serde(deserialize_with = "super::id")]
             id: String,
         }
-        let body = Post {
-            text,
-            media: Attached {
-                media_ids: [media_id],
-            },
-        };
+        let body = Post { text, media: Attached { media_ids: [media_id] } };
         let request = self.post(self.at(&["2", "tweets"]), access).json(&body);
-        let answer = send("POST /2/tweets", request)
-            .await
-            .map_err(|error| match &error {
-                XError::Unreachable(cause) if cause.is_connect() || cause.is_builder() => {
-                    CreateError::NotSent(error)
-                }
-                _ => CreateError::Unknown(error),
-            })?;
+        let answer = send("POST /2/tweets", request).await.map_err(|error| match &error {
+            XError::Unreachable(cause) if cause.is_connect() || cause.is_builder() => {
+                CreateError::NotSent(error)
+            }
+            _ => CreateError::Unknown(error),
+        })?;
         // A server that gave up waiting (408) may still have passed the request on.
-        let refused =
-            answer.status.is_client_error() && answer.status != StatusCode::REQUEST_TIMEOUT;
+        let refused = answer.status.is_client_error() && answer.status != StatusCode::REQUEST_TIMEOUT;
         let answer = answer.accepted().map_err(|error| match refused {
             true => CreateError::Refused(error),
             false => CreateError::Unknown(error),
@@ -99,12 +91,9 @@ impl X {
             let mut url = url.clone();
             if let Some(token) = next.take() {
                 let token: String = token;
-                url.query_pairs_mut()
-                    .append_pair("pagination_token", &token);
+                url.query_pairs_mut().append_pair("pagination_token", &token);
             }
-            let answer = send("GET /2/users/{id}/tweets", self.get(url, access))
-                .await?
-                .accepted()?;
+            let answer = send("GET /2/users/{id}/tweets", self.get(url, access)).await?.accepted()?;
             let page: Page = serde_json::from_slice(&answer.body)
                 .map_err(|_| XError::Garbled("it is not a page of a timeline"))?;
             // The oldest on the page: a repost shows the same media.
@@ -112,9 +101,7 @@ impl X {
                 return Ok(Some(post.id));
             }
             if !page.errors.is_empty() {
-                return Err(XError::Garbled(
-                    "it is a page of a timeline with parts missing",
-                ));
+                return Err(XError::Garbled("it is a page of a timeline with parts missing"));
             }
             match page.meta.next_token {
                 Some(token) => next = Some(token),
@@ -164,11 +151,7 @@ struct Attachments {
 impl Post {
     /// A media key is a category number, an underscore and the media id.
     fn shows(&self, media: &[&str]) -> bool {
-        let keys = self
-            .attachments
-            .iter()
-            .flat_map(|attachments| &attachments.media_keys);
-        keys.filter_map(|key| key.split_once('_'))
-            .any(|(_, id)| media.contains(&id))
+        let keys = self.attachments.iter().flat_map(|attachments| &attachments.media_keys);
+        keys.filter_map(|key| key.split_once('_')).any(|(_, id)| media.contains(&id))
     }
 }

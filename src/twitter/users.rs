@@ -20,12 +20,8 @@ impl X {
             subscription_type: Option<String>,
         }
         let mut url = self.at(&["2", "users", "me"]);
-        url.query_pairs_mut()
-            .append_pair("user.fields", "subscription_type,profile_image_url");
-        let me: Me = send("GET /2/users/me", self.get(url, access))
-            .await?
-            .accepted()?
-            .data()?;
+        url.query_pairs_mut().append_pair("user.fields", "subscription_type,profile_image_url");
+        let me: Me = send("GET /2/users/me", self.get(url, access)).await?.accepted()?.data()?;
 
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if me.username.is_empty() || me.username.len() > 50 || !me.username.chars().all(plain) {
@@ -35,10 +31,7 @@ impl X {
             id: AccountId(me.id),
             username: me.username,
             name: error::tidy(&me.name),
-            avatar_url: me
-                .profile_image_url
-                .filter(|url| url.scheme() == "https")
-                .map(String::from),
+            avatar_url: me.profile_image_url.filter(|url| url.scheme() == "https").map(String::from),
             tier: match me.subscription_type.as_deref() {
                 Some("Basic") => Tier::Basic,
                 Some("Premium") => Tier::Premium,

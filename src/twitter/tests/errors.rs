@@ -11,10 +11,7 @@ const TIMELINE: &str = "GET /2/users/{id}/tweets";
 
 fn sorted(call: &str, status: u16, body: &str) -> String {
     let status = StatusCode::from_u16(status).unwrap();
-    format!(
-        "{:?}",
-        error::sort(call, status, &HeaderMap::new(), body.as_bytes())
-    )
+    format!("{:?}", error::sort(call, status, &HeaderMap::new(), body.as_bytes()))
 }
 
 #[test]
@@ -23,13 +20,8 @@ fn each_refusal_is_told_apart() {
         format!(r#"{{"title":"{title}","type":"{kind}","detail":"{detail}"}}"#)
     };
     let forbidden = |detail: &str| problem("Forbidden", "about:blank", detail);
-    let of = |kind: &str| {
-        problem(
-            "A title",
-            &format!("https://api.twitter.com/2/problems/{kind}"),
-            "A detail",
-        )
-    };
+    let of =
+        |kind: &str| problem("A title", &format!("https://api.twitter.com/2/problems/{kind}"), "A detail");
     let invalid = |message: &str| {
         format!(
             r#"{{"errors":[{{"parameters":{{"media.media_ids":["[1]"]}},"message":"{message}"}}],"title":"Invalid Request","detail":"One or more parameters to your request was invalid.","type":"https://api.x.com/2/problems/invalid-request"}}"#
@@ -84,21 +76,14 @@ fn each_refusal_is_told_apart() {
         (POST, 504, String::new(), "Trouble(504)"),
     ];
     for (call, status, body, expected) in table {
-        assert_eq!(
-            sorted(call, status, &body),
-            expected,
-            "{call} {status} {body}"
-        );
+        assert_eq!(sorted(call, status, &body), expected, "{call} {status} {body}");
     }
 }
 
 #[test]
 fn a_detail_is_one_short_line_that_steers_nothing() {
     let body = r#"{"detail":" No\n\n\u001b[31m way,\u0007\u202e sir.\t"}"#;
-    assert_eq!(
-        sorted(POST, 400, body),
-        r#"Refused { status: 400, detail: "No [31m way, sir." }"#
-    );
+    assert_eq!(sorted(POST, 400, body), r#"Refused { status: 400, detail: "No [31m way, sir." }"#);
     let XError::Refused { detail, .. } = error::sort(
         POST,
         StatusCode::BAD_REQUEST,
@@ -115,22 +100,16 @@ fn the_latest_exhausted_limit_counts() {
     const NOW: i64 = 1_800_000_000_000;
     let minutes = |minutes: i64| NOW / 1_000 + minutes * 60;
     let limit = |headers: &[(&'static str, i64)]| {
-        let headers = headers
-            .iter()
-            .map(|(name, value)| (name.parse().unwrap(), value.to_string().parse().unwrap()));
+        let headers =
+            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.to_string().parse().unwrap()));
         let error = error::sort(POST, StatusCode::TOO_MANY_REQUESTS, &headers.collect(), b"");
-        let XError::RateLimited(limit) = error else {
-            panic!("{error:?}")
-        };
+        let XError::RateLimited(limit) = error else { panic!("{error:?}") };
         (limit.window, (limit.until_ms(NOW) - NOW) / 1_000)
     };
     let minute = 60;
     assert_eq!(limit(&[]), (Window::Unknown, 15 * minute));
     assert_eq!(
-        limit(&[
-            ("x-rate-limit-remaining", 0),
-            ("x-rate-limit-reset", minutes(4))
-        ]),
+        limit(&[("x-rate-limit-remaining", 0), ("x-rate-limit-reset", minutes(4))]),
         (Window::QuarterHour, 4 * minute)
     );
     // The quarter of an hour has room; the day has none.
@@ -154,19 +133,13 @@ fn the_latest_exhausted_limit_counts() {
     );
     // None is used up, whatever their resets.
     assert_eq!(
-        limit(&[
-            ("x-rate-limit-remaining", 1),
-            ("x-rate-limit-reset", minutes(4))
-        ]),
+        limit(&[("x-rate-limit-remaining", 1), ("x-rate-limit-reset", minutes(4))]),
         (Window::Unknown, 15 * minute)
     );
     // Resets that cannot be: long past, far away, absurd.
-    for (reset, wait) in [
-        (minutes(-5), 1),
-        (minutes(10_000), 1_440 * minute),
-        (i64::MAX, 1_440 * minute),
-        (i64::MIN, 1),
-    ] {
+    for (reset, wait) in
+        [(minutes(-5), 1), (minutes(10_000), 1_440 * minute), (i64::MAX, 1_440 * minute), (i64::MIN, 1)]
+    {
         let headers = [("x-rate-limit-remaining", 0), ("x-rate-limit-reset", reset)];
         assert_eq!(limit(&headers), (Window::QuarterHour, wait), "{reset}");
     }
@@ -181,19 +154,10 @@ async fn a_success_may_hold_only_errors() {
             r#"{"errors":[{"title":"Forbidden","status":403,"detail":"Not you."}]}"#,
             "X refused (403 Forbidden): Not you.",
         ),
-        (
-            r#"{"errors":[{"message":"Odd."}]}"#,
-            "X refused (200 OK): Odd.",
-        ),
+        (r#"{"errors":[{"message":"Odd."}]}"#, "X refused (200 OK): Odd."),
         ("{}", "X gave an answer we cannot use: it holds no data"),
-        (
-            r#"{"data":{"id":"hush"}}"#,
-            "X gave an answer we cannot use: it is not of the documented shape",
-        ),
-        (
-            "",
-            "X gave an answer we cannot use: it is not of the documented shape",
-        ),
+        (r#"{"data":{"id":"hush"}}"#, "X gave an answer we cannot use: it is not of the documented shape"),
+        ("", "X gave an answer we cannot use: it is not of the documented shape"),
     ] {
         let world = World::new([json(200, body)]).await;
         assert_eq!(told(&world.x.me(&token()).await.unwrap_err()), expected);
@@ -202,31 +166,20 @@ async fn a_success_may_hold_only_errors() {
 
 #[tokio::test]
 async fn no_answer_is_read_without_end() {
-    let world = World::new([
-        json(200, "x".repeat(2 << 20)),
-        json(503, "x".repeat(2 << 20)),
-    ])
-    .await;
+    let world = World::new([json(200, "x".repeat(2 << 20)), json(503, "x".repeat(2 << 20))]).await;
     assert_eq!(
         told(&world.x.me(&token()).await.unwrap_err()),
         "X gave an answer we cannot use: it is too long"
     );
-    assert_eq!(
-        told(&world.x.me(&token()).await.unwrap_err()),
-        "X is in trouble (503 Service Unavailable)"
-    );
+    assert_eq!(told(&world.x.me(&token()).await.unwrap_err()), "X is in trouble (503 Service Unavailable)");
 }
 
 #[tokio::test]
 async fn a_redirect_is_not_followed() {
     let mut away = json(302, "");
-    away.headers_mut()
-        .insert("location", "/elsewhere".parse().unwrap());
+    away.headers_mut().insert("location", "/elsewhere".parse().unwrap());
     let world = World::new([away]).await;
-    assert_eq!(
-        told(&world.x.me(&token()).await.unwrap_err()),
-        "X is in trouble (302 Found)"
-    );
+    assert_eq!(told(&world.x.me(&token()).await.unwrap_err()), "X is in trouble (302 Found)");
     assert_eq!(world.seen().len(), 1);
 }
 

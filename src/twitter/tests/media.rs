@@ -17,10 +17,7 @@ use crate::twitter::{Media, MediaStatus, Processing, ProcessingError, XError};
 
 /// A body in pieces of these bytes.
 fn pieces(pieces: &[&'static [u8]]) -> impl Stream<Item = io::Result<Bytes>> + Send + 'static {
-    let pieces: Vec<_> = pieces
-        .iter()
-        .map(|piece| Ok(Bytes::from_static(piece)))
-        .collect();
+    let pieces: Vec<_> = pieces.iter().map(|piece| Ok(Bytes::from_static(piece))).collect();
     stream::iter(pieces)
 }
 
@@ -31,11 +28,7 @@ async fn an_upload_opens_with_json() {
         json(202, r#"{"data":{"id":"78"}}"#),
     ])
     .await;
-    let media = world
-        .x
-        .initialize(&token(), "video/mp4", 5_000_000_000)
-        .await
-        .unwrap();
+    let media = world.x.initialize(&token(), "video/mp4", 5_000_000_000).await.unwrap();
     assert_eq!(
         media,
         Media {
@@ -52,58 +45,30 @@ async fn an_upload_opens_with_json() {
         serde_json::json!({"media_type": "video/mp4", "total_bytes": 5_000_000_000_u64, "media_category": "tweet_video"})
     );
     let media = world.x.initialize(&token(), "video/mp4", 1).await.unwrap();
-    assert_eq!(
-        media,
-        Media {
-            id: "78".to_owned(),
-            key: None,
-            expires_after: None
-        }
-    );
+    assert_eq!(media, Media { id: "78".to_owned(), key: None, expires_after: None });
 }
 
 #[tokio::test]
 async fn a_chunk_is_a_multipart_form_of_known_length() {
     let world = World::new([json(200, r#"{"data":{"expires_at":1}}"#), json(204, "")]).await;
     for segment in [3, 999] {
-        world
-            .x
-            .append(
-                &token(),
-                "77",
-                segment,
-                6,
-                pieces(&[b"ab\r\n", b"", b"\0z"]),
-            )
-            .await
-            .unwrap();
+        world.x.append(&token(), "77", segment, 6, pieces(&[b"ab\r\n", b"", b"\0z"])).await.unwrap();
     }
     let seen = world.seen();
     let seen = &seen[0];
     assert_eq!(seen.line, "POST /2/media/upload/77/append");
-    assert_eq!(
-        seen.header("content-length"),
-        Some(seen.body.len().to_string().as_str())
-    );
+    assert_eq!(seen.header("content-length"), Some(seen.body.len().to_string().as_str()));
     assert_eq!(seen.header("transfer-encoding"), None);
 
     let kind = seen.header("content-type").unwrap();
     let boundary = kind.strip_prefix("multipart/form-data; boundary=").unwrap();
     let body = String::from_utf8(seen.body.to_vec()).unwrap();
     let parts: Vec<_> = body.split(&format!("--{boundary}")).collect();
-    let [start, segment, media, end] = parts[..] else {
-        panic!("{body}")
-    };
+    let [start, segment, media, end] = parts[..] else { panic!("{body}") };
     assert_eq!((start, end), ("", "--\r\n"));
-    assert_eq!(
-        segment,
-        "\r\nContent-Disposition: form-data; name=\"segment_index\"\r\n\r\n3\r\n"
-    );
+    assert_eq!(segment, "\r\nContent-Disposition: form-data; name=\"segment_index\"\r\n\r\n3\r\n");
     let (head, bytes) = media.split_once("\r\n\r\n").unwrap();
-    assert!(
-        head.contains("name=\"media\"; filename="),
-        "a file part: {head}"
-    );
+    assert!(head.contains("name=\"media\"; filename="), "a file part: {head}");
     assert_eq!(bytes, "ab\r\n\0z\r\n");
 }
 
@@ -115,11 +80,7 @@ async fn a_refused_chunk_says_why() {
         (503, "X is in trouble (503 Service Unavailable)"),
     ] {
         let world = World::new([json(status, "")]).await;
-        let error = world
-            .x
-            .append(&token(), "77", 0, 2, pieces(&[b"ab"]))
-            .await
-            .unwrap_err();
+        let error = world.x.append(&token(), "77", 0, 2, pieces(&[b"ab"])).await.unwrap_err();
         assert_eq!(told(&error), expected);
     }
 }
@@ -128,27 +89,13 @@ async fn a_refused_chunk_says_why() {
 async fn a_failing_body_is_not_blamed_on_x() {
     let world = World::new([]).await;
     let broken = pieces(&[b"ab"]).chain(stream::iter([Err(io::Error::other("the disk is gone"))]));
-    let error = world
-        .x
-        .append(&token(), "77", 0, 9, broken)
-        .await
-        .unwrap_err();
-    assert_eq!(
-        told(&error),
-        "the video could not be read: the disk is gone"
-    );
+    let error = world.x.append(&token(), "77", 0, 9, broken).await.unwrap_err();
+    assert_eq!(told(&error), "the video could not be read: the disk is gone");
 
     for body in [pieces(&[b"abc"]), pieces(&[b"ab", b"abc"])] {
-        let error = world
-            .x
-            .append(&token(), "77", 0, 4, body)
-            .await
-            .unwrap_err();
+        let error = world.x.append(&token(), "77", 0, 4, body).await.unwrap_err();
         assert!(matches!(error, XError::Source(_)), "{error:?}");
-        assert_eq!(
-            told(&error),
-            "the video could not be read: it is not the expected 4 bytes long"
-        );
+        assert_eq!(told(&error), "the video could not be read: it is not the expected 4 bytes long");
     }
 }
 
@@ -193,10 +140,7 @@ async fn a_chunk_is_never_held_as_a_whole() {
         }
     });
     let len = (PIECE * PIECES) as u64;
-    client(&url, None)
-        .append(&token(), "77", 0, len, body)
-        .await
-        .unwrap();
+    client(&url, None).append(&token(), "77", 0, len, body).await.unwrap();
     let most = most.load(Ordering::SeqCst);
     assert!(most <= 32, "{most} of {PIECES} pieces were held at once");
 }
@@ -229,30 +173,14 @@ async fn a_status_is_read_in_all_its_forms() {
         check_after: secs.map(Duration::from_secs),
     };
     let failed = |code, name: &str, message: &str| {
-        Processing::Failed(ProcessingError {
-            code,
-            name: name.to_owned(),
-            message: message.to_owned(),
-        })
+        Processing::Failed(ProcessingError { code, name: name.to_owned(), message: message.to_owned() })
     };
     for (info, expected) in [
-        (
-            r#"{"state":"pending","check_after_secs":5}"#,
-            pending(None, Some(5)),
-        ),
-        (
-            r#"{"state":"in_progress","progress_percent":40,"check_after_secs":2}"#,
-            pending(Some(40), Some(2)),
-        ),
-        (
-            r#"{"state":"in_progress","progress_percent":900}"#,
-            pending(Some(100), None),
-        ),
+        (r#"{"state":"pending","check_after_secs":5}"#, pending(None, Some(5))),
+        (r#"{"state":"in_progress","progress_percent":40,"check_after_secs":2}"#, pending(Some(40), Some(2))),
+        (r#"{"state":"in_progress","progress_percent":900}"#, pending(Some(100), None)),
         (r#"{"state":"a new one"}"#, pending(None, None)),
-        (
-            r#"{"state":"succeeded","progress_percent":100}"#,
-            Processing::Ready,
-        ),
+        (r#"{"state":"succeeded","progress_percent":100}"#, Processing::Ready),
         (r#"{"state":"failed"}"#, failed(0, "", "")),
         (
             r#"{"state":"failed","error":{"code":3,"name":"UnsupportedMedia","message":"Too\nlong"}}"#,
@@ -267,14 +195,7 @@ async fn a_status_is_read_in_all_its_forms() {
     ] {
         let body = format!(r#"{{"data":{{"id":"77","processing_info":{info}}}}}"#);
         let world = World::new([json(200, body)]).await;
-        assert_eq!(
-            world.x.status(&token(), "77").await.unwrap().processing,
-            expected,
-            "{info}"
-        );
-        assert_eq!(
-            world.one().line,
-            "GET /2/media/upload?command=STATUS&media_id=77"
-        );
+        assert_eq!(world.x.status(&token(), "77").await.unwrap().processing, expected, "{info}");
+        assert_eq!(world.one().line, "GET /2/media/upload?command=STATUS&media_id=77");
     }
 }
