@@ -203,7 +203,7 @@ impl Problem {
             XError::AccountRestricted { detail: self.shown }
         } else if self.says("not permitted to perform this action") {
             XError::NotPermitted { detail: self.shown }
-        } else if on_media && self.says("forbidden") {
+        } else if on_media && self.shown.eq_ignore_ascii_case("forbidden") {
             XError::MissingScope
         } else {
             XError::Refused { status: StatusCode::FORBIDDEN, detail: self.shown }

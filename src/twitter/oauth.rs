@@ -195,7 +195,9 @@ fn refusal(answer: &Answer) -> OAuthError {
         (400, "invalid_grant") => OAuthError::RefreshRejected,
         (400, _) if description.contains("token was invalid") => OAuthError::RefreshRejected,
         _ => match error::sort(answer.call, answer.status, &answer.headers, &answer.body) {
-            XError::Refused { status, .. } => XError::Refused { status, detail: String::new() }.into(),
+            XError::Refused { .. } | XError::NotPermitted { .. } | XError::AccountRestricted { .. } => {
+                XError::Refused { status: answer.status, detail: String::new() }.into()
+            }
             other => other.into(),
         },
     }

@@ -86,12 +86,11 @@ impl X {
             .append_pair("max_results", "100")
             .append_pair("expansions", "attachments.media_keys");
 
-        let mut next = None;
+        let mut next: Option<String> = None;
         for _ in 0..PAGES {
             let mut url = url.clone();
-            if let Some(token) = next.take() {
-                let token: String = token;
-                url.query_pairs_mut().append_pair("pagination_token", &token);
+            if let Some(token) = &next {
+                url.query_pairs_mut().append_pair("pagination_token", token);
             }
             let answer = send("GET /2/users/{id}/tweets", self.get(url, access)).await?.accepted()?;
             let page: Page = serde_json::from_slice(&answer.body)

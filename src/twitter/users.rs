@@ -16,7 +16,7 @@ impl X {
             id: String,
             username: String,
             name: String,
-            profile_image_url: Option<Url>,
+            profile_image_url: Option<String>,
             subscription_type: Option<String>,
         }
         let mut url = self.at(&["2", "users", "me"]);
@@ -31,7 +31,7 @@ impl X {
             id: AccountId(me.id),
             username: me.username,
             name: error::tidy(&me.name),
-            avatar_url: me.profile_image_url.filter(|url| url.scheme() == "https").map(String::from),
+            avatar_url: me.profile_image_url.filter(|url| is_web_address(url)),
             tier: match me.subscription_type.as_deref() {
                 Some("Basic") => Tier::Basic,
                 Some("Premium") => Tier::Premium,
@@ -40,4 +40,8 @@ impl X {
             },
         })
     }
+}
+
+fn is_web_address(text: &str) -> bool {
+    Url::parse(text).is_ok_and(|url| ["http", "https"].contains(&url.scheme()))
 }

@@ -52,6 +52,7 @@ fn each_refusal_is_told_apart() {
         (POST, 403, r#"{"errors":[{"code":453,"message":"You currently have access to a subset of X API V2 endpoints"}]}"#.to_owned(), "AccessLevel"),
         (TIMELINE, 403, of("not-authorized-for-resource"), "Hidden"),
         (POST, 403, "<html>Attention required</html>".to_owned(), r#"Refused { status: 403, detail: "" }"#),
+        (APPEND, 403, forbidden("This category is not for you."), r#"Refused { status: 403, detail: "This category is not for you." }"#),
         (APPEND, 403, "<html>Attention required</html>".to_owned(), r#"Refused { status: 403, detail: "" }"#),
         (POST, 400, invalid("Your media IDs are invalid."), "InvalidMedia"),
         (POST, 400, problem("Invalid Request", "https://api.x.com/2/problems/invalid-request", "Your media IDs are invalid."), "InvalidMedia"),

@@ -10,7 +10,10 @@ use std::{
 use axum::{Router, body::Body, response::IntoResponse};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
-use tokio::net::TcpListener;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpListener,
+};
 
 use super::{World, client, json, token, told};
 use crate::twitter::{Media, MediaStatus, Processing, ProcessingError, XError};
@@ -197,5 +200,27 @@ async fn a_status_is_read_in_all_its_forms() {
         let world = World::new([json(200, body)]).await;
         assert_eq!(world.x.status(&token(), "77").await.unwrap().processing, expected, "{info}");
         assert_eq!(world.one().line, "GET /2/media/upload?command=STATUS&media_id=77");
+    }
+}
+
+/// X's edge has refused chunks by their announced length, before it read them.
+#[tokio::test]
+async fn a_refusal_is_heard_before_the_chunk_is_sent() {
+    for linger in [true, false] {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 1024];
+            assert_ne!(stream.read(&mut head).await.unwrap(), 0);
+            let refusal = b"HTTP/1.1 413 Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+            stream.write_all(refusal).await.unwrap();
+            if linger {
+                tokio::io::copy(&mut stream, &mut tokio::io::sink()).await.unwrap();
+            }
+        });
+        let body = stream::repeat(Bytes::from(vec![7; 64 * 1024])).take(128).map(io::Result::Ok);
+        let error = client(&url, None).append(&token(), "77", 0, 8 << 20, body).await.unwrap_err();
+        assert!(matches!(error, XError::TooLarge(_)), "{linger} {error:?}");
     }
 }

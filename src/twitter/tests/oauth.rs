@@ -186,6 +186,12 @@ async fn each_refusal_of_the_token_endpoint_is_told_apart() {
             r#"X(Refused { status: 400, detail: "" })"#,
             r#"X(Refused { status: 400, detail: "" })"#,
         ),
+        (
+            403,
+            said("access_denied", "This account is locked:"),
+            r#"X(Refused { status: 403, detail: "" })"#,
+            r#"X(Refused { status: 403, detail: "" })"#,
+        ),
         (403, r#"{"reason":"client-not-enrolled"}"#.to_owned(), "X(NotEnrolled)", "X(NotEnrolled)"),
         (
             429,
@@ -221,7 +227,7 @@ async fn each_refusal_of_the_token_endpoint_is_told_apart() {
 async fn a_token_tells_whose_it_is() {
     let me = r#"{"data":{"id":"1993000000000000001","username":"alice_makes","name":"Ali\u202ece\n","verified":true,
         "profile_image_url":"https://pbs.twimg.com/a.jpg","subscription_type":"Premium"}}"#;
-    let bare = r#"{"data":{"id":"7","username":"b","name":"B","subscription_type":"None"}}"#;
+    let bare = r#"{"data":{"id":"7","username":"b","name":"B","profile_image_url":"javascript:hush()","subscription_type":"None"}}"#;
     let world = World::new([json(200, me), json(200, bare)]).await;
     let profile = world.x.me(&token()).await.unwrap();
     assert_eq!(
@@ -237,7 +243,8 @@ async fn a_token_tells_whose_it_is() {
     let seen = world.one();
     assert!(seen.line.starts_with("GET /2/users/me?user.fields="));
     assert_eq!(seen.header("authorization"), Some("Bearer hush-access"));
-    assert_eq!(world.x.me(&token()).await.unwrap().tier, Tier::Free);
+    let profile = world.x.me(&token()).await.unwrap();
+    assert_eq!((profile.tier, profile.avatar_url), (Tier::Free, None));
 }
 
 #[tokio::test]
