@@ -10,6 +10,8 @@ mod oauth;
 mod posts;
 #[cfg(test)]
 mod tests;
+mod users;
+mod watched;
 
 pub use error::XError;
 pub use limit::{Limit, Window};

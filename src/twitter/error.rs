@@ -81,8 +81,8 @@ pub enum XError {
     Trouble(StatusCode),
     #[error("X could not be reached")]
     Unreachable(#[source] reqwest::Error),
-    /// X neither took bytes nor answered for too long.
-    #[error("X stopped answering")]
+    /// A chunk stopped moving half-way.
+    #[error("the upload to X stood still")]
     Stalled,
     /// The bytes to upload could not be read; X has no part in it.
     #[error("the video could not be read")]
@@ -203,7 +203,7 @@ impl Problem {
             XError::AccountRestricted { detail: self.shown }
         } else if self.says("not permitted to perform this action") {
             XError::NotPermitted { detail: self.shown }
-        } else if on_media && self.says("forbidden") {
+        } else if on_media && self.shown.eq_ignore_ascii_case("forbidden") {
             XError::MissingScope
         } else {
             XError::Refused { status: StatusCode::FORBIDDEN, detail: self.shown }

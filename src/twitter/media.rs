@@ -1,17 +1,10 @@
 //! Uploading a video in chunks: initialize, append, finalize, status
 //! (docs.x.com, x-api/media/quickstart/media-upload-chunked).
 
-use std::{
-    error::Error,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{error::Error, time::Duration};
 
 use bytes::Bytes;
-use futures::{Stream, StreamExt};
+use futures::Stream;
 use reqwest::{
     Body,
     multipart::{Form, Part},
@@ -20,12 +13,12 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{X, XError, error::tidy, send};
+use super::{X, XError, error::tidy, send, watched::Watched};
 
 /// How long an upload may stand still.
-const STALL: Duration = Duration::from_secs(30);
+const STALL: Duration = Duration::from_secs(60);
 /// The slowest line a chunk is given time for, in bytes per second.
-const SLOWEST: u64 = 16 * 1024;
+const SLOWEST: u64 = 32 * 1024;
 
 /// An upload session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +97,7 @@ impl X {
     /// Sends one chunk of `len` bytes, straight from `body`: `POST /2/media/upload/{id}/append`.
     ///
     /// Safe to repeat. `segment` counts from 0 to 999. Fails with [`XError::Source`] when `body` does, and with
-    /// [`XError::Stalled`] when X takes no bytes and gives no answer for 30 seconds.
+    /// [`XError::Stalled`] when nothing of it moves for a minute.
     pub async fn append<E>(
         &self,
         access: &SecretString,
@@ -116,27 +109,20 @@ impl X {
     where
         E: Into<Box<dyn Error + Send + Sync>> + 'static,
     {
-        let watched = Arc::new(Watched::default());
+        let watched = Watched::new(len);
         let body = watched.clone().watch(body);
         let part = Part::stream_with_length(Body::wrap_stream(body), len).file_name("media");
         let form = Form::new().text("segment_index", segment.to_string()).part("media", part);
         let request = self
             .post(self.at(&["2", "media", "upload", media_id, "append"]), access)
-            .timeout(2 * STALL + Duration::from_secs(len / SLOWEST))
+            .timeout(STALL + Duration::from_secs(len / SLOWEST))
             .multipart(form);
 
-        let mut answer = std::pin::pin!(send("POST /2/media/upload/{id}/append", request));
-        let mut seen = 0;
-        let answer = loop {
-            match tokio::time::timeout(STALL, &mut answer).await {
-                Ok(answer) => break answer,
-                Err(_) if watched.bytes() == seen => return Err(XError::Stalled),
-                Err(_) => seen = watched.bytes(),
-            }
-        };
+        let answer = send("POST /2/media/upload/{id}/append", request);
+        let answer = watched.answer(STALL, answer).await;
         match watched.failure() {
             Some(failure) => Err(XError::Source(failure)),
-            // The documented 200 with a body, 202 and 204 are all about.
+            // 200 with a body is documented, 202 and 204 without one are seen.
             None => answer?.accepted().map(drop),
         }
     }
@@ -154,43 +140,6 @@ impl X {
         url.query_pairs_mut().append_pair("command", "STATUS").append_pair("media_id", media_id);
         let state: State = send("GET /2/media/upload", self.get(url, access)).await?.accepted()?.data()?;
         Ok(state.into())
-    }
-}
-
-/// What is known of a body while it is sent.
-#[derive(Default)]
-struct Watched {
-    bytes: AtomicU64,
-    failure: Mutex<Option<Box<dyn Error + Send + Sync>>>,
-}
-
-impl Watched {
-    /// Passes the bytes on and keeps the failure: by the time it comes out of the HTTP client, it looks like X's.
-    fn watch<E>(
-        self: Arc<Self>,
-        body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
-    ) -> impl Stream<Item = Result<Bytes, &'static str>> + Send + 'static
-    where
-        E: Into<Box<dyn Error + Send + Sync>> + 'static,
-    {
-        body.map(move |chunk| match chunk {
-            Ok(chunk) => {
-                self.bytes.fetch_add(chunk.len() as u64, Ordering::Relaxed);
-                Ok(chunk)
-            }
-            Err(error) => {
-                *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.into());
-                Err("the body failed")
-            }
-        })
-    }
-
-    fn bytes(&self) -> u64 {
-        self.bytes.load(Ordering::Relaxed)
-    }
-
-    fn failure(&self) -> Option<Box<dyn Error + Send + Sync>> {
-        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
 }
 

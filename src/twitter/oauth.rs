@@ -1,23 +1,19 @@
-//! Signing in: OAuth 2.0 authorization code with PKCE (RFC 6749, RFC 7636), refresh, revocation (RFC 7009), and
-//! the profile behind a token.
+//! Signing in: OAuth 2.0 authorization code with PKCE (RFC 6749, RFC 7636), refresh, and revocation (RFC 7009).
 
+use futures::future::BoxFuture;
 use oauth2::{
-    AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet, EndpointSet, HttpRequest,
-    HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken, RequestTokenError, Scope,
-    TokenResponse, TokenUrl,
+    AsyncHttpClient, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet,
+    EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
+    RequestTokenError, Scope, TokenResponse, TokenUrl,
     basic::{BasicClient, BasicErrorResponse, BasicTokenResponse},
 };
-use reqwest::{
-    StatusCode,
-    header::{ACCEPT, CONTENT_TYPE},
-};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use secrecy::{ExposeSecret, SecretString};
-use serde::Deserialize;
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 
 use super::{Answer, CALL_TIMEOUT, X, XError, error, send};
-use crate::account::{AccountId, Profile, Tier, Tokens};
+use crate::account::Tokens;
 
 /// All that publishing needs; X's OpenAPI file says which endpoint wants which.
 const SCOPES: [&str; 5] = ["tweet.read", "tweet.write", "users.read", "media.write", "offline.access"];
@@ -84,9 +80,13 @@ impl X {
         let granted = client
             .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
             .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()))
-            .request_async(&|request| self.token_request(request))
+            .request_async(&TokenEndpoint(self))
             .await
-            .map_err(reason)?;
+            .map_err(|error| match reason(error) {
+                // No refresh token was sent: `invalid_grant` means the code.
+                OAuthError::RefreshRejected => OAuthError::CodeRejected,
+                other => other,
+            })?;
         let scope = scope_of(&granted);
         let has = |wanted: &str| match wanted {
             "offline.access" => granted.refresh_token().is_some(),
@@ -104,11 +104,8 @@ impl X {
     pub async fn refresh(&self, refresh: &SecretString, now_ms: i64) -> Result<Tokens, OAuthError> {
         let client = self.client();
         let old = RefreshToken::new(refresh.expose_secret().to_owned());
-        let granted = client
-            .exchange_refresh_token(&old)
-            .request_async(&|request| self.token_request(request))
-            .await
-            .map_err(reason)?;
+        let granted =
+            client.exchange_refresh_token(&old).request_async(&TokenEndpoint(self)).await.map_err(reason)?;
         // Whatever was granted is returned: to refuse it here would lose the only live pair.
         Ok(tokens(&granted, granted.refresh_token().unwrap_or(&old).secret(), now_ms))
     }
@@ -118,39 +115,6 @@ impl X {
         let refresh = self.revoke_one(&tokens.refresh, "refresh_token").await;
         let access = self.revoke_one(&tokens.access, "access_token").await;
         refresh.and(access)
-    }
-
-    /// Whose token this is: `GET /2/users/me`, one billed user read.
-    pub async fn me(&self, access: &SecretString) -> Result<Profile, XError> {
-        #[derive(Deserialize)]
-        struct Me {
-            #[serde(deserialize_with = "super::id")]
-            id: String,
-            username: String,
-            name: String,
-            profile_image_url: Option<Url>,
-            subscription_type: Option<String>,
-        }
-        let mut url = self.at(&["2", "users", "me"]);
-        url.query_pairs_mut().append_pair("user.fields", "subscription_type,profile_image_url");
-        let me: Me = send("GET /2/users/me", self.get(url, access)).await?.accepted()?.data()?;
-
-        let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-        if me.username.is_empty() || me.username.len() > 50 || !me.username.chars().all(plain) {
-            return Err(XError::Garbled("it names no possible user"));
-        }
-        Ok(Profile {
-            id: AccountId(me.id),
-            username: me.username,
-            name: error::tidy(&me.name),
-            avatar_url: me.profile_image_url.filter(|url| url.scheme() == "https").map(String::from),
-            tier: match me.subscription_type.as_deref() {
-                Some("Basic") => Tier::Basic,
-                Some("Premium") => Tier::Premium,
-                Some("PremiumPlus") => Tier::PremiumPlus,
-                _ => Tier::Free,
-            },
-        })
     }
 
     fn client(&self) -> Client {
@@ -163,15 +127,6 @@ impl X {
             Some(secret) => client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned())),
             None => client,
         }
-    }
-
-    /// Sends what `oauth2` prepared, and hands it back successes only.
-    async fn token_request(&self, prepared: HttpRequest) -> Result<HttpResponse, OAuthError> {
-        let answer =
-            self.form("POST /2/oauth2/token", &["2", "oauth2", "token"], prepared.into_body()).await?;
-        let mut response = HttpResponse::new(answer.body);
-        *response.status_mut() = StatusCode::OK;
-        Ok(response)
     }
 
     async fn revoke_one(&self, token: &SecretString, hint: &str) -> Result<(), OAuthError> {
@@ -207,6 +162,24 @@ impl X {
     }
 }
 
+/// The way `oauth2` reaches X. It is handed successes only; X's refusals pass it by.
+///
+/// A named type, since the future around a closure would not be known to be `Send`.
+struct TokenEndpoint<'x>(&'x X);
+
+impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
+    type Error = OAuthError;
+    type Future = BoxFuture<'c, Result<HttpResponse, OAuthError>>;
+
+    fn call(&'c self, prepared: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let path = ["2", "oauth2", "token"];
+            let answer = self.0.form("POST /2/oauth2/token", &path, prepared.into_body()).await?;
+            Ok(HttpResponse::new(answer.body))
+        })
+    }
+}
+
 /// Sorts a refusal of the OAuth endpoints (RFC 6749 section 5.2). X says `invalid_request` to nearly everything, and
 /// only its description tells what was invalid.
 fn refusal(answer: &Answer) -> OAuthError {
@@ -222,7 +195,9 @@ fn refusal(answer: &Answer) -> OAuthError {
         (400, "invalid_grant") => OAuthError::RefreshRejected,
         (400, _) if description.contains("token was invalid") => OAuthError::RefreshRejected,
         _ => match error::sort(answer.call, answer.status, &answer.headers, &answer.body) {
-            XError::Refused { status, .. } => XError::Refused { status, detail: String::new() }.into(),
+            XError::Refused { .. } | XError::NotPermitted { .. } | XError::AccountRestricted { .. } => {
+                XError::Refused { status: answer.status, detail: String::new() }.into()
+            }
             other => other.into(),
         },
     }

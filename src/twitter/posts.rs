@@ -78,8 +78,7 @@ impl X {
         since_ms: i64,
         media: &[&str],
     ) -> Result<Option<String>, XError> {
-        let since = jiff::Timestamp::from_second(since_ms.div_euclid(1_000))
-            .map_err(|_| XError::Garbled("the time to look from is out of range"))?;
+        let since = jiff::Timestamp::from_second(since_ms.div_euclid(1_000)).unwrap_or_default();
         let mut url = self.at(&["2", "users", &user.0, "tweets"]);
         // Asking for the expansion brings `attachments` with each post; the parameter for fields has two spellings.
         url.query_pairs_mut()
@@ -87,12 +86,11 @@ impl X {
             .append_pair("max_results", "100")
             .append_pair("expansions", "attachments.media_keys");
 
-        let mut next = None;
+        let mut next: Option<String> = None;
         for _ in 0..PAGES {
             let mut url = url.clone();
-            if let Some(token) = next.take() {
-                let token: String = token;
-                url.query_pairs_mut().append_pair("pagination_token", &token);
+            if let Some(token) = &next {
+                url.query_pairs_mut().append_pair("pagination_token", token);
             }
             let answer = send("GET /2/users/{id}/tweets", self.get(url, access)).await?.accepted()?;
             let page: Page = serde_json::from_slice(&answer.body)
@@ -110,11 +108,6 @@ impl X {
             }
         }
         Err(XError::Garbled("the timeline has no end"))
-    }
-
-    /// Where people see an account.
-    pub fn profile_link(&self, username: &str) -> Url {
-        extended(&self.settings.web_url, &[username])
     }
 
     /// Where people see a post: `{web_url}/{username}/status/{id}`, or the form that needs no user name when it is empty.
