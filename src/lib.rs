@@ -1,1 +1,4 @@
 //! placeholder
+
+pub mod caption;
+pub mod video;
