@@ -219,8 +219,8 @@ fn recognise(head: &[u8]) -> Result<Container, Refusal> {
         return Ok(if is_mp4 { Container::Mp4 } else { Container::QuickTime });
     }
     // Packets of 188 bytes that each begin with the same byte (ISO/IEC 13818-1, 2.4.3).
-    let mut packets = head.chunks_exact(188).take(4).peekable();
-    if head.len() >= 2 * 188 && packets.peek().is_some() && packets.all(|packet| packet[0] == 0x47) {
+    let mut packets = head.chunks_exact(188).take(4);
+    if packets.len() >= 2 && packets.all(|packet| packet[0] == 0x47) {
         return Ok(Container::MpegTs);
     }
     Err(Refusal::NotVideo(if is_text(head) { Kind::Text } else { Kind::Unknown }))
