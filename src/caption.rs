@@ -11,6 +11,10 @@ mod links;
 #[cfg(test)]
 mod tests;
 
+/// What an account may post, in weighted characters.
+pub const LIMIT: u32 = 280;
+/// What an account with Premium may post (X's changelog, 2024-08-20).
+pub const PREMIUM_LIMIT: u32 = 25_000;
 /// What every link weighs, whatever its length: X replaces it by a t.co address.
 const LINK_WEIGHT: u32 = 23;
 const EMOJI_WEIGHT: u32 = 2;

@@ -130,15 +130,16 @@ impl X {
     }
 
     async fn revoke_one(&self, token: &SecretString, hint: &str) -> Result<(), OAuthError> {
-        let mut form = form_urlencoded::Serializer::new(String::new());
-        // X has answered 400 to a revocation without the hint.
-        form.append_pair("token", token.expose_secret()).append_pair("token_type_hint", hint);
-        if self.settings.client_secret.is_none() {
-            form.append_pair("client_id", &self.settings.client_id);
-        }
-        self.form("POST /2/oauth2/revoke", &["2", "oauth2", "revoke"], form.finish().into_bytes())
-            .await
-            .map(drop)
+        let body = {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            // X has answered 400 to a revocation without the hint.
+            form.append_pair("token", token.expose_secret()).append_pair("token_type_hint", hint);
+            if self.settings.client_secret.is_none() {
+                form.append_pair("client_id", &self.settings.client_id);
+            }
+            form.finish().into_bytes()
+        };
+        self.form("POST /2/oauth2/revoke", &["2", "oauth2", "revoke"], body).await.map(drop)
     }
 
     /// Posts a form as the app.

@@ -110,6 +110,11 @@ impl X {
         Err(XError::Garbled("the timeline has no end"))
     }
 
+    /// Where people see an account.
+    pub fn profile_link(&self, username: &str) -> Url {
+        extended(&self.settings.web_url, &[username])
+    }
+
     /// Where people see a post: `{web_url}/{username}/status/{id}`, or the form that needs no user name when it is empty.
     pub fn post_link(&self, username: &str, post_id: &str) -> Url {
         match username {

@@ -36,7 +36,7 @@ pub(super) async fn upload(
         Some(media) if media.expires_at.is_none_or(|at| at - now > EXPIRY_MARGIN_MS) => media,
         _ => open(worker, lease, &access, post, chunk_for(total)).await?,
     };
-    let media = &*post.media.insert(media);
+    post.media = Some(media.clone());
 
     let done = worker.store.segments_done(&media.id).await?;
     let segments = media.segments(total);
@@ -49,7 +49,7 @@ pub(super) async fn upload(
     }
     // Those in flight when the service stops are let finish; no other is begun.
     let mut sends = stream::iter(missing.into_iter().take_while(|_| !stop.is_cancelled()))
-        .map(|segment| send(worker, lease, &access, &key, media, segment, span(media, segment, total)))
+        .map(|segment| send(worker, lease, &access, &key, &media, segment, span(&media, segment, total)))
         .buffer_unordered(worker.settings.upload_parallelism);
     let mut sent = Ok(());
     while let Some(outcome) = sends.next().await {
