@@ -60,13 +60,12 @@ impl Staging {
         let uploaded = uploader
             .await
             .unwrap_or_else(|_| Err(StagingError::Other("the upload was stopped".into())));
-        let stored = read?;
         uploaded?;
-        Ok(stored)
+        read
     }
 }
 
-/// Cuts the stream into parts. Ends early, without an error of its own, when the uploader has hung up.
+/// Cuts the stream into parts. When the uploader has hung up, it is the uploader that knows why.
 async fn read_pieces<E>(
     body: impl Stream<Item = Result<Bytes, E>>,
     limit: u64,
