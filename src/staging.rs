@@ -1,19 +1,16 @@
 //! Where videos wait between chat and X: any S3, or the embedded one.
 
-use std::{
-    ops::Range,
-    time::{Duration, SystemTime},
-};
+use std::{ops::Range, time::Duration};
 
 use aws_sdk_s3::{
     Client,
     config::{
-        BehaviorVersion, Credentials, Region, RequestChecksumCalculation,
-        ResponseChecksumValidation, StalledStreamProtectionConfig, retry::RetryConfig,
-        timeout::TimeoutConfig,
+        BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+        StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
+    error::ProvideErrorMetadata,
     presigning::PresigningConfig,
-    primitives::{ByteStream, DateTime},
+    primitives::ByteStream,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
@@ -27,11 +24,13 @@ use crate::config;
 pub mod embedded;
 mod error;
 mod put;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
 pub use error::{PutError, StagingError};
 pub use put::Stored;
+pub use sweep::Swept;
 
 /// Every key starts so; [`Staging::sweep`] touches nothing else in the bucket.
 pub const PREFIX: &str = "posts/";
@@ -49,13 +48,6 @@ pub struct Staging {
     bucket: String,
 }
 
-/// What [`Staging::sweep`] removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    pub objects: usize,
-    pub uploads: usize,
-}
-
 impl Staging {
     /// The operator's bucket. Asks nothing of it yet: see [`Staging::probe`].
     ///
@@ -66,41 +58,23 @@ impl Staging {
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
             .build_https();
         let region = Region::new(settings.region.clone());
-        let base = base_config()
-            .http_client(http.clone())
-            .region(region.clone());
+        let base = base_config().http_client(http.clone()).region(region.clone());
         let base = match (&settings.access_key_id, &settings.secret_access_key) {
-            (Some(id), Some(secret)) => base.credentials_provider(Credentials::new(
-                id,
-                secret.expose_secret(),
-                None,
-                None,
-                "config",
-            )),
+            (Some(id), Some(secret)) => {
+                base.credentials_provider(Credentials::new(id, secret.expose_secret(), None, None, "config"))
+            }
             _ => {
-                let chain = aws_config::defaults(BehaviorVersion::latest())
-                    .http_client(http)
-                    .region(region);
+                let chain = aws_config::defaults(BehaviorVersion::latest()).http_client(http).region(region);
                 base.credentials_provider(
-                    chain
-                        .load()
-                        .await
-                        .credentials_provider()
-                        .ok_or(StagingError::Denied)?,
+                    chain.load().await.credentials_provider().ok_or(StagingError::Denied)?,
                 )
             }
         };
         let mut base = base.force_path_style(settings.force_path_style);
         base.set_endpoint_url(
-            settings
-                .endpoint_url
-                .as_ref()
-                .map(|url| url.as_str().trim_end_matches('/').to_owned()),
+            settings.endpoint_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
         );
-        Ok(Staging {
-            client: Client::from_conf(base.build()),
-            bucket: settings.bucket.clone(),
-        })
+        Ok(Staging { client: Client::from_conf(base.build()), bucket: settings.bucket.clone() })
     }
 
     /// The bytes `range` of the object, as they arrive.
@@ -112,44 +86,29 @@ impl Staging {
         &self,
         key: &str,
         range: Range<u64>,
-    ) -> Result<
-        impl Stream<Item = Result<Bytes, StagingError>> + Send + 'static + use<>,
-        StagingError,
-    > {
+    ) -> Result<impl Stream<Item = Result<Bytes, StagingError>> + Send + 'static + use<>, StagingError> {
         check_key(key)?;
         let length = range.end.saturating_sub(range.start);
         let body = if length == 0 {
             ByteStream::default() // HTTP has no way to ask for nothing.
         } else {
             let bytes = format!("bytes={}-{}", range.start, range.end - 1);
-            let got = self
-                .client
-                .get_object()
-                .bucket(&self.bucket)
-                .key(key)
-                .range(bytes)
-                .send()
-                .await?;
+            let got = self.client.get_object().bucket(&self.bucket).key(key).range(bytes).send().await?;
             if got.content_length() != i64::try_from(length).ok() {
                 return Err(StagingError::CutShort);
             }
             got.body
         };
-        Ok(stream::try_unfold(
-            (body, length),
-            |(mut body, left)| async move {
-                let chunk = match tokio::time::timeout(IDLE_TIMEOUT, body.next()).await {
-                    Err(_) => return Err(StagingError::Unreachable),
-                    Ok(Some(Ok(chunk))) => chunk,
-                    Ok(None) if left == 0 => return Ok(None),
-                    Ok(None | Some(Err(_))) => return Err(StagingError::CutShort),
-                };
-                let left = left
-                    .checked_sub(chunk.len() as u64)
-                    .ok_or(StagingError::CutShort)?;
-                Ok(Some((chunk, (body, left))))
-            },
-        ))
+        Ok(stream::try_unfold((body, length), |(mut body, left)| async move {
+            let chunk = match tokio::time::timeout(IDLE_TIMEOUT, body.next()).await {
+                Err(_) => return Err(StagingError::Unreachable),
+                Ok(Some(Ok(chunk))) => chunk,
+                Ok(None) if left == 0 => return Ok(None),
+                Ok(None | Some(Err(_))) => return Err(StagingError::CutShort),
+            };
+            let left = left.checked_sub(chunk.len() as u64).ok_or(StagingError::CutShort)?;
+            Ok(Some((chunk, (body, left))))
+        }))
     }
 
     /// The length of the object in bytes.
@@ -158,16 +117,8 @@ impl Staging {
     /// [`StagingError::Missing`]. S3 says [`StagingError::Denied`] instead to a key without `s3:ListBucket`.
     pub async fn size(&self, key: &str) -> Result<u64, StagingError> {
         check_key(key)?;
-        let head = self
-            .client
-            .head_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .send()
-            .await?;
-        let length = head
-            .content_length()
-            .and_then(|length| u64::try_from(length).ok());
+        let head = self.client.head_object().bucket(&self.bucket).key(key).send().await?;
+        let length = head.content_length().and_then(|length| u64::try_from(length).ok());
         length.ok_or_else(|| StagingError::Other("no length".into()))
     }
 
@@ -205,23 +156,10 @@ impl Staging {
         expires: Duration,
     ) -> Result<Url, StagingError> {
         check_key(key)?;
-        let size = size
-            .map(i64::try_from)
-            .transpose()
-            .map_err(|_| StagingError::Other("too large".into()))?;
-        let request = self
-            .client
-            .put_object()
-            .bucket(&self.bucket)
-            .key(key)
-            .content_type(content_type);
-        presigned(
-            request
-                .set_content_length(size)
-                .presigned(presigning(expires)?)
-                .await?
-                .uri(),
-        )
+        let size =
+            size.map(i64::try_from).transpose().map_err(|_| StagingError::Other("too large".into()))?;
+        let request = self.client.put_object().bucket(&self.bucket).key(key).content_type(content_type);
+        presigned(request.set_content_length(size).presigned(presigning(expires)?).await?.uri())
     }
 
     /// Proves that storage works: puts, reads and deletes a few bytes, with no other rights than that.
@@ -229,91 +167,21 @@ impl Staging {
         let key = format!("{PREFIX}probe-{}", Uuid::now_v7());
         let put = self.client.put_object().bucket(&self.bucket).key(&key);
         put.body(ByteStream::from_static(b"toall")).send().await?;
-        let read: Result<Vec<Bytes>, _> =
-            async { self.read(&key, 2..4).await?.try_collect().await }.await;
+        let read: Result<Vec<Bytes>, _> = async { self.read(&key, 2..4).await?.try_collect().await }.await;
         self.delete(&key).await?;
         if read?.concat() != b"al" {
-            return Err(StagingError::Other(
-                "it gave back other bytes than it was given".into(),
-            ));
+            return Err(StagingError::Other("it gave back other bytes than it was given".into()));
         }
         Ok(())
     }
 
-    /// Deletes what was last written before `older_than` and `keep` does not claim by its key, and aborts uploads
-    /// begun before then. Needs `s3:ListBucket` and `s3:ListBucketMultipartUploads`.
-    pub async fn sweep(
-        &self,
-        keep: impl Fn(&str) -> bool,
-        older_than: SystemTime,
-    ) -> Result<Swept, StagingError> {
-        let older_than = DateTime::from(older_than);
-        let mut swept = Swept::default();
-        let mut pages = self
-            .client
-            .list_objects_v2()
-            .bucket(&self.bucket)
-            .prefix(PREFIX)
-            .into_paginator()
-            .send();
-        while let Some(page) = pages.next().await {
-            for object in page?.contents() {
-                let (Some(key), Some(written)) = (object.key(), object.last_modified()) else {
-                    continue;
-                };
-                if *written < older_than && !keep(key) {
-                    let delete = self.client.delete_object().bucket(&self.bucket).key(key);
-                    delete.send().await?;
-                    swept.objects += 1;
-                }
-            }
-        }
-        swept.uploads = self.sweep_uploads(older_than).await?;
-        Ok(swept)
-    }
-
-    /// The embedded S3 cannot list uploads; it clears them when it starts.
-    async fn sweep_uploads(&self, older_than: DateTime) -> Result<usize, StagingError> {
-        let list = self
-            .client
-            .list_multipart_uploads()
-            .bucket(&self.bucket)
-            .prefix(PREFIX);
-        let page = match list.send().await {
-            Err(error)
-                if error
-                    .raw_response()
-                    .is_some_and(|answer| answer.status().as_u16() == 501) =>
-            {
-                return Ok(0);
-            }
-            page => page?,
-        };
-        // One page of a thousand: what is left after it waits for the next sweep.
-        let mut aborted = 0;
-        for upload in page.uploads() {
-            let (Some(key), Some(id), Some(begun)) =
-                (upload.key(), upload.upload_id(), upload.initiated())
-            else {
-                continue;
-            };
-            if *begun < older_than {
-                self.abort(key, id).await?;
-                aborted += 1;
-            }
-        }
-        Ok(aborted)
-    }
-
+    /// One that is not there counts as aborted.
     async fn abort(&self, key: &str, upload: &str) -> Result<(), StagingError> {
-        let abort = self
-            .client
-            .abort_multipart_upload()
-            .bucket(&self.bucket)
-            .key(key)
-            .upload_id(upload);
-        abort.send().await?;
-        Ok(())
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket);
+        match abort.key(key).upload_id(upload).send().await {
+            Err(error) if error.code() != Some("NoSuchUpload") => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -326,10 +194,7 @@ fn base_config() -> aws_sdk_s3::config::Builder {
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .retry_config(RetryConfig::standard().with_max_attempts(3))
         .timeout_config(
-            TimeoutConfig::builder()
-                .connect_timeout(CONNECT_TIMEOUT)
-                .read_timeout(ANSWER_TIMEOUT)
-                .build(),
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(ANSWER_TIMEOUT).build(),
         )
         // It takes a reader that waits for X to be a server that stalls; `read` and the timeouts watch instead.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
@@ -349,13 +214,7 @@ fn check_key(key: &str) -> Result<(), StagingError> {
     let plain = |segment: &str| {
         !segment.starts_with('.')
             && !segment.is_empty()
-            && segment
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
     };
-    if key.len() <= 128 && key.split('/').all(plain) {
-        Ok(())
-    } else {
-        Err(StagingError::BadKey)
-    }
+    if key.len() <= 128 && key.split('/').all(plain) { Ok(()) } else { Err(StagingError::BadKey) }
 }

@@ -2,7 +2,7 @@
 //!
 //! It listens on 127.0.0.1 with credentials made at each start, so nobody else on the machine can use it.
 
-use std::{io, path::Path};
+use std::{io, path::Path, time::Duration};
 
 use aws_sdk_s3::{
     Client,
@@ -63,22 +63,14 @@ impl Staging {
 
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let server = Server {
-            accepting: tokio::spawn(accept(listener, service.build())),
-        };
+        let server = Server { accepting: tokio::spawn(accept(listener, service.build())) };
         let config = base_config()
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .endpoint_url(format!("http://{address}"))
             .region(Region::from_static("us-east-1"))
             .credentials_provider(Credentials::new(id, secret, None, None, "embedded"))
             .force_path_style(true);
-        Ok((
-            Staging {
-                client: Client::from_conf(config.build()),
-                bucket: BUCKET.to_owned(),
-            },
-            server,
-        ))
+        Ok((Staging { client: Client::from_conf(config.build()), bucket: BUCKET.to_owned() }, server))
     }
 }
 
@@ -90,10 +82,9 @@ async fn accept(listener: TcpListener, service: S3Service) {
         let stream = match listener.accept().await {
             Ok((stream, _)) => stream,
             Err(error) => {
-                // Out of file descriptors, mostly; one of ours closing makes room.
+                // Out of file descriptors, mostly: give others time to close some.
                 tracing::warn!(%error, "embedded storage could not take a connection");
-                connections.join_next().await;
-                tokio::task::yield_now().await;
+                tokio::time::sleep(Duration::from_millis(100)).await;
                 continue;
             }
         };
@@ -120,11 +111,7 @@ impl S3Access for OwnBucket {
             S3Path::Bucket { bucket } => &**bucket == BUCKET,
             S3Path::Object { bucket, key } => &**bucket == BUCKET && check_key(key).is_ok(),
         };
-        if ours && request.credentials().is_some() {
-            Ok(())
-        } else {
-            Err(s3_error!(AccessDenied))
-        }
+        if ours && request.credentials().is_some() { Ok(()) } else { Err(s3_error!(AccessDenied)) }
     }
 }
 

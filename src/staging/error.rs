@@ -23,13 +23,9 @@ pub enum StagingError {
     #[error("The stored file is not there any more. Send the video again.")]
     Missing,
     /// The object ends before the range asked for does, or the connection did.
-    #[error(
-        "The storage gave fewer bytes than the file should have. Try again, or send the video again."
-    )]
+    #[error("The storage gave fewer bytes than the file should have. Try again, or send the video again.")]
     CutShort,
-    #[error(
-        "This name cannot be used for a stored file. Use letters, digits, dashes and single slashes."
-    )]
+    #[error("This name cannot be used for a stored file. Use letters, digits, dashes and single slashes.")]
     BadKey,
     /// Anything else, with the storage's own code for it.
     #[error(
@@ -55,9 +51,7 @@ pub enum PutError<E> {
 impl<E: ProvideErrorMetadata> From<SdkError<E, HttpResponse>> for StagingError {
     fn from(error: SdkError<E, HttpResponse>) -> Self {
         match error {
-            SdkError::ServiceError(answer) => {
-                refusal(answer.raw().status().as_u16(), answer.err().code())
-            }
+            SdkError::ServiceError(answer) => refusal(answer.raw().status().as_u16(), answer.err().code()),
             SdkError::ResponseError(answer) => refusal(answer.raw().status().as_u16(), None),
             SdkError::TimeoutError(_) => StagingError::Unreachable,
             SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
@@ -89,10 +83,6 @@ fn refusal(status: u16, code: Option<&str>) -> StagingError {
 }
 
 fn other(status: u16, code: &str) -> StagingError {
-    let code: String = code
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .take(64)
-        .collect();
+    let code: String = code.chars().filter(char::is_ascii_alphanumeric).take(64).collect();
     StagingError::Other(format!("{status} {code}").trim_end().to_owned())
 }

@@ -57,9 +57,8 @@ impl Staging {
         // part that arrives after the abort (S3's `AbortMultipartUpload`), and an upload whose id was never read.
         let uploader = tokio::spawn(upload(self.clone(), key.to_owned(), inbox));
         let read = read_pieces(body, limit, progress, pieces).await;
-        let uploaded = uploader
-            .await
-            .unwrap_or_else(|_| Err(StagingError::Other("the upload was stopped".into())));
+        let uploaded =
+            uploader.await.unwrap_or_else(|_| Err(StagingError::Other("the upload was stopped".into())));
         uploaded?;
         read
     }
@@ -72,12 +71,12 @@ async fn read_pieces<E>(
     mut progress: impl FnMut(u64),
     pieces: mpsc::Sender<Piece>,
 ) -> Result<Stored, PutError<E>> {
-    let part_bytes =
-        usize::try_from(PART_BYTES.max(limit.div_ceil(MAX_PARTS))).unwrap_or(usize::MAX);
+    let part_bytes = usize::try_from(PART_BYTES.max(limit.div_ceil(MAX_PARTS))).unwrap_or(usize::MAX);
     let mut body = pin!(body);
     let mut sha256 = Sha256::new();
     let mut bytes = 0;
-    let mut part = BytesMut::new();
+    // Memory is taken up only as it is filled, so a small file costs no more than its size.
+    let mut part = BytesMut::with_capacity(part_bytes);
     let hung_up = || StagingError::Other("the upload ended early".into());
     // Reserving the place before filling the part keeps it at two parts in memory.
     let mut place = pieces.reserve().await.map_err(|_| hung_up())?;
@@ -91,8 +90,9 @@ async fn read_pieces<E>(
         sha256.update(&chunk);
         while !chunk.is_empty() {
             if part.len() == part_bytes {
-                place.send(Piece::Part(part.split().freeze()));
+                place.send(Piece::Part(part.freeze()));
                 place = pieces.reserve().await.map_err(|_| hung_up())?;
+                part = BytesMut::with_capacity(part_bytes);
             }
             let taken = chunk.split_to(chunk.len().min(part_bytes - part.len()));
             part.extend_from_slice(&taken);
@@ -103,40 +103,21 @@ async fn read_pieces<E>(
         return Err(PutError::Empty);
     }
     place.send(Piece::Last(part.freeze()));
-    Ok(Stored {
-        bytes,
-        sha256: sha256.finalize().into(),
-    })
+    Ok(Stored { bytes, sha256: sha256.finalize().into() })
 }
 
-async fn upload(
-    staging: Staging,
-    key: String,
-    mut inbox: mpsc::Receiver<Piece>,
-) -> Result<(), StagingError> {
+async fn upload(staging: Staging, key: String, mut inbox: mpsc::Receiver<Piece>) -> Result<(), StagingError> {
     let first = match inbox.recv().await {
         None => return Ok(()),
         Some(Piece::Last(whole)) => {
-            let put = staging
-                .client
-                .put_object()
-                .bucket(&staging.bucket)
-                .key(&key);
+            let put = staging.client.put_object().bucket(&staging.bucket).key(&key);
             put.body(ByteStream::from(whole)).send().await?;
             return Ok(());
         }
         Some(Piece::Part(first)) => first,
     };
-    let created = staging
-        .client
-        .create_multipart_upload()
-        .bucket(&staging.bucket)
-        .key(&key)
-        .send()
-        .await?;
-    let id = created
-        .upload_id()
-        .ok_or_else(|| StagingError::Other("no upload id".into()))?;
+    let created = staging.client.create_multipart_upload().bucket(&staging.bucket).key(&key).send().await?;
+    let id = created.upload_id().ok_or_else(|| StagingError::Other("no upload id".into()))?;
     match upload_parts(&staging, &key, id, first, inbox).await {
         Ok(true) => Ok(()),
         outcome => {
@@ -163,20 +144,10 @@ async fn upload_parts(
             Piece::Part(bytes) => (bytes, false),
             Piece::Last(bytes) => (bytes, true),
         };
-        let request = staging
-            .client
-            .upload_part()
-            .bucket(&staging.bucket)
-            .key(key)
-            .upload_id(id)
-            .part_number(number);
+        let request =
+            staging.client.upload_part().bucket(&staging.bucket).key(key).upload_id(id).part_number(number);
         let part = request.body(ByteStream::from(bytes)).send().await?;
-        parts = parts.parts(
-            CompletedPart::builder()
-                .part_number(number)
-                .set_e_tag(part.e_tag)
-                .build(),
-        );
+        parts = parts.parts(CompletedPart::builder().part_number(number).set_e_tag(part.e_tag).build());
         if last {
             break;
         }
@@ -185,24 +156,10 @@ async fn upload_parts(
             None => return Ok(false),
         }
     }
-    let timeouts = TimeoutConfig::builder()
-        .read_timeout(COMPLETE_TIMEOUT)
-        .build();
+    let timeouts = TimeoutConfig::builder().read_timeout(COMPLETE_TIMEOUT).build();
     // Not tried again: a second attempt would be told that there is no such upload, and hide why the first failed.
-    let patience = config::Config::builder()
-        .timeout_config(timeouts)
-        .retry_config(RetryConfig::disabled());
-    let complete = staging
-        .client
-        .complete_multipart_upload()
-        .bucket(&staging.bucket)
-        .key(key)
-        .upload_id(id);
-    complete
-        .multipart_upload(parts.build())
-        .customize()
-        .config_override(patience)
-        .send()
-        .await?;
+    let patience = config::Config::builder().timeout_config(timeouts).retry_config(RetryConfig::disabled());
+    let complete = staging.client.complete_multipart_upload().bucket(&staging.bucket).key(key).upload_id(id);
+    complete.multipart_upload(parts.build()).customize().config_override(patience).send().await?;
     Ok(true)
 }

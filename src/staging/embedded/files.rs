@@ -1,10 +1,14 @@
 //! s3s-fs, with what a long-running service needs of it put right.
 
-use std::{error::Error, fs, io, path::PathBuf};
+use std::{
+    error::Error,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper::StatusCode;
-use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto::*, s3_error};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*, s3_error};
 use s3s_fs::FileSystem;
 use tokio::{
     fs::File,
@@ -29,8 +33,7 @@ impl Files {
             private_dir(&root.join(bucket).join(super::super::PREFIX))?;
             private_dir(&root.join(bucket))?;
             clear_uploads(&root)?;
-            let inner =
-                FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
+            let inner = FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
             Ok(Files { inner, root })
         })
         .await
@@ -44,10 +47,8 @@ impl Files {
     /// Where s3s-fs 0.14 keeps an object's ETag and headers.
     fn notes(&self, bucket: &str, key: &str) -> [PathBuf; 2] {
         let (bucket, key) = (URL_SAFE_NO_PAD.encode(bucket), URL_SAFE_NO_PAD.encode(key));
-        ["internal", "metadata"].map(|kind| {
-            self.root
-                .join(format!(".bucket-{bucket}.object-{key}.{kind}.json"))
-        })
+        ["internal", "metadata"]
+            .map(|kind| self.root.join(format!(".bucket-{bucket}.object-{key}.{kind}.json")))
     }
 
     async fn make_private(&self, bucket: &str, key: &str) -> S3Result<()> {
@@ -67,44 +68,27 @@ impl Files {
 #[async_trait::async_trait]
 impl S3 for Files {
     /// As s3s-fs answers it, with a body that is read in larger steps.
-    async fn get_object(
-        &self,
-        req: S3Request<GetObjectInput>,
-    ) -> S3Result<S3Response<GetObjectOutput>> {
+    async fn get_object(&self, req: S3Request<GetObjectInput>) -> S3Result<S3Response<GetObjectOutput>> {
         let range = req.input.range;
         let path = self.object(&req.input.bucket, &req.input.key);
         let mut response = self.inner.get_object(req).await?;
-        let mut file = File::open(path)
-            .await
-            .map_err(|error| s3_error!(error, NoSuchKey))?;
-        let length = file
-            .metadata()
-            .await
-            .map_err(S3Error::internal_error)?
-            .len();
+        let mut file = File::open(path).await.map_err(|error| s3_error!(error, NoSuchKey))?;
+        let length = file.metadata().await.map_err(S3Error::internal_error)?.len();
         let wanted = match range {
             Some(range) => range.check(length)?,
             None => 0..length,
         };
-        file.seek(io::SeekFrom::Start(wanted.start))
-            .await
-            .map_err(S3Error::internal_error)?;
+        file.seek(io::SeekFrom::Start(wanted.start)).await.map_err(S3Error::internal_error)?;
         let body = ReaderStream::with_capacity(file.take(wanted.end - wanted.start), READ_BYTES);
         response.output.body = Some(StreamingBlob::wrap(body));
         Ok(response)
     }
 
-    async fn head_object(
-        &self,
-        req: S3Request<HeadObjectInput>,
-    ) -> S3Result<S3Response<HeadObjectOutput>> {
+    async fn head_object(&self, req: S3Request<HeadObjectInput>) -> S3Result<S3Response<HeadObjectOutput>> {
         self.inner.head_object(req).await
     }
 
-    async fn put_object(
-        &self,
-        req: S3Request<PutObjectInput>,
-    ) -> S3Result<S3Response<PutObjectOutput>> {
+    async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
         let response = self.inner.put_object(req).await.map_err(say_if_full)?;
         self.make_private(&bucket, &key).await?;
@@ -140,16 +124,10 @@ impl S3 for Files {
         &self,
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
-        self.inner
-            .create_multipart_upload(req)
-            .await
-            .map_err(say_if_full)
+        self.inner.create_multipart_upload(req).await.map_err(say_if_full)
     }
 
-    async fn upload_part(
-        &self,
-        req: S3Request<UploadPartInput>,
-    ) -> S3Result<S3Response<UploadPartOutput>> {
+    async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         self.inner.upload_part(req).await.map_err(say_if_full)
     }
 
@@ -158,11 +136,7 @@ impl S3 for Files {
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
-        let response = self
-            .inner
-            .complete_multipart_upload(req)
-            .await
-            .map_err(say_if_full)?;
+        let response = self.inner.complete_multipart_upload(req).await.map_err(say_if_full)?;
         self.make_private(&bucket, &key).await?;
         Ok(response)
     }
@@ -175,17 +149,13 @@ impl S3 for Files {
     }
 }
 
-/// s3s-fs answers 500 to everything the disk refuses; 507 is not tried again and tells the operator what to do.
+/// s3s-fs answers `InternalError` to everything the disk refuses, which clients try again.
 fn say_if_full(mut error: S3Error) -> S3Error {
-    let mut cause = error
-        .source()
-        .map(|source| source as &(dyn Error + 'static));
+    let mut cause = error.source().map(|source| source as &(dyn Error + 'static));
     while let Some(source) = cause {
         let kind = source.downcast_ref::<io::Error>().map(io::Error::kind);
-        if matches!(
-            kind,
-            Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        ) {
+        if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+            error.set_code(S3ErrorCode::Custom("StorageFull".into()));
             error.set_status_code(StatusCode::INSUFFICIENT_STORAGE);
             break;
         }
@@ -195,7 +165,7 @@ fn say_if_full(mut error: S3Error) -> S3Error {
 }
 
 /// Credentials change with each start, so an upload of an earlier one can be neither finished nor aborted.
-fn clear_uploads(root: &std::path::Path) -> io::Result<()> {
+fn clear_uploads(root: &Path) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -209,7 +179,7 @@ fn clear_uploads(root: &std::path::Path) -> io::Result<()> {
     Ok(())
 }
 
-fn private_dir(path: &std::path::Path) -> io::Result<()> {
+fn private_dir(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     #[cfg(unix)]
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
