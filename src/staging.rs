@@ -80,8 +80,8 @@ impl Staging {
     /// The bytes `range` of the object, as they arrive.
     ///
     /// # Errors
-    /// [`StagingError::Missing`]; [`StagingError::CutShort`], also as the last item, when the object or the connection
-    /// ends before the range does.
+    /// [`StagingError::Missing`]; [`StagingError::CutShort`], also as the last item, when the object or the
+    /// connection ends before the range does.
     pub async fn read(
         &self,
         key: &str,
@@ -139,15 +139,15 @@ impl Staging {
         }
     }
 
-    /// A URL that reads the object without credentials, for as long as `expires` (S3 allows a week). A secret.
+    /// A URL that reads the object without credentials until it `expires` (S3 allows a week). A secret.
     pub async fn presign_get(&self, key: &str, expires: Duration) -> Result<Url, StagingError> {
         check_key(key)?;
         let request = self.client.get_object().bucket(&self.bucket).key(key);
         presigned(request.presigned(presigning(expires)?).await?.uri())
     }
 
-    /// A URL that takes one PUT with exactly this `Content-Type` and, where `size` is given, exactly that many bytes.
-    /// A secret.
+    /// A URL that takes a PUT with exactly this `Content-Type` and, where `size` is given, exactly that many
+    /// bytes. A secret; browsers also need the bucket's CORS rules to allow them.
     pub async fn presign_put(
         &self,
         key: &str,
@@ -196,7 +196,8 @@ fn base_config() -> aws_sdk_s3::config::Builder {
         .timeout_config(
             TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(ANSWER_TIMEOUT).build(),
         )
-        // It takes a reader that waits for X to be a server that stalls; `read` and the timeouts watch instead.
+        // It takes a slow answer, as to the completion of a large upload, for a stalled one
+        // (<https://github.com/awslabs/aws-sdk-rust/issues/1141>); our timeouts watch instead.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 

@@ -36,11 +36,11 @@ enum Piece {
 impl Staging {
     /// Stores `body` under `key`, replacing what was there, and returns its length and SHA-256.
     ///
-    /// Holds two parts of 8 MiB in memory, whatever the length: one on its way to storage, one being read (larger
-    /// parts only where `limit` exceeds 10,000 of them). `progress` is called with the bytes read so far.
+    /// Holds two parts of 8 MiB in memory, whatever the length: one on its way to storage, one being read
+    /// (larger parts only where `limit` exceeds 10,000 of them). `progress` is called with the bytes so far.
     ///
-    /// Safe to drop at any time: the upload is then aborted in the background, and the object, if any, stays as it
-    /// was, unless the very last request was already on its way.
+    /// Safe to drop at any time: the upload is then aborted in the background, and the object, if any, stays
+    /// as it was, unless the very last request was already on its way.
     ///
     /// # Errors
     /// [`PutError`]; the upload has been aborted before it is returned.
@@ -53,8 +53,9 @@ impl Staging {
     ) -> Result<Stored, PutError<E>> {
         check_key(key)?;
         let (pieces, inbox) = mpsc::channel(1);
-        // All requests are made by a task of their own: dropping us must not tear one apart, because S3 may keep a
-        // part that arrives after the abort (S3's `AbortMultipartUpload`), and an upload whose id was never read.
+        // All requests are made by a task of their own, because dropping us must not tear one apart: S3 may
+        // keep a part that arrives after the abort (S3's `AbortMultipartUpload`), and would keep an upload
+        // whose id we never read.
         let uploader = tokio::spawn(upload(self.clone(), key.to_owned(), inbox));
         let read = read_pieces(body, limit, progress, pieces).await;
         let uploaded =
@@ -157,7 +158,7 @@ async fn upload_parts(
         }
     }
     let timeouts = TimeoutConfig::builder().read_timeout(COMPLETE_TIMEOUT).build();
-    // Not tried again: a second attempt would be told that there is no such upload, and hide why the first failed.
+    // Not tried again: the second attempt would find no such upload, and hide why the first failed.
     let patience = config::Config::builder().timeout_config(timeouts).retry_config(RetryConfig::disabled());
     let complete = staging.client.complete_multipart_upload().bucket(&staging.bucket).key(key).upload_id(id);
     complete.multipart_upload(parts.build()).customize().config_override(patience).send().await?;

@@ -14,8 +14,8 @@ pub struct Swept {
 }
 
 impl Staging {
-    /// Deletes what was last written before `older_than` and `keep` does not claim by its key, and aborts uploads
-    /// begun before then. Needs `s3:ListBucket` and `s3:ListBucketMultipartUploads`.
+    /// Deletes what was last written before `older_than` and `keep` does not claim by its key, and aborts
+    /// uploads begun before then. Needs `s3:ListBucket` and `s3:ListBucketMultipartUploads`.
     pub async fn sweep(
         &self,
         keep: impl Fn(&str) -> bool,

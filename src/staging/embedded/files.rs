@@ -19,7 +19,7 @@ use tokio_util::io::ReaderStream;
 /// Each read is a trip to the thread pool for blocking work; s3s-fs makes one for every 4 KiB.
 const READ_BYTES: usize = 256 * 1024;
 
-/// Objects as files under `root/bucket/key`; s3s-fs keeps its notes and unfinished parts as dot files in `root`.
+/// Objects are files under `root/bucket/key`; s3s-fs keeps notes and unfinished parts as dot files in `root`.
 pub(super) struct Files {
     inner: FileSystem,
     root: PathBuf,
