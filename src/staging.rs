@@ -1,9 +1,6 @@
 //! Where videos wait between chat and X: any S3, or the embedded one.
 
-use std::{
-    ops::Range,
-    time::{Duration, SystemTime},
-};
+use std::{ops::Range, time::Duration};
 
 use aws_sdk_s3::{
     Client,
@@ -11,8 +8,9 @@ use aws_sdk_s3::{
         BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
         StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
     },
+    error::ProvideErrorMetadata,
     presigning::PresigningConfig,
-    primitives::{ByteStream, DateTime},
+    primitives::ByteStream,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
@@ -26,11 +24,13 @@ use crate::config;
 pub mod embedded;
 mod error;
 mod put;
+mod sweep;
 #[cfg(test)]
 mod tests;
 
 pub use error::{PutError, StagingError};
 pub use put::Stored;
+pub use sweep::Swept;
 
 /// Every key starts so; [`Staging::sweep`] touches nothing else in the bucket.
 pub const PREFIX: &str = "posts/";
@@ -46,13 +46,6 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 pub struct Staging {
     client: Client,
     bucket: String,
-}
-
-/// What [`Staging::sweep`] removed.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Swept {
-    pub objects: usize,
-    pub uploads: usize,
 }
 
 impl Staging {
@@ -87,8 +80,8 @@ impl Staging {
     /// The bytes `range` of the object, as they arrive.
     ///
     /// # Errors
-    /// [`StagingError::Missing`]; [`StagingError::CutShort`], also as the last item, when the object or the connection
-    /// ends before the range does.
+    /// [`StagingError::Missing`]; [`StagingError::CutShort`], also as the last item, when the object or the
+    /// connection ends before the range does.
     pub async fn read(
         &self,
         key: &str,
@@ -146,15 +139,15 @@ impl Staging {
         }
     }
 
-    /// A URL that reads the object without credentials, for as long as `expires` (S3 allows a week). A secret.
+    /// A URL that reads the object without credentials until it `expires` (S3 allows a week). A secret.
     pub async fn presign_get(&self, key: &str, expires: Duration) -> Result<Url, StagingError> {
         check_key(key)?;
         let request = self.client.get_object().bucket(&self.bucket).key(key);
         presigned(request.presigned(presigning(expires)?).await?.uri())
     }
 
-    /// A URL that takes one PUT with exactly this `Content-Type` and, where `size` is given, exactly that many bytes.
-    /// A secret.
+    /// A URL that takes a PUT with exactly this `Content-Type` and, where `size` is given, exactly that many
+    /// bytes. A secret; browsers also need the bucket's CORS rules to allow them.
     pub async fn presign_put(
         &self,
         key: &str,
@@ -182,61 +175,13 @@ impl Staging {
         Ok(())
     }
 
-    /// Deletes what was last written before `older_than` and `keep` does not claim by its key, and aborts uploads
-    /// begun before then. Needs `s3:ListBucket` and `s3:ListBucketMultipartUploads`.
-    pub async fn sweep(
-        &self,
-        keep: impl Fn(&str) -> bool,
-        older_than: SystemTime,
-    ) -> Result<Swept, StagingError> {
-        let older_than = DateTime::from(older_than);
-        let mut swept = Swept::default();
-        let mut pages =
-            self.client.list_objects_v2().bucket(&self.bucket).prefix(PREFIX).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            for object in page?.contents() {
-                let (Some(key), Some(written)) = (object.key(), object.last_modified()) else {
-                    continue;
-                };
-                if *written < older_than && !keep(key) {
-                    let delete = self.client.delete_object().bucket(&self.bucket).key(key);
-                    delete.send().await?;
-                    swept.objects += 1;
-                }
-            }
-        }
-        swept.uploads = self.sweep_uploads(older_than).await?;
-        Ok(swept)
-    }
-
-    /// The embedded S3 cannot list uploads; it clears them when it starts.
-    async fn sweep_uploads(&self, older_than: DateTime) -> Result<usize, StagingError> {
-        let list = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(PREFIX);
-        let page = match list.send().await {
-            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 501) => {
-                return Ok(0);
-            }
-            page => page?,
-        };
-        // One page of a thousand: what is left after it waits for the next sweep.
-        let mut aborted = 0;
-        for upload in page.uploads() {
-            let (Some(key), Some(id), Some(begun)) = (upload.key(), upload.upload_id(), upload.initiated())
-            else {
-                continue;
-            };
-            if *begun < older_than {
-                self.abort(key, id).await?;
-                aborted += 1;
-            }
-        }
-        Ok(aborted)
-    }
-
+    /// One that is not there counts as aborted.
     async fn abort(&self, key: &str, upload: &str) -> Result<(), StagingError> {
-        let abort = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
-        abort.send().await?;
-        Ok(())
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket);
+        match abort.key(key).upload_id(upload).send().await {
+            Err(error) if error.code() != Some("NoSuchUpload") => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -251,7 +196,8 @@ fn base_config() -> aws_sdk_s3::config::Builder {
         .timeout_config(
             TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(ANSWER_TIMEOUT).build(),
         )
-        // It takes a reader that waits for X to be a server that stalls; `read` and the timeouts watch instead.
+        // It takes a slow answer, as to the completion of a large upload, for a stalled one
+        // (<https://github.com/awslabs/aws-sdk-rust/issues/1141>); our timeouts watch instead.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 

@@ -64,8 +64,8 @@ impl<E: ProvideErrorMetadata> From<SdkError<E, HttpResponse>> for StagingError {
     }
 }
 
-/// Codes as in <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; the status decides where
-/// a code is absent (answers to HEAD) or of the provider's own making.
+/// Codes as in <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; the status decides
+/// where a code is absent (answers to HEAD) or of the provider's own making.
 fn refusal(status: u16, code: Option<&str>) -> StagingError {
     match (status, code.unwrap_or_default()) {
         (_, "NoSuchBucket") => StagingError::NoBucket,

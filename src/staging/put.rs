@@ -36,11 +36,11 @@ enum Piece {
 impl Staging {
     /// Stores `body` under `key`, replacing what was there, and returns its length and SHA-256.
     ///
-    /// Holds two parts of 8 MiB in memory, whatever the length: one on its way to storage, one being read (larger
-    /// parts only where `limit` exceeds 10,000 of them). `progress` is called with the bytes read so far.
+    /// Holds two parts of 8 MiB in memory, whatever the length: one on its way to storage, one being read
+    /// (larger parts only where `limit` exceeds 10,000 of them). `progress` is called with the bytes so far.
     ///
-    /// Safe to drop at any time: the upload is then aborted in the background, and the object, if any, stays as it
-    /// was, unless the very last request was already on its way.
+    /// Safe to drop at any time: the upload is then aborted in the background, and the object, if any, stays
+    /// as it was, unless the very last request was already on its way.
     ///
     /// # Errors
     /// [`PutError`]; the upload has been aborted before it is returned.
@@ -53,19 +53,19 @@ impl Staging {
     ) -> Result<Stored, PutError<E>> {
         check_key(key)?;
         let (pieces, inbox) = mpsc::channel(1);
-        // All requests are made by a task of their own: dropping us must not tear one apart, because S3 may keep a
-        // part that arrives after the abort (S3's `AbortMultipartUpload`), and an upload whose id was never read.
+        // All requests are made by a task of their own, because dropping us must not tear one apart: S3 may
+        // keep a part that arrives after the abort (S3's `AbortMultipartUpload`), and would keep an upload
+        // whose id we never read.
         let uploader = tokio::spawn(upload(self.clone(), key.to_owned(), inbox));
         let read = read_pieces(body, limit, progress, pieces).await;
         let uploaded =
             uploader.await.unwrap_or_else(|_| Err(StagingError::Other("the upload was stopped".into())));
-        let stored = read?;
         uploaded?;
-        Ok(stored)
+        read
     }
 }
 
-/// Cuts the stream into parts. Ends early, without an error of its own, when the uploader has hung up.
+/// Cuts the stream into parts. When the uploader has hung up, it is the uploader that knows why.
 async fn read_pieces<E>(
     body: impl Stream<Item = Result<Bytes, E>>,
     limit: u64,
@@ -76,7 +76,8 @@ async fn read_pieces<E>(
     let mut body = pin!(body);
     let mut sha256 = Sha256::new();
     let mut bytes = 0;
-    let mut part = BytesMut::new();
+    // Memory is taken up only as it is filled, so a small file costs no more than its size.
+    let mut part = BytesMut::with_capacity(part_bytes);
     let hung_up = || StagingError::Other("the upload ended early".into());
     // Reserving the place before filling the part keeps it at two parts in memory.
     let mut place = pieces.reserve().await.map_err(|_| hung_up())?;
@@ -90,8 +91,9 @@ async fn read_pieces<E>(
         sha256.update(&chunk);
         while !chunk.is_empty() {
             if part.len() == part_bytes {
-                place.send(Piece::Part(part.split().freeze()));
+                place.send(Piece::Part(part.freeze()));
                 place = pieces.reserve().await.map_err(|_| hung_up())?;
+                part = BytesMut::with_capacity(part_bytes);
             }
             let taken = chunk.split_to(chunk.len().min(part_bytes - part.len()));
             part.extend_from_slice(&taken);
@@ -156,7 +158,7 @@ async fn upload_parts(
         }
     }
     let timeouts = TimeoutConfig::builder().read_timeout(COMPLETE_TIMEOUT).build();
-    // Not tried again: a second attempt would be told that there is no such upload, and hide why the first failed.
+    // Not tried again: the second attempt would find no such upload, and hide why the first failed.
     let patience = config::Config::builder().timeout_config(timeouts).retry_config(RetryConfig::disabled());
     let complete = staging.client.complete_multipart_upload().bucket(&staging.bucket).key(key).upload_id(id);
     complete.multipart_upload(parts.build()).customize().config_override(patience).send().await?;

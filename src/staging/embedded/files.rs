@@ -1,10 +1,14 @@
 //! s3s-fs, with what a long-running service needs of it put right.
 
-use std::{error::Error, fs, io, path::PathBuf};
+use std::{
+    error::Error,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper::StatusCode;
-use s3s::{S3, S3Error, S3Request, S3Response, S3Result, dto::*, s3_error};
+use s3s::{S3, S3Error, S3ErrorCode, S3Request, S3Response, S3Result, dto::*, s3_error};
 use s3s_fs::FileSystem;
 use tokio::{
     fs::File,
@@ -15,7 +19,7 @@ use tokio_util::io::ReaderStream;
 /// Each read is a trip to the thread pool for blocking work; s3s-fs makes one for every 4 KiB.
 const READ_BYTES: usize = 256 * 1024;
 
-/// Objects as files under `root/bucket/key`; s3s-fs keeps its notes and unfinished parts as dot files in `root`.
+/// Objects are files under `root/bucket/key`; s3s-fs keeps notes and unfinished parts as dot files in `root`.
 pub(super) struct Files {
     inner: FileSystem,
     root: PathBuf,
@@ -145,12 +149,13 @@ impl S3 for Files {
     }
 }
 
-/// s3s-fs answers 500 to everything the disk refuses; 507 is not tried again and tells the operator what to do.
+/// s3s-fs answers `InternalError` to everything the disk refuses, which clients try again.
 fn say_if_full(mut error: S3Error) -> S3Error {
     let mut cause = error.source().map(|source| source as &(dyn Error + 'static));
     while let Some(source) = cause {
         let kind = source.downcast_ref::<io::Error>().map(io::Error::kind);
         if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
+            error.set_code(S3ErrorCode::Custom("StorageFull".into()));
             error.set_status_code(StatusCode::INSUFFICIENT_STORAGE);
             break;
         }
@@ -160,7 +165,7 @@ fn say_if_full(mut error: S3Error) -> S3Error {
 }
 
 /// Credentials change with each start, so an upload of an earlier one can be neither finished nor aborted.
-fn clear_uploads(root: &std::path::Path) -> io::Result<()> {
+fn clear_uploads(root: &Path) -> io::Result<()> {
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
@@ -174,7 +179,7 @@ fn clear_uploads(root: &std::path::Path) -> io::Result<()> {
     Ok(())
 }
 
-fn private_dir(path: &std::path::Path) -> io::Result<()> {
+fn private_dir(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
     #[cfg(unix)]
     fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
