@@ -11,9 +11,11 @@ mod append;
 mod authorize;
 mod exchange;
 mod fault;
+mod me;
 mod media;
 mod pages;
 mod posts;
+mod processing;
 mod request;
 mod state;
 #[cfg(test)]
@@ -48,7 +50,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use answer::Answer;
 pub use exchange::{Exchange, Part, Sent};
 pub use fault::{Call, Effect, Fault, Gate, Ordered};
-pub use media::ProcessingFailure;
+pub use processing::{Processing, ProcessingFailure};
 pub use state::{MediaOnX, PostOnX, Subscription, User};
 
 use fault::Struck;
@@ -93,16 +95,6 @@ pub struct Settings {
     pub enforce_rate_limits: bool,
 }
 
-/// How many steps a video takes from `pending` to `succeeded`.
-#[derive(Clone, Copy, Debug)]
-pub struct Processing {
-    /// Steps until it has succeeded; 0 leaves `processing_info` out altogether: ready at once.
-    pub steps: u32,
-    /// Seconds per step by the clock, and what `check_after_secs` says; 0 makes every status
-    /// request one step.
-    pub check_after_secs: u64,
-}
-
 impl Settings {
     /// X as documented, listening on a free loopback port and keeping media under `dir`.
     pub fn new(dir: impl Into<PathBuf>) -> Self {
@@ -115,10 +107,7 @@ impl Settings {
             latency: Duration::ZERO,
             clock: Arc::new(SystemTime::now),
             keep_media: true,
-            processing: Processing {
-                steps: 3,
-                check_after_secs: 1,
-            },
+            processing: Processing { steps: 3, check_after_secs: 1 },
             token_life: Duration::from_secs(7_200),
             media_life: Duration::from_secs(86_400),
             max_chunk: 5_000_000,
@@ -149,10 +138,7 @@ impl Sandbox {
         let url = format!("http://{}", listener.local_addr()?);
         let x = Arc::new(X::new(settings, url));
         let server = tokio::spawn(serve(listener, router(&x)));
-        Ok(Self {
-            x,
-            server: AbortOnDropHandle::new(server),
-        })
+        Ok(Self { x, server: AbortOnDropHandle::new(server) })
     }
 
     /// `http://127.0.0.1:PORT`: people authorise at `{url}/i/oauth2/authorize`, the API answers
@@ -267,15 +253,12 @@ impl Sandbox {
 
 fn router(x: &Arc<X>) -> Router {
     let calls = Router::new()
-        .route("/2/users/me", get(timeline::me))
+        .route("/2/users/me", get(me::me))
         .route("/2/users/{id}/tweets", get(timeline::user_posts))
         .route("/2/tweets", post(posts::create))
         .route("/2/media/upload", get(media::status))
         .route("/2/media/upload/initialize", post(media::initialize))
-        .route(
-            "/2/media/upload/{id}/append",
-            post(append::append).layer(DefaultBodyLimit::disable()),
-        )
+        .route("/2/media/upload/{id}/append", post(append::append).layer(DefaultBodyLimit::disable()))
         .route("/2/media/upload/{id}/finalize", post(media::finalize))
         .route_layer(from_fn_with_state(x.clone(), access::check));
     let api = calls
@@ -284,10 +267,7 @@ fn router(x: &Arc<X>) -> Router {
         .route("/2/{*rest}", any(|| async { Answer::no_such_route() }))
         .layer(from_fn_with_state(x.clone(), exchange::record));
     let pages = Router::new()
-        .route(
-            "/i/oauth2/authorize",
-            get(authorize::ask).post(authorize::decide),
-        )
+        .route("/i/oauth2/authorize", get(authorize::ask).post(authorize::decide))
         .route("/", get(pages::everyone))
         .route("/{username}", get(pages::profile))
         .route("/{username}/status/{id}", get(pages::post))
@@ -326,7 +306,5 @@ async fn connection(stream: TcpStream, router: Router) {
     });
     // Failures are the client's to notice: it left, or its connection was dropped as ordered.
     let _ = stream.set_nodelay(true);
-    let _ = http1::Builder::new()
-        .serve_connection(TokioIo::new(stream), service)
-        .await;
+    let _ = http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
 }

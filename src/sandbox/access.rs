@@ -65,11 +65,7 @@ pub(super) async fn check(State(x): State<Arc<X>>, mut request: Request, next: N
         request.extensions_mut().insert(caller.clone());
         next.run(request).await
     };
-    let remaining = if x.settings.enforce_rate_limits {
-        limit.saturating_sub(used)
-    } else {
-        limit
-    };
+    let remaining = if x.settings.enforce_rate_limits { limit.saturating_sub(used) } else { limit };
     let headers = response.headers_mut();
     headers.insert("x-rate-limit-limit", HeaderValue::from(limit));
     headers.insert("x-rate-limit-remaining", HeaderValue::from(remaining));
@@ -98,27 +94,17 @@ fn caller(x: &X, headers: &HeaderMap, scopes: &[&str]) -> Result<Caller, Answer>
     if !scopes.iter().all(granted) {
         return Err(Answer::forbidden());
     }
-    Ok(Caller {
-        user_id: grant.user_id.clone(),
-    })
+    Ok(Caller { user_id: grant.user_id.clone() })
 }
 
 /// Counts the request: how many there were in this window, and when it ends in epoch seconds.
 fn count(x: &X, call: Call, caller: &Caller) -> (u32, u64) {
     let now = x.now();
     let mut world = x.world();
-    let window = world
-        .windows
-        .entry((call, caller.user_id.clone()))
-        .or_insert(Window {
-            opened: now,
-            used: 0,
-        });
+    let window =
+        world.windows.entry((call, caller.user_id.clone())).or_insert(Window { opened: now, used: 0 });
     if now >= window.opened + WINDOW {
-        *window = Window {
-            opened: now,
-            used: 0,
-        };
+        *window = Window { opened: now, used: 0 };
     }
     window.used += 1;
     (window.used, epoch_secs(window.opened + WINDOW))

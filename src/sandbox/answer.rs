@@ -18,11 +18,7 @@ pub struct Answer {
 impl Answer {
     /// A status with neither body nor content type, as X's edge sends 404 and 413.
     pub fn empty(status: u16) -> Self {
-        Self {
-            status,
-            headers: Vec::new(),
-            body: String::new(),
-        }
+        Self { status, headers: Vec::new(), body: String::new() }
     }
 
     /// A page from X's edge, as seen with 5xx.
@@ -76,18 +72,12 @@ impl Answer {
 
     /// The form of the OAuth endpoints (RFC 6749, section 5.2).
     pub fn oauth(status: u16, error: &str, description: &str) -> Self {
-        Self::json(
-            status,
-            &json!({"error": error, "error_description": description}),
-        )
+        Self::json(status, &json!({"error": error, "error_description": description}))
     }
 
     /// The old form `{"errors":[{"code","message"}]}`.
     pub fn legacy(status: u16, code: u32, message: &str) -> Self {
-        Self::json(
-            status,
-            &json!({"errors": [{"code": code, "message": message}]}),
-        )
+        Self::json(status, &json!({"errors": [{"code": code, "message": message}]}))
     }
 
     /// 401: the access token is unknown, expired or revoked.
@@ -205,9 +195,7 @@ impl IntoResponse for Answer {
             StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
         response.headers_mut().remove(header::CONTENT_TYPE);
         for (name, value) in self.headers {
-            if let (Ok(name), Ok(value)) =
-                (HeaderName::try_from(name), HeaderValue::try_from(value))
-            {
+            if let (Ok(name), Ok(value)) = (HeaderName::try_from(name), HeaderValue::try_from(value)) {
                 response.headers_mut().insert(name, value);
             }
         }

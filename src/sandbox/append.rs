@@ -85,22 +85,14 @@ async fn receive_multipart(x: &X, request: Request, sent: &mut Sent) -> Result<S
         let name = field.name().unwrap_or_default().to_owned();
         if name == "media" {
             let received = Received::stream(x, field).await?;
-            parts.push(Part {
-                name,
-                bytes: received.bytes,
-                text: None,
-            });
+            parts.push(Part { name, bytes: received.bytes, text: None });
             media = Some(received);
         } else {
             let text = text(field).await?;
             if name == "segment_index" {
                 index = text.parse().ok();
             }
-            parts.push(Part {
-                name,
-                bytes: text.len() as u64,
-                text: Some(text),
-            });
+            parts.push(Part { name, bytes: text.len() as u64, text: Some(text) });
         }
     }
     *sent = Sent::Multipart(parts.clone());
@@ -123,14 +115,10 @@ async fn receive_json(x: &X, request: Request, sent: &mut Sent) -> Result<Segmen
     let (parts, body) = request.into_parts();
     // Base64 takes four bytes for three.
     let limit = usize::try_from(x.world().max_chunk * 2).unwrap_or(usize::MAX);
-    let body = to_bytes(body, limit)
-        .await
-        .map_err(|_| Answer::empty(413))?;
+    let body = to_bytes(body, limit).await.map_err(|_| Answer::empty(413))?;
     let append: Append = json_body(&parts.headers, &body)?;
     *sent = Sent::Json(json!({"segment_index": append.segment_index, "media": ""}));
-    let bytes = STANDARD
-        .decode(append.media)
-        .map_err(|_| invalid_body("media is not base64."))?;
+    let bytes = STANDARD.decode(append.media).map_err(|_| invalid_body("media is not base64."))?;
     let mut media = Received::new(x).await?;
     media.write(&bytes).await?;
     media.flush().await?;
@@ -161,10 +149,7 @@ fn store(x: &X, id: u64, caller: &Caller, segment: Segment) -> Result<Response, 
     if media.is_finalized() {
         return Err(invalid_body("The upload is finalized already."));
     }
-    segment
-        .media
-        .keep_as(segment_path(x, id, segment.index))
-        .map_err(|_| Answer::html(500))?;
+    segment.media.keep_as(segment_path(x, id, segment.index)).map_err(|_| Answer::html(500))?;
     media.segments.insert(segment.index, bytes);
     Ok(data(json!({"expires_at": expires_at(media)})))
 }
@@ -188,11 +173,7 @@ impl Received {
         } else {
             None
         };
-        Ok(Self {
-            file,
-            bytes: 0,
-            most,
-        })
+        Ok(Self { file, bytes: 0, most })
     }
 
     async fn stream(x: &X, mut field: Field<'_>) -> Result<Self, Answer> {

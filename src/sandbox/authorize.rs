@@ -29,15 +29,9 @@ const MAX_STATE: usize = 500;
 const SCOPES: [(&str, &str); 23] = [
     ("tweet.read", "See posts you can see"),
     ("tweet.write", "Post for you"),
-    (
-        "users.read",
-        "See your account's name, picture and subscription",
-    ),
+    ("users.read", "See your account's name, picture and subscription"),
     ("media.write", "Upload photos and videos for you"),
-    (
-        "offline.access",
-        "Stay connected until you take the access back",
-    ),
+    ("offline.access", "Stay connected until you take the access back"),
     ("block.read", "See accounts you blocked"),
     ("block.write", "Block accounts for you"),
     ("bookmark.read", "See your bookmarks"),
@@ -102,11 +96,7 @@ pub(super) async fn ask(State(x): State<Arc<X>>, uri: Uri) -> Response {
 
 /// `POST` to the same address with `user` (a username) and `decision` (`authorize` or `cancel`):
 /// sends the browser back to the app.
-pub(super) async fn decide(
-    State(x): State<Arc<X>>,
-    uri: Uri,
-    Form(form): Form<Decision>,
-) -> Response {
+pub(super) async fn decide(State(x): State<Arc<X>>, uri: Uri, Form(form): Form<Decision>) -> Response {
     let asked = match asked(&x, &uri) {
         Ok(asked) => asked,
         Err(reason) => return refused(&reason),
@@ -118,9 +108,7 @@ pub(super) async fn decide(
             return refused("Nobody of that name is signed in.");
         };
         let code = random_token();
-        back.query_pairs_mut()
-            .append_pair("state", &asked.state)
-            .append_pair("code", &code);
+        back.query_pairs_mut().append_pair("state", &asked.state).append_pair("code", &code);
         let granted = Code {
             user_id,
             redirect_uri: asked.redirect_uri,
@@ -131,9 +119,7 @@ pub(super) async fn decide(
         };
         world.codes.insert(code, granted);
     } else {
-        back.query_pairs_mut()
-            .append_pair("error", "access_denied")
-            .append_pair("state", &asked.state);
+        back.query_pairs_mut().append_pair("error", "access_denied").append_pair("state", &asked.state);
     }
     x.changed();
     (StatusCode::FOUND, [(header::LOCATION, back.to_string())]).into_response()
@@ -153,12 +139,7 @@ fn asked(x: &X, uri: &Uri) -> Result<Asked, String> {
         return Err("The client_id is not one of a registered app.".to_owned());
     }
     let redirect_uri = get("redirect_uri")?;
-    if !x
-        .world()
-        .redirect_uris
-        .iter()
-        .any(|uri| uri == redirect_uri)
-    {
+    if !x.world().redirect_uris.iter().any(|uri| uri == redirect_uri) {
         return Err("The redirect_uri is not one of the app's registered callbacks.".to_owned());
     }
     let callback = Url::parse(redirect_uri).map_err(|error| error.to_string())?;

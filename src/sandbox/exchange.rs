@@ -134,10 +134,7 @@ async fn answer(x: Arc<X>, request: Request, next: Next) -> Response {
     if let Some(sent) = response.extensions_mut().remove::<Sent>() {
         exchange.sent = sent;
     }
-    exchange.user_id = response
-        .extensions_mut()
-        .remove::<Caller>()
-        .map(|caller| caller.user_id);
+    exchange.user_id = response.extensions_mut().remove::<Caller>().map(|caller| caller.user_id);
     let struck = response.extensions().get::<Struck>().copied();
     exchange.faulted = struck.is_some();
     let response = match struck {
@@ -175,9 +172,7 @@ fn sent(content_type: Option<&str>, body: &Bytes) -> Sent {
         return Sent::Nothing;
     }
     match content_type.map(|kind| kind.split(';').next().unwrap_or_default()) {
-        Some("application/json") => {
-            serde_json::from_slice(body).map_or(Sent::Other, |json| Sent::Json(json))
-        }
+        Some("application/json") => serde_json::from_slice(body).map_or(Sent::Other, Sent::Json),
         Some("application/x-www-form-urlencoded") => {
             let mut fields = pairs(body);
             for (name, value) in &mut fields {

@@ -138,21 +138,12 @@ pub struct Fault {
 impl Fault {
     /// Strikes the next request of this kind once.
     pub fn on(call: Call, effect: Effect) -> Self {
-        Self {
-            call: Some(call),
-            segment: None,
-            effect,
-            skip: 0,
-            times: 1,
-        }
+        Self { call: Some(call), segment: None, effect, skip: 0, times: 1 }
     }
 
     /// Strikes the next API request of any kind once.
     pub fn anywhere(effect: Effect) -> Self {
-        Self {
-            call: None,
-            ..Self::on(Call::Me, effect)
-        }
+        Self { call: None, ..Self::on(Call::Me, effect) }
     }
 
     /// Strikes only appends of this segment.
@@ -203,11 +194,7 @@ pub(super) fn order(orders: &mut Vec<(Fault, Ordered)>, fault: Fault) -> Ordered
 }
 
 /// Takes the first fault that waits for such a request.
-fn claim(
-    orders: &mut [(Fault, Ordered)],
-    call: Option<Call>,
-    segment: Option<u32>,
-) -> Option<Effect> {
+fn claim(orders: &mut [(Fault, Ordered)], call: Option<Call>, segment: Option<u32>) -> Option<Effect> {
     let matching = orders.iter_mut().find(|(fault, ordered)| {
         ordered.fired() < fault.times
             && (fault.call.is_none() || fault.call == call)

@@ -1,4 +1,4 @@
-//! Upload sessions: initialize, finalize, status, and the processing in between.
+//! Upload sessions: initialize, finalize, status.
 
 use std::{
     collections::BTreeMap,
@@ -17,13 +17,14 @@ use axum::{
     response::Response,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use sha2::{Digest, Sha256};
 
 use super::{
-    MediaOnX, Processing,
+    MediaOnX,
     access::Caller,
     answer::{Answer, data},
+    processing::Run,
     request::{Query, invalid_body, json_body},
     state::{X, epoch_secs},
 };
@@ -76,46 +77,8 @@ pub(super) struct Media {
 }
 
 struct Finalized {
-    at: SystemTime,
-    asked: u32,
     sha256_hex: Option<String>,
-    processing: Processing,
-    failure: Option<ProcessingFailure>,
-}
-
-/// How X says that it could not process a video.
-#[derive(Clone, Debug)]
-pub struct ProcessingFailure {
-    /// `error.code`; 1 for InvalidMedia, 3 for UnsupportedMedia.
-    pub code: u32,
-    /// `error.name`.
-    pub name: String,
-    /// `error.message`.
-    pub message: String,
-    /// Leaves the state at `in_progress` beside the error, as has been seen.
-    pub while_in_progress: bool,
-}
-
-impl ProcessingFailure {
-    /// X could not read the file.
-    pub fn invalid_media() -> Self {
-        Self {
-            code: 1,
-            name: "InvalidMedia".to_owned(),
-            message: "Invalid or unsupported media.".to_owned(),
-            while_in_progress: false,
-        }
-    }
-
-    /// X read the file and does not take what is in it.
-    pub fn unsupported_media(message: &str) -> Self {
-        Self {
-            code: 3,
-            name: "UnsupportedMedia".to_owned(),
-            message: message.to_owned(),
-            while_in_progress: false,
-        }
-    }
+    run: Run,
 }
 
 impl Media {
@@ -130,12 +93,8 @@ impl Media {
 
     /// Whether a post may carry it.
     pub(super) fn is_ready(&self, now: SystemTime) -> bool {
-        let Some(finalized) = &self.finalized else {
-            return false;
-        };
-        finalized.failure.is_none()
-            && (!self.is_processed()
-                || self.steps_done(finalized, now) >= finalized.processing.steps)
+        let finalized = self.finalized.as_ref();
+        finalized.is_some_and(|finalized| !self.is_processed() || finalized.run.is_over_well(now))
     }
 
     /// Videos and animations are processed, the rest is ready at once.
@@ -170,52 +129,6 @@ impl Media {
         }
     }
 
-    fn steps_done(&self, finalized: &Finalized, now: SystemTime) -> u32 {
-        let since = now.duration_since(finalized.at).unwrap_or_default();
-        match since
-            .as_secs()
-            .checked_div(finalized.processing.check_after_secs)
-        {
-            Some(steps) => u32::try_from(steps).unwrap_or(u32::MAX),
-            None => finalized.asked,
-        }
-    }
-
-    fn processing_info(&self, now: SystemTime) -> Option<Value> {
-        let finalized = self.finalized.as_ref()?;
-        let Processing {
-            steps,
-            check_after_secs,
-        } = finalized.processing;
-        if !self.is_processed() || steps == 0 && finalized.failure.is_none() {
-            return None;
-        }
-        let done = self.steps_done(finalized, now);
-        let over = done >= steps;
-        let percent = (u64::from(done) * 100)
-            .checked_div(u64::from(steps))
-            .unwrap_or(100)
-            .min(100);
-        let mut info = match (&finalized.failure, over, done) {
-            (None, true, _) => json!({"state": "succeeded", "progress_percent": 100}),
-            (Some(failure), true, _) => json!({
-                "state": if failure.while_in_progress { "in_progress" } else { "failed" },
-                "progress_percent": percent,
-                "error": {
-                    "code": failure.code,
-                    "name": failure.name,
-                    "message": failure.message,
-                },
-            }),
-            (_, false, 0) => json!({"state": "pending"}),
-            (_, false, _) => json!({"state": "in_progress", "progress_percent": percent}),
-        };
-        if !over {
-            info["check_after_secs"] = json!(check_after_secs);
-        }
-        Some(info)
-    }
-
     /// The answer to finalize and status.
     fn answer(&self, now: SystemTime) -> Response {
         let left = self.expires.duration_since(now).unwrap_or_default();
@@ -229,7 +142,8 @@ impl Media {
             "photo" => body["image"] = json!({"image_type": self.media_type}),
             _ => body["video"] = json!({"video_type": self.media_type}),
         }
-        if let Some(info) = self.processing_info(now) {
+        let run = self.finalized.as_ref().filter(|_| self.is_processed());
+        if let Some(info) = run.and_then(|finalized| finalized.run.info(now)) {
             body["processing_info"] = info;
         }
         data(body)
@@ -258,9 +172,7 @@ pub(super) async fn initialize(
     let asked: Initialize = json_body(&headers, &body)?;
     // The schema requires neither of these; without them X opens a session that cannot end well.
     let media_type = asked.media_type.unwrap_or_default();
-    let total = asked
-        .total_bytes
-        .ok_or_else(|| invalid_body("total_bytes is missing."))?;
+    let total = asked.total_bytes.ok_or_else(|| invalid_body("total_bytes is missing."))?;
     if !TYPES.contains(&media_type.as_str()) {
         let message = format!("media_type is not one of [{}]", TYPES.join(","));
         return Err(Answer::invalid_request("media_type", &media_type, &message));
@@ -271,19 +183,11 @@ pub(super) async fn initialize(
     });
     if !CATEGORIES.contains(&category.as_str()) {
         let message = format!("media_category is not one of [{}]", CATEGORIES.join(","));
-        return Err(Answer::invalid_request(
-            "media_category",
-            &category,
-            &message,
-        ));
+        return Err(Answer::invalid_request("media_category", &category, &message));
     }
     if total == 0 || total > MAX_TOTAL {
         let message = format!("total_bytes has to be between 1 and {MAX_TOTAL}.");
-        return Err(Answer::invalid_request(
-            "total_bytes",
-            &total.to_string(),
-            &message,
-        ));
+        return Err(Answer::invalid_request("total_bytes", &total.to_string(), &message));
     }
     let id = x.next_id();
     let prefix = match category.as_str() {
@@ -329,13 +233,8 @@ pub(super) async fn finalize(
     let now = x.now();
     let id: u64 = id.parse().map_err(|_| no_session())?;
     let open = |media: &&Media| media.is_open_to(&caller.user_id, now);
-    let assembling = x
-        .world()
-        .media
-        .get(&id)
-        .filter(open)
-        .map(|media| media.assembling.clone())
-        .ok_or_else(no_session)?;
+    let assembling =
+        x.world().media.get(&id).filter(open).map(|media| media.assembling.clone()).ok_or_else(no_session)?;
     let _alone = assembling.lock().await;
     let segments = {
         let world = x.world();
@@ -343,11 +242,7 @@ pub(super) async fn finalize(
         if media.is_finalized() {
             return Ok(media.answer(now));
         }
-        let whole = media
-            .segments
-            .keys()
-            .copied()
-            .eq(0..media.segments.len() as u32);
+        let whole = media.segments.keys().copied().eq(0..media.segments.len() as u32);
         if !whole || media.segments.values().sum::<u64>() != media.total {
             return Err(Answer::invalid_request(
                 "id",
@@ -371,16 +266,11 @@ pub(super) async fn finalize(
     let processing = world.processing;
     let failure = world.processing_failures.pop_front();
     let media = world.media.get_mut(&id).ok_or_else(no_session)?;
-    media.finalized = Some(Finalized {
-        at: now,
-        asked: 0,
-        sha256_hex,
-        processing,
-        failure: failure.map(|(failure, ordered)| {
-            ordered.fire();
-            failure
-        }),
+    let failure = failure.map(|(failure, ordered)| {
+        ordered.fire();
+        failure
     });
+    media.finalized = Some(Finalized { sha256_hex, run: Run::start(now, processing, failure) });
     Ok(media.answer(now))
 }
 
@@ -393,9 +283,9 @@ pub(super) async fn status(
     let query = Query::of(&uri, &["command", "media_id"])?;
     query.list("command", &["STATUS"])?;
     let asked = query.get("media_id").unwrap_or_default();
-    let id: u64 = asked.parse().map_err(|_| {
-        Answer::invalid_request("media_id", asked, "media_id has to match ^[0-9]{1,19}$")
-    })?;
+    let id: u64 = asked
+        .parse()
+        .map_err(|_| Answer::invalid_request("media_id", asked, "media_id has to match ^[0-9]{1,19}$"))?;
     let now = x.now();
     let mut world = x.world();
     let media = world
@@ -404,10 +294,11 @@ pub(super) async fn status(
         .filter(|media| media.is_open_to(&caller.user_id, now))
         .ok_or_else(no_session)?;
     // Not documented; an answer without processing_info would read as ready.
-    let finalized = media.finalized.as_mut().ok_or_else(|| {
-        Answer::invalid_request("media_id", asked, "The upload is not finalized yet.")
-    })?;
-    finalized.asked = finalized.asked.saturating_add(1);
+    let finalized = media
+        .finalized
+        .as_mut()
+        .ok_or_else(|| Answer::invalid_request("media_id", asked, "The upload is not finalized yet."))?;
+    finalized.run.asked();
     Ok(media.answer(now))
 }
 
@@ -431,11 +322,7 @@ fn assemble(x: &X, id: u64, segments: u32) -> io::Result<String> {
         copy(&path, &mut whole, &mut hash, &mut buffer)?;
         fs::remove_file(path)?;
     }
-    Ok(hash
-        .finalize()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 fn copy(from: &Path, to: &mut File, hash: &mut Sha256, buffer: &mut [u8]) -> io::Result<()> {

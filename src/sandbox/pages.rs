@@ -65,30 +65,16 @@ pub(super) fn layout(title: &str, body: Markup) -> Markup {
 pub(super) async fn headers(request: Request, next: Next) -> Response {
     let mut response = next.run(request).await;
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static(POLICY),
-    );
-    headers.insert(
-        header::X_CONTENT_TYPE_OPTIONS,
-        HeaderValue::from_static("nosniff"),
-    );
-    headers.insert(
-        header::REFERRER_POLICY,
-        HeaderValue::from_static("no-referrer"),
-    );
+    headers.insert(header::CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY));
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     response
 }
 
 /// `GET /`: what everybody posted, newest first.
 pub(super) async fn everyone(State(x): State<Arc<X>>) -> Markup {
     let world = x.world();
-    let posts: Vec<_> = world
-        .posts
-        .iter()
-        .rev()
-        .map(|post| world.shown(post))
-        .collect();
+    let posts: Vec<_> = world.posts.iter().rev().map(|post| world.shown(post)).collect();
     layout(
         "Timeline",
         html! {
@@ -104,11 +90,7 @@ pub(super) async fn profile(State(x): State<Arc<X>>, Path(username): Path<String
     let Some(user) = world.user_named(&username).map(|user| user.clone()) else {
         return missing("There is no such account.");
     };
-    let own = world
-        .posts
-        .iter()
-        .rev()
-        .filter(|post| post.user_id == user.id);
+    let own = world.posts.iter().rev().filter(|post| post.user_id == user.id);
     let posts: Vec<_> = own.map(|post| world.shown(post)).collect();
     layout(
         &user.name,
@@ -122,10 +104,7 @@ pub(super) async fn profile(State(x): State<Arc<X>>, Path(username): Path<String
 }
 
 /// `GET /{username}/status/{id}`: one post. As on X only the id counts.
-pub(super) async fn post(
-    State(x): State<Arc<X>>,
-    Path((_, id)): Path<(String, String)>,
-) -> Response {
+pub(super) async fn post(State(x): State<Arc<X>>, Path((_, id)): Path<(String, String)>) -> Response {
     let world = x.world();
     let Some(post) = world.posts.iter().find(|post| post.id.to_string() == id) else {
         return missing("There is no such post.");
@@ -142,11 +121,7 @@ pub(super) async fn post(
 }
 
 /// `GET /media/{id}`: the uploaded bytes, with ranges.
-pub(super) async fn media(
-    State(x): State<Arc<X>>,
-    Path(id): Path<String>,
-    request: Request,
-) -> Response {
+pub(super) async fn media(State(x): State<Arc<X>>, Path(id): Path<String>, request: Request) -> Response {
     let found = id.parse().ok().and_then(|id: u64| {
         let world = x.world();
         let media = world.media.get(&id).filter(|media| media.is_finalized())?;
@@ -155,10 +130,7 @@ pub(super) async fn media(
     let Some((path, kind)) = found else {
         return missing("There is no such medium.");
     };
-    match ServeFile::new_with_mime(path, &kind)
-        .try_call(request)
-        .await
-    {
+    match ServeFile::new_with_mime(path, &kind).try_call(request).await {
         Ok(response) => response.into_response(),
         Err(_) => StatusCode::INTERNAL_SERVER_ERROR.into_response(),
     }
@@ -171,18 +143,8 @@ pub(super) async fn avatar(State(x): State<Arc<X>>, Path(file): Path<String>) ->
     let Some(user) = world.user_named(username) else {
         return missing("There is no such account.");
     };
-    let letter = user
-        .name
-        .chars()
-        .next()
-        .unwrap_or('?')
-        .to_uppercase()
-        .to_string();
-    let hue = user
-        .username
-        .bytes()
-        .fold(0_u32, |hue, byte| hue * 31 % 360 + u32::from(byte))
-        % 360;
+    let letter = user.name.chars().next().unwrap_or('?').to_uppercase().to_string();
+    let hue = user.username.bytes().fold(0_u32, |hue, byte| hue * 31 % 360 + u32::from(byte)) % 360;
     let svg = html! {
         svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 96" width="96" height="96" {
             rect width="96" height="96" fill=(format!("hsl({hue} 45% 40%)"));
@@ -200,9 +162,7 @@ fn list(world: &World, posts: &[PostOnX]) -> Markup {
 }
 
 fn card(world: &World, post: &PostOnX) -> Markup {
-    let name = world
-        .user(&post.user_id)
-        .map(|user: &User| user.name.as_str());
+    let name = world.user(&post.user_id).map(|user: &User| user.name.as_str());
     html! {
         article {
             div.who {

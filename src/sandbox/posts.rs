@@ -134,17 +134,9 @@ pub(super) async fn create(
         return Err(Answer::not_permitted());
     }
     if text::has_many_cashtags(&asked.text) {
-        return Err(Answer::forbidden_because(
-            "A post may have a maximum of one cashtag.",
-        ));
+        return Err(Answer::forbidden_because("A post may have a maximum of one cashtag."));
     }
-    let post = Post {
-        id,
-        user_id: caller.user_id,
-        text: asked.text,
-        media,
-        created_at: now,
-    };
+    let post = Post { id, user_id: caller.user_id, text: asked.text, media, created_at: now };
     let again = |old: &Post| {
         old.user_id == post.user_id
             && old.text == post.text
@@ -164,12 +156,7 @@ pub(super) async fn create(
 }
 
 /// The media of the post, if each is the caller's own, for posts, and processed.
-fn attached(
-    world: &World,
-    ids: &[String],
-    caller: &Caller,
-    now: SystemTime,
-) -> Result<Vec<u64>, Answer> {
+fn attached(world: &World, ids: &[String], caller: &Caller, now: SystemTime) -> Result<Vec<u64>, Answer> {
     const NAME: &str = "media.media_ids";
     let value = ids.join(",");
     if ids.is_empty() || ids.len() > 4 {

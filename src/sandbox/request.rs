@@ -15,18 +15,12 @@ impl Query {
     /// Refuses a parameter that is not known.
     pub(super) fn of(uri: &Uri, known: &[&str]) -> Result<Self, Answer> {
         let pairs = query_pairs(uri);
-        match pairs
-            .iter()
-            .find(|(name, _)| !known.contains(&name.as_str()))
-        {
+        match pairs.iter().find(|(name, _)| !known.contains(&name.as_str())) {
             None => Ok(Self(pairs)),
             Some((name, value)) => Err(Answer::invalid_request(
                 name,
                 value,
-                &format!(
-                    "The query parameter [{name}] is not one of [{}]",
-                    known.join(",")
-                ),
+                &format!("The query parameter [{name}] is not one of [{}]", known.join(",")),
             )),
         }
     }
@@ -48,20 +42,14 @@ impl Query {
             Some(item) => Err(Answer::invalid_request(
                 name,
                 item,
-                &format!(
-                    "The `{name}` query parameter value [{item}] is not one of [{}]",
-                    known.join(",")
-                ),
+                &format!("The `{name}` query parameter value [{item}] is not one of [{}]", known.join(",")),
             )),
         }
     }
 }
 
 /// A JSON body of a type that denies unknown fields.
-pub(super) fn json_body<T: DeserializeOwned>(
-    headers: &HeaderMap,
-    body: &Bytes,
-) -> Result<T, Answer> {
+pub(super) fn json_body<T: DeserializeOwned>(headers: &HeaderMap, body: &Bytes) -> Result<T, Answer> {
     if !has_type(headers, "application/json") {
         return Err(invalid_body("The request body must be application/json."));
     }
@@ -75,9 +63,7 @@ pub(super) fn invalid_body(message: &str) -> Answer {
 
 /// Whether the request's content type is `kind`, parameters aside.
 pub(super) fn has_type(headers: &HeaderMap, kind: &str) -> bool {
-    let value = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
+    let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.is_some_and(|value| {
         let essence = value.split(';').next().unwrap_or_default();
         essence.trim().eq_ignore_ascii_case(kind)

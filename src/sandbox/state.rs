@@ -144,12 +144,7 @@ impl X {
         let alice = 1_580_661_436_132_757_501;
         world.add_user(alice, "alice_makes", "Alice", Subscription::None);
         world.add_user(alice + 1, "bob_films", "Bob", Subscription::Premium);
-        Self {
-            settings,
-            url,
-            changes: watch::Sender::new(0),
-            world: Mutex::new(world),
-        }
+        Self { settings, url, changes: watch::Sender::new(0), world: Mutex::new(world) }
     }
 
     /// The world, locked; never held across an await.
@@ -220,21 +215,14 @@ impl World {
             user_id: post.user_id.clone(),
             username: user.map(|user| user.username.clone()).unwrap_or_default(),
             text: post.text.clone(),
-            media: post
-                .media
-                .iter()
-                .filter_map(|id| self.media.get(id))
-                .map(Media::shown)
-                .collect(),
+            media: post.media.iter().filter_map(|id| self.media.get(id)).map(Media::shown).collect(),
             created_at: post.created_at,
         }
     }
 }
 
 pub(super) fn epoch_millis(time: SystemTime) -> u64 {
-    let since = time
-        .duration_since(SystemTime::UNIX_EPOCH)
-        .unwrap_or_default();
+    let since = time.duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

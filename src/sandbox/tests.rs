@@ -50,8 +50,7 @@ impl Bench {
         let mut settings = Settings::new(dir.path());
         let began = SystemTime::now();
         let clock = ahead.clone();
-        settings.clock =
-            Arc::new(move || began + Duration::from_secs(clock.load(Ordering::SeqCst)));
+        settings.clock = Arc::new(move || began + Duration::from_secs(clock.load(Ordering::SeqCst)));
         change(&mut settings);
         Self {
             sandbox: Sandbox::start(settings).await.unwrap(),
@@ -90,17 +89,11 @@ impl Bench {
         let form = [("user", user), ("decision", decision)];
         let response = self.http.post(url).form(&form).send().await.unwrap();
         assert_eq!(response.status(), 302);
-        response.headers()["location"]
-            .to_str()
-            .unwrap()
-            .parse()
-            .unwrap()
+        response.headers()["location"].to_str().unwrap().parse().unwrap()
     }
 
     async fn code(&self, user: &str, scope: &str) -> String {
-        let back = self
-            .decide(self.authorize_url(scope), user, "authorize")
-            .await;
+        let back = self.decide(self.authorize_url(scope), user, "authorize").await;
         query(&back, "code").unwrap()
     }
 
@@ -161,8 +154,7 @@ impl Bench {
         let form = Form::new()
             .text("segment_index", segment.to_string())
             .part("media", Part::bytes(bytes.to_vec()).file_name("blob"));
-        self.post(token, &format!("/2/media/upload/{id}/append"))
-            .multipart(form)
+        self.post(token, &format!("/2/media/upload/{id}/append")).multipart(form)
     }
 
     fn finalize(&self, token: &str, id: &str) -> RequestBuilder {
@@ -215,9 +207,6 @@ fn query(url: &Url, name: &str) -> Option<String> {
 
 /// The message of an invalid-request problem.
 fn message(problem: &Value) -> String {
-    assert_eq!(
-        problem["type"],
-        "https://api.x.com/2/problems/invalid-request"
-    );
+    assert_eq!(problem["type"], "https://api.x.com/2/problems/invalid-request");
     text(&problem["errors"][0]["message"])
 }

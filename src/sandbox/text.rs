@@ -8,11 +8,7 @@ const URL_LENGTH: u32 = 23;
 
 /// Whether X takes a text this long from this account.
 pub(super) fn fits(text: &str, subscription: Subscription) -> bool {
-    let limit = if subscription.is_premium() {
-        25_000
-    } else {
-        280
-    };
+    let limit = if subscription.is_premium() { 25_000 } else { 280 };
     length(text) <= limit
 }
 
@@ -55,10 +51,7 @@ pub(super) fn has_many_cashtags(text: &str) -> bool {
 
 /// The text as the API gives it back: `&`, `<` and `>` as entities, a short link for the media.
 pub(super) fn stored(text: &str, post_id: u64, has_media: bool) -> String {
-    let escaped = text
-        .replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;");
+    let escaped = text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     match (has_media, escaped.is_empty()) {
         (false, _) => escaped,
         (true, true) => format!("https://t.co/{post_id:x}"),

@@ -91,11 +91,9 @@ pub(super) async fn token(
     match fields.get("grant_type")? {
         "authorization_code" => exchange(&x, &fields),
         "refresh_token" => refresh(&x, &fields),
-        _ => Err(Answer::oauth(
-            400,
-            "unsupported_grant_type",
-            "Value passed for the grant type was invalid.",
-        )),
+        _ => {
+            Err(Answer::oauth(400, "unsupported_grant_type", "Value passed for the grant type was invalid."))
+        }
     }
 }
 
@@ -131,11 +129,7 @@ fn check_client(x: &X, headers: &HeaderMap, fields: &Fields) -> Result<(), Answe
     let expected = format!("Basic {credentials}");
     match headers.get(header::AUTHORIZATION) {
         Some(header) if header.as_bytes() == expected.as_bytes() => Ok(()),
-        _ => Err(Answer::oauth(
-            401,
-            "unauthorized_client",
-            "Missing valid authorization header",
-        )),
+        _ => Err(Answer::oauth(401, "unauthorized_client", "Missing valid authorization header")),
     }
 }
 
@@ -157,9 +151,7 @@ fn exchange(x: &X, fields: &Fields) -> Result<Response, Answer> {
         ));
     }
     if !verifies(&code, verifier) {
-        return Err(invalid(
-            "Value passed for the code verifier did not match the code challenge.",
-        ));
+        return Err(invalid("Value passed for the code verifier did not match the code challenge."));
     }
     let grant = Grant::issue(x, code.user_id, code.scope);
     let answer = grant.answer(x);

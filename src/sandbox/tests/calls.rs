@@ -6,26 +6,17 @@ use crate::sandbox::{Call, Sent, Subscription};
 #[tokio::test]
 async fn every_call_wants_a_live_token_with_its_scopes() {
     let bench = Bench::start().await;
-    let paths = [
-        "/2/users/me",
-        "/2/users/1/tweets",
-        "/2/media/upload?media_id=1",
-    ];
+    let paths = ["/2/users/me", "/2/users/1/tweets", "/2/media/upload?media_id=1"];
     for path in paths {
         let (status, body) = answer(bench.get("nonsense", path)).await;
         assert_eq!(status, 401, "{path}");
-        assert_eq!(
-            (&body["type"], &body["title"]),
-            (&json!("about:blank"), &json!("Unauthorized"))
-        );
+        assert_eq!((&body["type"], &body["title"]), (&json!("about:blank"), &json!("Unauthorized")));
     }
     let tokens = bench.link("alice_makes", "tweet.read users.read").await;
     let token = text(&tokens["access_token"]);
     assert_eq!(answer(bench.get(&token, "/2/users/me")).await.0, 200);
     for request in [
-        bench
-            .post(&token, "/2/media/upload/initialize")
-            .json(&json!({})),
+        bench.post(&token, "/2/media/upload/initialize").json(&json!({})),
         bench.append(&token, "1", 0, b"x"),
         bench.finalize(&token, "1"),
         bench.status(&token, "1"),
@@ -44,12 +35,7 @@ async fn expiry_revocation_and_suspension_come_on_demand() {
     let bench = Bench::start().await;
     let tokens = bench.link("alice_makes", SCOPE).await;
     bench.sandbox.expire_access_tokens();
-    assert_eq!(
-        answer(bench.get(&text(&tokens["access_token"]), "/2/users/me"))
-            .await
-            .0,
-        401
-    );
+    assert_eq!(answer(bench.get(&text(&tokens["access_token"]), "/2/users/me")).await.0, 401);
     let (status, tokens) = answer(bench.refresh(&text(&tokens["refresh_token"]))).await;
     assert_eq!(status, 200);
     let token = text(&tokens["access_token"]);
@@ -61,12 +47,7 @@ async fn expiry_revocation_and_suspension_come_on_demand() {
     assert_eq!(answer(bench.get(&token, "/2/users/me")).await.0, 200);
     bench.sandbox.revoke_grant("alice_makes");
     assert_eq!(answer(bench.get(&token, "/2/users/me")).await.0, 401);
-    assert_eq!(
-        answer(bench.refresh(&text(&tokens["refresh_token"])))
-            .await
-            .0,
-        400
-    );
+    assert_eq!(answer(bench.refresh(&text(&tokens["refresh_token"]))).await.0, 400);
 }
 
 #[tokio::test]
@@ -77,9 +58,7 @@ async fn limits_are_told_and_kept_per_window() {
         let response = bench.get(&token, "/2/users/me").send().await.unwrap();
         assert_eq!(response.status(), 200);
         assert_eq!(response.headers()["x-rate-limit-limit"], "75");
-        let remaining = response.headers()["x-rate-limit-remaining"]
-            .to_str()
-            .unwrap();
+        let remaining = response.headers()["x-rate-limit-remaining"].to_str().unwrap();
         assert_eq!(remaining, (75 - used).to_string());
     }
     let response = bench.get(&token, "/2/users/me").send().await.unwrap();
@@ -95,10 +74,7 @@ async fn me_gives_the_fields_asked_for() {
     let token = bench.access("bob_films").await;
     let (_, body) = answer(bench.get(&token, "/2/users/me")).await;
     let id = text(&body["data"]["id"]);
-    assert_eq!(
-        body,
-        json!({"data": {"id": id, "name": "Bob", "username": "bob_films"}})
-    );
+    assert_eq!(body, json!({"data": {"id": id, "name": "Bob", "username": "bob_films"}}));
     assert!(id.parse::<u64>().unwrap() > 1 << 53);
     let path = "/2/users/me?user.fields=verified_type,subscription_type,profile_image_url";
     let (_, body) = answer(bench.get(&token, path)).await;
@@ -123,44 +99,18 @@ async fn a_post_is_refused_as_x_refuses_it() {
     let ids = ["1", "2", "3", "4", "5"];
     for (request, status, reason) in [
         (bench.create(&alice, "", &[]), 400, "text is required"),
+        (bench.create(&alice, "mine?", &[&foreign]), 400, "Your media IDs are invalid."),
+        (bench.create(&alice, "many", &ids), 400, "maximum of 4 items"),
+        (bench.post(&alice, "/2/tweets").json(&json!({"text": "x", "colour": 1})), 400, "colour"),
         (
-            bench.create(&alice, "mine?", &[&foreign]),
-            400,
-            "Your media IDs are invalid.",
-        ),
-        (
-            bench.create(&alice, "many", &ids),
-            400,
-            "maximum of 4 items",
-        ),
-        (
-            bench
-                .post(&alice, "/2/tweets")
-                .json(&json!({"text": "x", "colour": 1})),
-            400,
-            "colour",
-        ),
-        (
-            bench
-                .post(&alice, "/2/tweets")
-                .json(&json!({"text": "x", "reply_settings": "everyone"})),
+            bench.post(&alice, "/2/tweets").json(&json!({"text": "x", "reply_settings": "everyone"})),
             400,
             "everyone",
         ),
+        (bench.create(&alice, &"a".repeat(281), &[]), 403, "not permitted to perform this action"),
+        (bench.create(&alice, "$ONE and $TWO", &[]), 403, "one cashtag"),
         (
-            bench.create(&alice, &"a".repeat(281), &[]),
-            403,
-            "not permitted to perform this action",
-        ),
-        (
-            bench.create(&alice, "$ONE and $TWO", &[]),
-            403,
-            "one cashtag",
-        ),
-        (
-            bench
-                .post(&alice, "/2/tweets")
-                .json(&json!({"text": "x", "quote_tweet_id": "1"})),
+            bench.post(&alice, "/2/tweets").json(&json!({"text": "x", "quote_tweet_id": "1"})),
             403,
             "not permitted",
         ),
@@ -170,17 +120,9 @@ async fn a_post_is_refused_as_x_refuses_it() {
         assert!(body.to_string().contains(reason), "{reason}: {body}");
     }
     assert!(bench.sandbox.posts().is_empty());
-    assert_eq!(
-        answer(bench.create(&bob, &"a".repeat(281), &[])).await.0,
-        201
-    );
-    bench
-        .sandbox
-        .set_subscription("alice_makes", Subscription::Premium);
-    assert_eq!(
-        answer(bench.create(&alice, &"a".repeat(281), &[])).await.0,
-        201
-    );
+    assert_eq!(answer(bench.create(&bob, &"a".repeat(281), &[])).await.0, 201);
+    bench.sandbox.set_subscription("alice_makes", Subscription::Premium);
+    assert_eq!(answer(bench.create(&alice, &"a".repeat(281), &[])).await.0, 201);
 }
 
 #[tokio::test]
@@ -191,10 +133,7 @@ async fn the_same_post_again_is_duplicate_content() {
     let (status, body) = answer(bench.create(&token, "a < b & c", &[&id])).await;
     assert_eq!(status, 201);
     let stored = text(&body["data"]["text"]);
-    assert!(
-        stored.starts_with("a &lt; b &amp; c https://t.co/"),
-        "{stored}"
-    );
+    assert!(stored.starts_with("a &lt; b &amp; c https://t.co/"), "{stored}");
     let (status, body) = answer(bench.create(&token, "a < b & c", &[&id])).await;
     assert_eq!(status, 403);
     assert!(text(&body["detail"]).contains("duplicate content"));
@@ -235,22 +174,12 @@ async fn the_timeline_is_newest_first_and_paged() {
     let next = text(&body["meta"]["next_token"]);
     let second = format!("{path}?max_results=5&pagination_token={next}");
     let (_, body) = answer(bench.get(&token, &second)).await;
-    let texts: Vec<_> = body["data"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .map(|post| text(&post["text"]))
-        .collect();
+    let texts: Vec<_> = body["data"].as_array().unwrap().iter().map(|post| text(&post["text"])).collect();
     assert_eq!(texts, ["post 2", "post 1", "post 0"]);
     assert!(body["meta"].get("next_token").is_none());
     let (_, body) = answer(bench.get(&token, &format!("{path}?start_time={since}"))).await;
     assert_eq!(body["meta"]["result_count"], 1);
-    for bad in [
-        "max_results=4",
-        "max_results=101",
-        "start_time=today",
-        "limit=5",
-    ] {
+    for bad in ["max_results=4", "max_results=101", "start_time=today", "limit=5"] {
         let (status, body) = answer(bench.get(&token, &format!("{path}?{bad}"))).await;
         assert_eq!(status, 400, "{bad}");
         message(&body);
@@ -281,29 +210,12 @@ async fn the_log_holds_requests_and_answers_but_no_token() {
     let id = bench.upload(&access, b"abc").await;
     answer(bench.refresh(&text(&tokens["refresh_token"]))).await;
     let exchanges = bench.sandbox.exchanges();
-    let calls: Vec<_> = exchanges
-        .iter()
-        .filter_map(|exchange| exchange.call)
-        .collect();
-    assert_eq!(
-        calls,
-        [
-            Call::Token,
-            Call::Initialize,
-            Call::Append,
-            Call::Finalize,
-            Call::Refresh
-        ]
-    );
-    let Sent::Multipart(parts) = &exchanges[2].sent else {
-        panic!("{:?}", exchanges[2].sent)
-    };
+    let calls: Vec<_> = exchanges.iter().filter_map(|exchange| exchange.call).collect();
+    assert_eq!(calls, [Call::Token, Call::Initialize, Call::Append, Call::Finalize, Call::Refresh]);
+    let Sent::Multipart(parts) = &exchanges[2].sent else { panic!("{:?}", exchanges[2].sent) };
     assert_eq!((parts[0].text.as_deref(), parts[1].bytes), (Some("0"), 3));
     assert_eq!(exchanges[2].path, format!("/2/media/upload/{id}/append"));
-    assert_eq!(
-        (exchanges[2].status, exchanges[2].faulted),
-        (Some(200), false)
-    );
+    assert_eq!((exchanges[2].status, exchanges[2].faulted), (Some(200), false));
     assert!(exchanges[2].user_id.is_some());
     let log = format!("{exchanges:?}");
     for name in ["access_token", "refresh_token"] {

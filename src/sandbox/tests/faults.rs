@@ -14,19 +14,9 @@ async fn a_refusal_comes_in_place_of_the_act() {
         (403, Answer::spend_cap_reached()),
         (403, Answer::client_not_enrolled()),
         (403, Answer::video_longer_than(2)),
-        (
-            403,
-            Answer::legacy(
-                403,
-                453,
-                "You currently have access to a subset of endpoints.",
-            ),
-        ),
+        (403, Answer::legacy(403, 453, "You currently have access to a subset of endpoints.")),
         (404, Answer::empty(404)),
-        (
-            429,
-            Answer::too_many_requests().limit("x-user-limit-24hour", 100, 0, reset),
-        ),
+        (429, Answer::too_many_requests().limit("x-user-limit-24hour", 100, 0, reset)),
         (429, Answer::usage_capped("Monthly")),
         (503, Answer::html(503)),
     ];
@@ -67,9 +57,7 @@ async fn an_act_can_be_followed_by_the_wrong_answer() {
     let wrong = Effect::ActThenAnswer(Answer::html(503));
     bench.sandbox.order(Fault::on(Call::CreatePost, wrong));
     assert_eq!(answer(bench.create(&token, "made", &[])).await.0, 503);
-    bench
-        .sandbox
-        .order(Fault::on(Call::CreatePost, Effect::Garble));
+    bench.sandbox.order(Fault::on(Call::CreatePost, Effect::Garble));
     let response = bench.create(&token, "made too", &[]).send().await.unwrap();
     assert_eq!(response.status(), 201);
     assert!(response.json::<Value>().await.is_err());
@@ -82,25 +70,16 @@ async fn one_segment_or_the_nth_append_can_be_struck() {
     let token = bench.access("alice_makes").await;
     let id = bench.initialize(&token, 4).await;
     let too_large = || Effect::Refuse(Answer::empty(413));
-    let ordered = bench
-        .sandbox
-        .order(Fault::on(Call::Append, too_large()).segment(2).times(2));
+    let ordered = bench.sandbox.order(Fault::on(Call::Append, too_large()).segment(2).times(2));
     for (segment, status) in [(0, 200), (2, 413), (1, 200), (2, 413), (2, 200)] {
-        assert_eq!(
-            answer(bench.append(&token, &id, segment, b"x")).await.0,
-            status
-        );
+        assert_eq!(answer(bench.append(&token, &id, segment, b"x")).await.0, status);
     }
     assert_eq!(ordered.fired(), 2);
-    bench
-        .sandbox
-        .order(Fault::on(Call::Append, too_large()).after(2));
+    bench.sandbox.order(Fault::on(Call::Append, too_large()).after(2));
     for status in [200, 200, 413, 200] {
         assert_eq!(answer(bench.append(&token, &id, 3, b"x")).await.0, status);
     }
-    bench
-        .sandbox
-        .order(Fault::on(Call::Append, Effect::ActThenDrop));
+    bench.sandbox.order(Fault::on(Call::Append, Effect::ActThenDrop));
     assert!(bench.append(&token, &id, 3, b"x").send().await.is_err());
     assert_eq!(answer(bench.finalize(&token, &id)).await.0, 200);
 }
@@ -108,9 +87,7 @@ async fn one_segment_or_the_nth_append_can_be_struck() {
 #[tokio::test]
 async fn token_and_refresh_are_struck_apart() {
     let bench = Bench::start().await;
-    let ordered = bench
-        .sandbox
-        .order(Fault::on(Call::Refresh, Effect::ActThenDrop));
+    let ordered = bench.sandbox.order(Fault::on(Call::Refresh, Effect::ActThenDrop));
     let tokens = bench.link("alice_makes", SCOPE).await;
     assert_eq!(ordered.fired(), 0);
     let refresh = text(&tokens["refresh_token"]);
@@ -118,9 +95,7 @@ async fn token_and_refresh_are_struck_apart() {
     assert_eq!(ordered.fired(), 1);
     // The rotation happened although its answer was lost.
     assert_eq!(answer(bench.refresh(&refresh)).await.0, 400);
-    bench
-        .sandbox
-        .order(Fault::anywhere(Effect::Refuse(Answer::html(500))));
+    bench.sandbox.order(Fault::anywhere(Effect::Refuse(Answer::html(500))));
     let code = bench.code("alice_makes", SCOPE).await;
     assert_eq!(answer(bench.exchange(&code)).await.0, 500);
     assert_eq!(answer(bench.exchange(&code)).await.0, 200);
@@ -140,10 +115,7 @@ async fn a_held_request_is_done_even_if_the_client_left() {
     assert!(client.await.unwrap_err().is_cancelled());
     assert!(bench.sandbox.posts().is_empty());
     gate.open();
-    changes
-        .wait_for(|_| !bench.sandbox.posts().is_empty())
-        .await
-        .unwrap();
+    changes.wait_for(|_| !bench.sandbox.posts().is_empty()).await.unwrap();
 }
 
 #[tokio::test]
@@ -156,9 +128,7 @@ async fn answers_can_lack_what_x_sometimes_leaves_out() {
     bench.sandbox.order(edit);
     let (_, body) = answer(bench.finalize(&token, &id)).await;
     assert!(body["data"].get("processing_info").is_none());
-    bench
-        .sandbox
-        .order(Fault::on(Call::Status, Effect::no_check_after()));
+    bench.sandbox.order(Fault::on(Call::Status, Effect::no_check_after()));
     let (_, body) = answer(bench.status(&token, &id)).await;
     assert_eq!(body["data"]["processing_info"], json!({"state": "pending"}));
 }

@@ -27,11 +27,7 @@ async fn the_page_refuses_what_x_refuses() {
     for (name, value, reason) in [
         ("client_id", "somebody", "not one of a registered app"),
         ("client_id", "", "client_id is missing"),
-        (
-            "redirect_uri",
-            "http://127.0.0.1:8080/api/social/callback/",
-            "registered callbacks",
-        ),
+        ("redirect_uri", "http://127.0.0.1:8080/api/social/callback/", "registered callbacks"),
         ("response_type", "token", "has to be code"),
         ("scope", "tweet.read everything", "scope everything"),
         ("state", "", "state is missing"),
@@ -51,13 +47,7 @@ async fn the_page_names_the_app_and_its_rights_and_both_buttons_lead_back() {
     let url = bench.authorize_url(SCOPE);
     let page = bench.http.get(url.clone()).send().await.unwrap();
     let page = page.text().await.unwrap();
-    for part in [
-        "sandbox-client",
-        "@alice_makes",
-        "@bob_films",
-        "Authorize app",
-        "Cancel",
-    ] {
+    for part in ["sandbox-client", "@alice_makes", "@bob_films", "Authorize app", "Cancel"] {
         assert!(page.contains(part), "{part}");
     }
     let back = bench.decide(url.clone(), "alice_makes", "authorize").await;
@@ -91,22 +81,11 @@ async fn a_code_works_once_within_thirty_seconds_and_for_its_own_request() {
     let code = bench.code("alice_makes", SCOPE).await;
     bench.pass(30);
     let (status, body) = answer(bench.exchange(&code)).await;
-    assert_eq!(
-        (status, text(&body["error_description"])),
-        (400, invalid.to_owned())
-    );
+    assert_eq!((status, text(&body["error_description"])), (400, invalid.to_owned()));
 
     for (redirect, verifier, reason) in [
-        (
-            "http://127.0.0.1:8080/",
-            VERIFIER,
-            "redirect uri did not match",
-        ),
-        (
-            CALLBACK,
-            "another-verifier-of-forty-three-characters-or-so",
-            "code verifier did not match",
-        ),
+        ("http://127.0.0.1:8080/", VERIFIER, "redirect uri did not match"),
+        (CALLBACK, "another-verifier-of-forty-three-characters-or-so", "code verifier did not match"),
     ] {
         let code = bench.code("alice_makes", SCOPE).await;
         let (status, body) = answer(bench.token_request(&[
@@ -127,10 +106,7 @@ async fn a_confidential_app_shows_its_secret_and_a_public_one_its_id() {
     let form = [("grant_type", "refresh_token"), ("refresh_token", "x")];
     let token = bench.url("/2/oauth2/token");
     let (status, body) = answer(bench.http.post(&token).form(&form)).await;
-    assert_eq!(
-        (status, &body["error"]),
-        (401, &json!("unauthorized_client"))
-    );
+    assert_eq!((status, &body["error"]), (401, &json!("unauthorized_client")));
 
     let public = Bench::with(|settings| settings.client_secret = None).await;
     let code = public.code("alice_makes", SCOPE).await;
@@ -143,10 +119,7 @@ async fn a_confidential_app_shows_its_secret_and_a_public_one_its_id() {
     let request = public.http.post(public.url("/2/oauth2/token"));
     let (status, body) = answer(request.form(&form)).await;
     assert_eq!(status, 400);
-    assert_eq!(
-        body["error_description"],
-        "Missing required parameter [client_id]."
-    );
+    assert_eq!(body["error_description"], "Missing required parameter [client_id].");
     let request = public.http.post(public.url("/2/oauth2/token"));
     let with_id = [form.as_slice(), &[("client_id", "sandbox-client")]].concat();
     assert_eq!(answer(request.form(&with_id)).await.0, 200);
@@ -162,21 +135,13 @@ async fn refresh_tokens_rotate_and_a_new_link_ends_the_old_one() {
     assert_ne!(second["refresh_token"], first["refresh_token"]);
     let (status, body) = answer(bench.refresh(&spent)).await;
     assert_eq!((status, &body["error"]), (400, &json!("invalid_request")));
-    assert_eq!(
-        body["error_description"],
-        "Value passed for the token was invalid."
-    );
+    assert_eq!(body["error_description"], "Value passed for the token was invalid.");
 
     let bob = bench.access("bob_films").await;
     bench.link("alice_makes", SCOPE).await;
     let ended = text(&second["access_token"]);
     assert_eq!(answer(bench.get(&ended, "/2/users/me")).await.0, 401);
-    assert_eq!(
-        answer(bench.refresh(&text(&second["refresh_token"])))
-            .await
-            .0,
-        400
-    );
+    assert_eq!(answer(bench.refresh(&text(&second["refresh_token"]))).await.0, 400);
     assert_eq!(answer(bench.get(&bob, "/2/users/me")).await.0, 200);
 }
 
@@ -194,10 +159,7 @@ async fn revoking_needs_the_hint_and_ends_the_token() {
     };
     let (status, body) = answer(revoke(&[("token", &access)])).await;
     assert_eq!(status, 400);
-    assert_eq!(
-        body["error_description"],
-        "Missing required parameter [token_type_hint]."
-    );
+    assert_eq!(body["error_description"], "Missing required parameter [token_type_hint].");
     let refresh = text(&tokens["refresh_token"]);
     for (token, hint) in [(&refresh, "refresh_token"), (&access, "access_token")] {
         let (status, body) = answer(revoke(&[("token", token), ("token_type_hint", hint)])).await;

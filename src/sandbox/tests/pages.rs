@@ -29,12 +29,7 @@ async fn a_post_is_shown_escaped_with_its_video_in_ranges() {
 #[tokio::test]
 async fn what_is_not_there_is_said_to_be_missing() {
     let bench = Bench::start().await;
-    for path in [
-        "/nobody",
-        "/alice_makes/status/1",
-        "/media/1",
-        "/avatar/nobody.svg",
-    ] {
+    for path in ["/nobody", "/alice_makes/status/1", "/media/1", "/avatar/nobody.svg"] {
         let page = bench.http.get(bench.url(path)).send().await.unwrap();
         assert_eq!(page.status(), 404, "{path}");
     }

@@ -26,10 +26,7 @@ async fn parallel_segments_become_the_file_that_was_sent() {
     assert_eq!(answer(bench.finalize(&token, &id)).await, (200, first));
     bench.pass(10);
     assert_eq!(answer(bench.create(&token, "", &[&id])).await.0, 201);
-    let sent: String = Sha256::digest(&video)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let sent: String = Sha256::digest(&video).iter().map(|byte| format!("{byte:02x}")).collect();
     let posts = bench.sandbox.posts();
     assert_eq!(posts[0].media[0].sha256_hex.as_deref(), Some(sent.as_str()));
     assert_eq!(posts[0].media[0].bytes, 3_000_000);
@@ -41,8 +38,7 @@ async fn parallel_segments_become_the_file_that_was_sent() {
 async fn initialize_takes_only_what_is_documented() {
     let bench = Bench::start().await;
     let token = bench.access("alice_makes").await;
-    let good =
-        json!({"media_type": "video/mp4", "total_bytes": 9, "media_category": "tweet_video"});
+    let good = json!({"media_type": "video/mp4", "total_bytes": 9, "media_category": "tweet_video"});
     for (field, value) in [
         ("media_type", json!("video/x-msvideo")),
         ("media_category", json!("TweetVideo")),
@@ -64,28 +60,16 @@ async fn append_refuses_bad_parts() {
     let bench = Bench::with(|settings| settings.max_chunk = 100).await;
     let token = bench.access("alice_makes").await;
     let id = bench.initialize(&token, 10).await;
-    let too_large = bench
-        .append(&token, &id, 0, &[0; 101])
-        .send()
-        .await
-        .unwrap();
+    let too_large = bench.append(&token, &id, 0, &[0; 101]).send().await.unwrap();
     assert_eq!(too_large.status(), 413);
     assert!(too_large.bytes().await.unwrap().is_empty());
     assert_eq!(answer(bench.append(&token, &id, 1000, b"x")).await.0, 400);
     let path = format!("/2/media/upload/{id}/append");
     let missing = Form::new().text("segment_index", "0");
-    assert_eq!(
-        answer(bench.post(&token, &path).multipart(missing)).await.0,
-        400
-    );
-    let unknown = Form::new()
-        .text("segment_index", "0")
-        .text("command", "APPEND")
-        .part("media", Part::bytes(vec![1]));
-    assert_eq!(
-        answer(bench.post(&token, &path).multipart(unknown)).await.0,
-        400
-    );
+    assert_eq!(answer(bench.post(&token, &path).multipart(missing)).await.0, 400);
+    let unknown =
+        Form::new().text("segment_index", "0").text("command", "APPEND").part("media", Part::bytes(vec![1]));
+    assert_eq!(answer(bench.post(&token, &path).multipart(unknown)).await.0, 400);
     let json = json!({"segment_index": 0, "media": "AAEC"});
     assert_eq!(answer(bench.post(&token, &path).json(&json)).await.0, 200);
     let json = json!({"segment_index": 0, "media": "AAEC", "more": 1});
@@ -131,10 +115,7 @@ async fn finalize_wants_every_segment() {
 #[tokio::test]
 async fn processing_goes_by_the_clock_and_a_post_waits_for_it() {
     let bench = Bench::with(|settings| {
-        settings.processing = Processing {
-            steps: 2,
-            check_after_secs: 5,
-        };
+        settings.processing = Processing { steps: 2, check_after_secs: 5 };
     })
     .await;
     let token = bench.access("alice_makes").await;
@@ -145,10 +126,7 @@ async fn processing_goes_by_the_clock_and_a_post_waits_for_it() {
     let pending = json!({"state": "pending", "check_after_secs": 5});
     assert_eq!(body["data"]["processing_info"], pending);
     let (status, body) = answer(bench.create(&token, "early", &[&id])).await;
-    assert_eq!(
-        (status, message(&body)),
-        (400, "Your media IDs are invalid.".to_owned())
-    );
+    assert_eq!((status, message(&body)), (400, "Your media IDs are invalid.".to_owned()));
     bench.pass(5);
     let (_, body) = answer(bench.status(&token, &id)).await;
     let half = json!({"state": "in_progress", "check_after_secs": 5, "progress_percent": 50});
@@ -164,19 +142,13 @@ async fn processing_goes_by_the_clock_and_a_post_waits_for_it() {
 async fn processing_can_go_by_requests_or_be_left_out() {
     let bench = Bench::start().await;
     let token = bench.access("alice_makes").await;
-    bench.sandbox.set_processing(Processing {
-        steps: 2,
-        check_after_secs: 0,
-    });
+    bench.sandbox.set_processing(Processing { steps: 2, check_after_secs: 0 });
     let id = bench.upload(&token, b"x").await;
     for state in ["in_progress", "succeeded"] {
         let (_, body) = answer(bench.status(&token, &id)).await;
         assert_eq!(body["data"]["processing_info"]["state"], state);
     }
-    bench.sandbox.set_processing(Processing {
-        steps: 0,
-        check_after_secs: 0,
-    });
+    bench.sandbox.set_processing(Processing { steps: 0, check_after_secs: 0 });
     let id = bench.upload(&token, b"x").await;
     let (_, body) = answer(bench.status(&token, &id)).await;
     assert!(body["data"].get("processing_info").is_none());
@@ -188,24 +160,14 @@ async fn failed_processing_says_why_and_the_media_stays_unusable() {
     let bench = Bench::start().await;
     let token = bench.access("alice_makes").await;
     for while_in_progress in [false, true] {
-        let failure = ProcessingFailure {
-            while_in_progress,
-            ..ProcessingFailure::invalid_media()
-        };
+        let failure = ProcessingFailure { while_in_progress, ..ProcessingFailure::invalid_media() };
         let ordered = bench.sandbox.fail_processing(failure);
         let id = bench.upload(&token, b"x").await;
         assert_eq!(ordered.fired(), 1);
         let (_, body) = answer(bench.status(&token, &id)).await;
         let info = &body["data"]["processing_info"];
-        let state = if while_in_progress {
-            "in_progress"
-        } else {
-            "failed"
-        };
-        assert_eq!(
-            (&info["state"], &info["error"]["code"]),
-            (&json!(state), &json!(1))
-        );
+        let state = if while_in_progress { "in_progress" } else { "failed" };
+        assert_eq!((&info["state"], &info["error"]["code"]), (&json!(state), &json!(1)));
         assert_eq!(info["error"]["name"], "InvalidMedia");
         assert_eq!(answer(bench.create(&token, "", &[&id])).await.0, 400);
     }
