@@ -9,6 +9,7 @@ mod access;
 mod answer;
 mod append;
 mod authorize;
+mod disk;
 mod exchange;
 mod fault;
 mod me;
@@ -143,6 +144,9 @@ impl Sandbox {
 
     /// `http://127.0.0.1:PORT`: people authorise at `{url}/i/oauth2/authorize`, the API answers
     /// under `{url}/2`, a post is seen at `{url}/{username}/status/{id}`.
+    ///
+    /// A program authorises by posting the form `user={username}&decision=authorize` to the
+    /// authorize URL itself; the answer's `location` leads back to the app.
     pub fn url(&self) -> &str {
         &self.x.url
     }

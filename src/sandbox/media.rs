@@ -1,13 +1,6 @@
 //! Upload sessions: initialize, finalize, status.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use axum::{
     Extension,
@@ -18,12 +11,12 @@ use axum::{
 };
 use serde::Deserialize;
 use serde_json::json;
-use sha2::{Digest, Sha256};
 
 use super::{
     MediaOnX,
     access::Caller,
     answer::{Answer, data},
+    disk::assemble,
     processing::Run,
     request::{Query, invalid_body, json_body},
     state::{X, epoch_secs},
@@ -302,37 +295,7 @@ pub(super) async fn status(
     Ok(media.answer(now))
 }
 
-/// Where a segment lies until finalize.
-pub(super) fn segment_path(x: &X, id: u64, index: u32) -> PathBuf {
-    x.settings.dir.join(format!("{id}.{index}"))
-}
-
 /// When the session ends, for the answer to an append.
 pub(super) fn expires_at(media: &Media) -> u64 {
     epoch_secs(media.expires)
-}
-
-/// Joins the segments into the medium's file; its SHA-256 in hex.
-fn assemble(x: &X, id: u64, segments: u32) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut whole = File::create(x.media_path(id))?;
-    let mut buffer = vec![0; 1 << 20];
-    for index in 0..segments {
-        let path = segment_path(x, id, index);
-        copy(&path, &mut whole, &mut hash, &mut buffer)?;
-        fs::remove_file(path)?;
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn copy(from: &Path, to: &mut File, hash: &mut Sha256, buffer: &mut [u8]) -> io::Result<()> {
-    let mut from = File::open(from)?;
-    loop {
-        let read = from.read(buffer)?;
-        if read == 0 {
-            return Ok(());
-        }
-        hash.update(&buffer[..read]);
-        to.write_all(&buffer[..read])?;
-    }
 }

@@ -36,7 +36,7 @@ struct Bench {
     sandbox: Sandbox,
     http: Client,
     ahead: Arc<AtomicU64>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Bench {
@@ -56,7 +56,7 @@ impl Bench {
             sandbox: Sandbox::start(settings).await.unwrap(),
             http: Client::builder().redirect(Policy::none()).build().unwrap(),
             ahead,
-            _dir: dir,
+            dir,
         }
     }
 
