@@ -98,6 +98,7 @@ pub struct Settings {
 
 impl Settings {
     /// X as documented, listening on a free loopback port and keeping media under `dir`.
+    #[allow(clippy::disallowed_methods, reason = "the simulator is a program of its own, with its own clock")]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),

@@ -107,7 +107,7 @@ struct Append {
 async fn receive_json(x: &X, request: Request, sent: &mut Sent) -> Result<Segment, Answer> {
     let (parts, body) = request.into_parts();
     // Base64 takes four bytes for three.
-    let limit = usize::try_from(x.world().max_chunk * 2).unwrap_or(usize::MAX);
+    let limit = usize::try_from(x.world().max_chunk.saturating_mul(2)).unwrap_or(usize::MAX);
     let body = to_bytes(body, limit).await.map_err(|_| Answer::empty(413))?;
     let append: Append = json_body(&parts.headers, &body)?;
     *sent = Sent::Json(json!({"segment_index": append.segment_index, "media": ""}));

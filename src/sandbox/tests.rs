@@ -48,7 +48,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let ahead = Arc::new(AtomicU64::new(0));
         let mut settings = Settings::new(dir.path());
-        let began = SystemTime::now();
+        let began = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let clock = ahead.clone();
         settings.clock = Arc::new(move || began + Duration::from_secs(clock.load(Ordering::SeqCst)));
         change(&mut settings);

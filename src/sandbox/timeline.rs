@@ -83,7 +83,7 @@ pub(super) async fn user_posts(
     }
     let seen = |post: &&Post| {
         post.user_id == id
-            && now >= post.created_at + world.visibility_delay
+            && post.is_older_than(world.visibility_delay, now)
             && asked.start.is_none_or(|start| post.created_at >= start)
             && asked.end.is_none_or(|end| post.created_at < end)
             && asked.since.is_none_or(|since| post.id > since)
