@@ -1,0 +1,3 @@
+//! The whole service, seen from outside.
+
+mod contract;
