@@ -1,6 +1,7 @@
 //! Chats: what people ask comes in as [`Incoming`]; what they read goes out by [`Chats`].
 
 pub mod console;
+pub mod telegram;
 
 use std::time::Duration;
 
