@@ -1,5 +1,7 @@
 //! Chats: what people ask comes in as [`Incoming`]; what they read goes out by [`Chats`].
 
+pub mod discord;
+
 use std::time::Duration;
 
 use bytes::Bytes;

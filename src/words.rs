@@ -83,11 +83,8 @@ impl FromStr for Deed {
         let (verb, object) = text.split_once(':').unwrap_or((text, ""));
         let post = || object.parse::<PostId>().map_err(|_| UnknownDeed);
         let account = || {
-            let digits =
-                (1..=20).contains(&object.len()) && object.bytes().all(|b| b.is_ascii_digit());
-            digits
-                .then(|| AccountId(object.to_owned()))
-                .ok_or(UnknownDeed)
+            let digits = (1..=20).contains(&object.len()) && object.bytes().all(|b| b.is_ascii_digit());
+            digits.then(|| AccountId(object.to_owned())).ok_or(UnknownDeed)
         };
         Ok(match verb {
             "cancel" => Deed::Cancel(post()?),
@@ -105,10 +102,7 @@ impl FromStr for Deed {
 impl Message {
     /// A message of plain text.
     pub fn text(text: impl Into<String>) -> Self {
-        Message {
-            text: vec![Span::Text(text.into())],
-            buttons: Vec::new(),
-        }
+        Message { text: vec![Span::Text(text.into())], buttons: Vec::new() }
     }
 
     /// Adds plain text.
@@ -131,19 +125,13 @@ impl Message {
 
     /// Adds a button that opens an address.
     pub fn open(mut self, label: &str, url: impl Into<String>) -> Self {
-        self.buttons.push(Button {
-            label: label.to_owned(),
-            act: Act::Open(url.into()),
-        });
+        self.buttons.push(Button { label: label.to_owned(), act: Act::Open(url.into()) });
         self
     }
 
     /// Adds a button that does something.
     pub fn button(mut self, label: &str, deed: Deed) -> Self {
-        self.buttons.push(Button {
-            label: label.to_owned(),
-            act: Act::Do(deed),
-        });
+        self.buttons.push(Button { label: label.to_owned(), act: Act::Do(deed) });
         self
     }
 }
