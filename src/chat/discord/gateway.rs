@@ -32,6 +32,9 @@ use super::{
 /// Discord forgets an interaction that is not acknowledged in 3 seconds; half a second is for the way.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(2500);
 
+/// How long to wait for the goodbye to the gateway and for deliveries to be stored.
+const LEAVE_WITHIN: Duration = Duration::from_secs(8);
+
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -76,9 +79,14 @@ async fn listen(rest: &Rest, ear: Ear, stop: &CancellationToken) -> Result<(), C
     let (mut client, shards) = connected?;
     let manager = client.shard_manager.clone();
     let ended = stop.run_until_cancelled(client.start_shards(shards)).await;
-    manager.shutdown_all().await;
     at_work.close();
-    at_work.wait().await;
+    let leave = async {
+        manager.shutdown_all().await;
+        at_work.wait().await;
+    };
+    if timeout(LEAVE_WITHIN, leave).await.is_err() {
+        tracing::warn!("left Discord without a goodbye");
+    }
     match ended {
         None | Some(Ok(())) if stop.is_cancelled() => Ok(()),
         None | Some(Ok(())) => Err(ChatError::Trouble("the gateway closed".to_owned())),
@@ -115,7 +123,10 @@ struct Ear {
 #[async_trait]
 impl EventHandler for Ear {
     async fn interaction_create(&self, _: Context, interaction: Interaction) {
-        self.at_work.track_future(self.hear(interaction)).await;
+        // Once closed, the service is leaving; nobody would answer.
+        if !self.at_work.is_closed() {
+            self.at_work.track_future(self.hear(interaction)).await;
+        }
     }
 }
 

@@ -15,6 +15,9 @@ use crate::{account::Interaction, chat::ChatError, config};
 /// Answers are small; anything larger is not Discord's.
 const ANSWER_LIMIT: usize = 1024 * 1024;
 
+/// Characters of a refusal's reason that are worth a log line.
+const REASON_LIMIT: usize = 300;
+
 /// Pauses up to this long are waited out here, longer ones are the caller's to plan.
 const SHORT_PAUSE: Duration = Duration::from_secs(3);
 
@@ -128,7 +131,7 @@ impl Rest {
         Err(match status {
             429 => Problem::SlowDown(refusal.pause(response.headers())),
             500.. => Problem::Trouble(format!("status {status}")),
-            _ => Problem::Answer { status, code: refusal.code, message: refusal.message },
+            _ => Problem::Answer { status, code: refusal.code, message: refusal.reason() },
         })
     }
 }
@@ -223,10 +226,20 @@ struct Application {
 struct Refusal {
     code: u64,
     message: String,
+    /// Which fields were wrong and why, nested as the request was.
+    errors: Value,
     retry_after: Option<f64>,
 }
 
 impl Refusal {
+    fn reason(&self) -> String {
+        let mut reason = self.message.clone();
+        if !self.errors.is_null() {
+            reason = format!("{reason} {}", self.errors);
+        }
+        reason.chars().take(REASON_LIMIT).collect()
+    }
+
     /// Seconds are in the body, or in the header when the refusal came from the network in front of it.
     fn pause(&self, headers: &reqwest::header::HeaderMap) -> Duration {
         let header = || headers.get("retry-after")?.to_str().ok()?.parse().ok();

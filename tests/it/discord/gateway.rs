@@ -67,6 +67,12 @@ impl Gateway {
         }
     }
 
+    /// Forgets the session and breaks the connection: a resume will be refused.
+    pub fn forget_session(&mut self) {
+        self.session = None;
+        self.break_connection();
+    }
+
     /// Asks the bot to reconnect, as Discord does before it restarts a node.
     pub fn ask_to_reconnect(&mut self) {
         if let Some(line) = &self.line {

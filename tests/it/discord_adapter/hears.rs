@@ -200,6 +200,35 @@ async fn nothing_is_lost_when_the_gateway_breaks() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_discord_forgot_is_replaced() {
+    let mut bot = Bot::start().await;
+    bot.asked("alice", "general", "help").await;
+    bot.discord.world().gateway.forget_session();
+    assert_eq!(bot.asked("alice", "general", "posts").await.ask, Ask::Posts);
+    assert_eq!(bot.discord.world().gateway.identified, 2);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_that_stopped_can_run_again() {
+    let mut bot = Bot::start().await;
+    bot.asked("alice", "general", "help").await;
+    bot.stop.cancel();
+    bot.running.await.unwrap().unwrap();
+    let (inbox, mut asked) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let (adapter, stop) = (bot.adapter.clone(), stop.clone());
+        async move { adapter.run(inbox, stop).await }
+    });
+    bot.discord.wait_for("a second session", |world| (world.gateway.identified == 2).then_some(())).await;
+    bot.discord.slash("alice", "general", "posts", &[], None).await;
+    assert_eq!(asked.recv().await.unwrap().incoming.ask, Ask::Posts);
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_replayed_interaction_keeps_its_key() {
     let mut bot = Bot::start().await;
     let first = bot.asked("alice", "general", "post").await;

@@ -234,6 +234,10 @@ async fn refusals_are_sorted_by_what_can_be_done() {
     bot.fault(("PATCH", "/messages/"), 401, json!({ "code": 0, "message": "401: Unauthorized" }));
     let answer = bot.edit(&place, &at, "Posted").await;
     assert!(matches!(answer, Err(ChatError::Refused(_))), "{answer:?}");
+    let invalid = json!({ "code": 50035, "message": "Invalid Form Body", "errors": { "content": "long" } });
+    bot.fault(("PATCH", "/messages/"), 400, invalid);
+    let answer = bot.edit(&place, &at, "Posted").await.unwrap_err().to_string();
+    assert!(answer.contains("Invalid Form Body") && answer.contains("long"), "{answer}");
     bot.stop().await;
 }
 
