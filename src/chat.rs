@@ -2,6 +2,7 @@
 
 pub mod console;
 pub mod telegram;
+pub mod discord;
 
 use std::time::Duration;
 

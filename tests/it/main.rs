@@ -1,3 +1,5 @@
-//! The whole service, seen from outside.
+//! The whole service against simulated neighbours, over real sockets on loopback.
 
 mod contract;
+mod discord;
+mod discord_adapter;
