@@ -23,18 +23,13 @@ impl Clock {
     }
 
     /// Unix milliseconds.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place that reads the machine's clock"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
             Some(hands) => *hands.borrow(),
             None => SystemTime::now()
                 .duration_since(UNIX_EPOCH)
-                .map_or(0, |since| {
-                    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
-                }),
+                .map_or(0, |since| i64::try_from(since.as_millis()).unwrap_or(i64::MAX)),
         }
     }
 

@@ -85,10 +85,7 @@ impl FromStr for State {
     type Err = UnknownState;
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
-        State::ALL
-            .into_iter()
-            .find(|state| state.as_str() == word)
-            .ok_or(UnknownState)
+        State::ALL.into_iter().find(|state| state.as_str() == word).ok_or(UnknownState)
     }
 }
 
@@ -132,10 +129,7 @@ pub enum Kind {
 impl Kind {
     /// Whether such a file can be a video at all.
     pub fn may_be_video(self) -> bool {
-        matches!(
-            self,
-            Kind::Video | Kind::Animation | Kind::VideoNote | Kind::File
-        )
+        matches!(self, Kind::Video | Kind::Animation | Kind::VideoNote | Kind::File)
     }
 }
 
@@ -239,6 +233,10 @@ pub enum Failure {
     FileEmpty,
     FileTooLarge {
         limit: u64,
+    },
+    /// Not a video, or one that X does not take; why, in plain words.
+    VideoRefused {
+        reason: String,
     },
     /// The file's address is not the chat's own.
     ForeignFile,

@@ -7,7 +7,10 @@ mod render;
 mod understand;
 mod wire;
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use secrecy::ExposeSecret;
 use teloxide::{
@@ -21,8 +24,8 @@ use url::Host;
 
 use self::render::{Outgoing, render};
 use crate::{
-    account::Place,
-    chat::{Audience, ChatError, Download, Inbox, MessageRef},
+    account::{MessageRef, Place},
+    chat::{Audience, ChatError, Download, Inbox},
     clock::Clock,
     config,
     post::Attachment,
@@ -50,6 +53,8 @@ pub struct Telegram {
     /// Whether Telegram's own servers are at the other end, not a local Bot API server.
     cloud: bool,
     clock: Clock,
+    /// The bot's user name without the `@`, once Telegram has said it.
+    name: Arc<OnceLock<String>>,
 }
 
 impl Telegram {
@@ -75,6 +80,7 @@ impl Telegram {
             files: bot(if cloud { STALLED } else { LOCAL_GET_FILE })?,
             cloud,
             clock,
+            name: Arc::default(),
         })
     }
 
@@ -92,7 +98,7 @@ impl Telegram {
     /// # Errors
     /// [`ChatError::Refused`] if Telegram does not know the token. Later trouble is waited out.
     pub async fn run(&self, inbox: Inbox, stop: CancellationToken) -> Result<(), ChatError> {
-        poll::run(&self.bot, &inbox, &stop).await
+        poll::run(&self.bot, &self.name, &inbox, &stop).await
     }
 
     /// Sends a message as a reply to the one that asked. `nonce` is not used:
@@ -156,6 +162,12 @@ impl Telegram {
     /// [`ChatError::TooLarge`] above what the server serves, [`ChatError::Gone`] if it has no such file.
     pub async fn fetch(&self, file: &Attachment) -> Result<Download, ChatError> {
         file::fetch(&self.files, self.cloud, &file.source).await
+    }
+
+    /// An address that opens a private chat with the bot (`t.me`, Telegram's "Deep links"), once
+    /// [`Telegram::run`] has learnt the bot's name.
+    pub fn private_chat_link(&self) -> Option<String> {
+        Some(format!("https://t.me/{}?start=hello", self.name.get()?))
     }
 
     /// The largest file this server hands to bots, in bytes.

@@ -1,4 +1,7 @@
-//! Journeys through the real parts over real sockets.
+//! The whole service against simulated neighbours, over real sockets on loopback.
 
+mod contract;
+mod discord;
+mod discord_adapter;
 mod telegram;
 mod telegram_adapter;

@@ -20,6 +20,7 @@ const GUARD: Duration = Duration::from_secs(20);
 
 /// An adapter that receives from a stand-in.
 struct Running {
+    bot: Adapter,
     inbox: mpsc::Receiver<Delivery>,
     stop: CancellationToken,
     task: JoinHandle<Result<(), ChatError>>,
@@ -29,10 +30,10 @@ impl Running {
     fn start(telegram: &Telegram) -> Self {
         let (sender, inbox) = mpsc::channel(16);
         let stop = CancellationToken::new();
-        let adapter = adapter(telegram);
-        let stopped = stop.clone();
-        let task = tokio::spawn(async move { adapter.run(sender, stopped).await });
-        Running { inbox, stop, task }
+        let bot = adapter(telegram);
+        let (runs, stopped) = (bot.clone(), stop.clone());
+        let task = tokio::spawn(async move { runs.run(sender, stopped).await });
+        Running { bot, inbox, stop, task }
     }
 
     /// The next delivery, not yet said to be stored.

@@ -1,6 +1,6 @@
 //! Long polling: nothing is confirmed to Telegram before it is stored here.
 
-use std::{collections::HashSet, mem::Discriminant, time::Duration};
+use std::{collections::HashSet, mem::Discriminant, sync::OnceLock, time::Duration};
 
 use futures::{StreamExt, TryStreamExt, stream};
 use serde_json::Value;
@@ -43,7 +43,14 @@ const COMMANDS: [(&str, &str); 9] = [
 ];
 
 /// Receives until `stop`, or until nobody listens to `inbox` any more.
-pub(super) async fn run(bot: &Bot, inbox: &Inbox, stop: &CancellationToken) -> Result<(), ChatError> {
+///
+/// Tells `name` what the bot is called as soon as it knows.
+pub(super) async fn run(
+    bot: &Bot,
+    name: &OnceLock<String>,
+    inbox: &Inbox,
+    stop: &CancellationToken,
+) -> Result<(), ChatError> {
     let mut spell = Spell::default();
     let me = loop {
         match stop.run_until_cancelled(start(bot)).await {
@@ -53,6 +60,7 @@ pub(super) async fn run(bot: &Bot, inbox: &Inbox, stop: &CancellationToken) -> R
             Some(Err(error)) => spell.wait_out(&error, stop).await,
         }
     };
+    let me = name.get_or_init(|| me);
     info!(bot = %me, "receiving from Telegram");
     let mut offset = 0;
     loop {
@@ -71,7 +79,7 @@ pub(super) async fn run(bot: &Bot, inbox: &Inbox, stop: &CancellationToken) -> R
             tokio::time::sleep(LAST_WORDS).await;
         };
         tokio::select! {
-            delivered = deliver(bot, batch, &me, inbox) => if delivered.is_err() {
+            delivered = deliver(bot, batch, me, inbox) => if delivered.is_err() {
                 return Ok(());
             },
             () = patience => return Ok(()),

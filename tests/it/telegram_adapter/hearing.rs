@@ -35,6 +35,8 @@ async fn commands_arrive_from_private_chats_and_groups() {
 
     let polls = telegram.calls("getUpdates");
     assert_eq!(polls[0].body["allowed_updates"], json!(["message", "callback_query"]));
+    let link = running.bot.private_chat_link().unwrap();
+    assert!(link.starts_with(&format!("https://t.me/{BOT}?")));
     let commands = &telegram.calls("setMyCommands")[0].body["commands"];
     assert!(commands.as_array().unwrap().iter().any(|it| it["command"] == "post"));
     running.stop().await.unwrap();
@@ -134,7 +136,7 @@ async fn pressed_buttons_arrive_and_are_acknowledged() {
     let deed = Deed::Cancel(PostId(uuid::Uuid::now_v7()));
     let message = Message::text("Uploading").button("Cancel", deed.clone());
     let everyone = toall::chat::Audience::Everyone;
-    let at = adapter(&telegram).say(&place, everyone, &message, None).await.unwrap();
+    let at = running.bot.say(&place, everyone, &message, None).await.unwrap();
     telegram.group(1, BOB).press(at.message.parse().unwrap(), "Cancel");
     let incoming = running.hears().await;
     assert_eq!(incoming.ask, Ask::Press(deed));
@@ -190,7 +192,9 @@ async fn a_wrong_token_is_said_clearly() {
 async fn the_check_names_the_bot() {
     let telegram = Telegram::start().await;
     let mut settings = telegram.settings();
-    assert_eq!(adapter(&telegram).check().await.unwrap(), format!("@{BOT}"));
+    let bot = adapter(&telegram);
+    assert_eq!(bot.private_chat_link(), None);
+    assert_eq!(bot.check().await.unwrap(), format!("@{BOT}"));
     settings.api_url.set_port(Some(1)).unwrap();
     settings.api_url.set_path("/bots/");
     let unreachable = Adapter::new(&settings, Clock::system()).unwrap();

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use toall::{
-    account::{Place, Platform},
-    chat::{Audience, ChatError, MessageRef},
+    account::{MessageRef, Place, Platform},
+    chat::{Audience, ChatError},
     post::PostId,
     words::{Deed, Message},
 };
