@@ -15,14 +15,17 @@ use std::{
 use secrecy::ExposeSecret;
 use teloxide::{
     Bot, RequestError,
-    payloads::{EditMessageTextSetters, SendMessageSetters},
-    requests::Requester,
-    types::{ChatId, LinkPreviewOptions, Message as Sent, MessageId, ReplyMarkup, ReplyParameters, ThreadId},
+    payloads::{EditMessageText, EditMessageTextSetters, SendMessage, SendMessageSetters},
+    requests::JsonRequest,
+    types::{ChatId, LinkPreviewOptions, MessageId, ReplyMarkup, ReplyParameters, ThreadId},
 };
 use tokio_util::sync::CancellationToken;
 use url::Host;
 
-use self::render::{Outgoing, render};
+use self::{
+    render::{Outgoing, render},
+    wire::{Briefly, Sent},
+};
 use crate::{
     account::{MessageRef, Place},
     chat::{Audience, ChatError, Download, Inbox},
@@ -39,6 +42,8 @@ const CLOUD_FILE_BYTES: u64 = 20 << 20;
 const LOCAL_FILE_BYTES: u64 = 2_000 << 20;
 /// Silence on a connection after which it is given up.
 const STALLED: Duration = Duration::from_secs(30);
+/// How long a request other than a download may take in all, long polls included.
+const ANSWERED: Duration = Duration::from_secs(60);
 /// A local server answers `getFile` only once it has the whole file.
 const LOCAL_GET_FILE: Duration = Duration::from_secs(600);
 
@@ -70,14 +75,14 @@ impl Telegram {
             .map_err(|()| ChatError::Refused("telegram.api_url is not an http address".into()))?
             .pop_if_empty();
         let cloud = api_url.host() == Some(Host::Domain("api.telegram.org"));
-        let bot = |patience| -> Result<Bot, ChatError> {
-            let client = client(patience)?;
-            let token = settings.token.expose_secret();
-            Ok(Bot::with_client(token, client).set_api_url(api_url.clone()))
+        let bot = |client: reqwest::ClientBuilder| -> Result<Bot, ChatError> {
+            let built = client.build();
+            let client = built.map_err(|_| ChatError::Trouble("no HTTPS client could be set up".into()))?;
+            Ok(Bot::with_client(settings.token.expose_secret(), client).set_api_url(api_url.clone()))
         };
         Ok(Telegram {
-            bot: bot(STALLED)?,
-            files: bot(if cloud { STALLED } else { LOCAL_GET_FILE })?,
+            bot: bot(client(STALLED).timeout(ANSWERED))?,
+            files: bot(client(if cloud { STALLED } else { LOCAL_GET_FILE }))?,
             cloud,
             clock,
             name: Arc::default(),
@@ -129,7 +134,7 @@ impl Telegram {
             }
             .map_err(error::sort)?
         };
-        Ok(MessageRef { chat: sent.chat.id.to_string(), message: sent.id.to_string() })
+        Ok(MessageRef { chat: sent.chat.id.to_string(), message: sent.message_id.to_string() })
     }
 
     /// Replaces a message of ours. One that already reads the same counts as replaced.
@@ -181,9 +186,7 @@ impl Telegram {
         reply_in: Option<&Place>,
         outgoing: &Outgoing,
     ) -> Result<Sent, RequestError> {
-        let mut request = self
-            .bot
-            .send_message(chat, &outgoing.text)
+        let mut request = SendMessage::new(chat, &outgoing.text)
             .entities(outgoing.entities.clone())
             .link_preview_options(no_preview());
         if let Some(keyboard) = &outgoing.keyboard {
@@ -194,35 +197,31 @@ impl Telegram {
             request = request.message_thread_id(ThreadId(MessageId(thread)));
         }
         if let Some(message) = reply_in.and_then(|place| id(&place.message)) {
-            request = request
-                .reply_parameters(ReplyParameters::new(MessageId(message)).allow_sending_without_reply());
+            let reply = ReplyParameters::new(MessageId(message));
+            request = request.reply_parameters(reply.allow_sending_without_reply());
         }
-        request.await
+        JsonRequest::new(self.bot.clone(), Briefly(request)).await
     }
 
     async fn replace(&self, chat: ChatId, id: MessageId, outgoing: &Outgoing) -> Result<Sent, RequestError> {
-        let mut request = self
-            .bot
-            .edit_message_text(chat, id, &outgoing.text)
+        let mut request = EditMessageText::new(chat, id, &outgoing.text)
             .entities(outgoing.entities.clone())
             .link_preview_options(no_preview());
         // Without a keyboard in the edit, Telegram takes the old one away.
         if let Some(keyboard) = &outgoing.keyboard {
             request = request.reply_markup(keyboard.clone());
         }
-        request.await
+        JsonRequest::new(self.bot.clone(), Briefly(request)).await
     }
 }
 
-/// A client that gives up on silence, not on length, and never carries the token elsewhere.
-fn client(patience: Duration) -> Result<reqwest::Client, ChatError> {
+/// A client that gives up on silence, and never carries the token elsewhere.
+fn client(patience: Duration) -> reqwest::ClientBuilder {
     reqwest::Client::builder()
         .connect_timeout(Duration::from_secs(10))
         .read_timeout(patience)
         .redirect(reqwest::redirect::Policy::none())
         .tcp_nodelay(true)
-        .build()
-        .map_err(|_| ChatError::Trouble("the HTTPS client could not be set up".into()))
 }
 
 fn no_preview() -> LinkPreviewOptions {

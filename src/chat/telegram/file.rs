@@ -61,9 +61,12 @@ async fn download(client: &reqwest::Client, url: Url) -> Result<Download, ChatEr
 async fn from_disk(path: &Path) -> Result<Download, ChatError> {
     let open = async {
         let path = tokio::fs::canonicalize(path).await?;
-        let file = tokio::fs::File::open(path).await?;
-        let about = file.metadata().await?;
-        if about.is_file() { Ok((file, about.len())) } else { Err(io::ErrorKind::InvalidInput.into()) }
+        // Asked before opening: to open a pipe would wait for its other end.
+        let about = tokio::fs::metadata(&path).await?;
+        if !about.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok((tokio::fs::File::open(path).await?, about.len()))
     };
     let (file, bytes) = open.await.map_err(unreadable)?;
     Ok(Download {

@@ -154,13 +154,9 @@ async fn deliver(bot: &Bot, batch: Vec<Value>, me: &str, inbox: &Inbox) -> Resul
 
 async fn hand_over(bot: &Bot, update: &Update, me: &str, inbox: &Inbox) -> Result<(), Closed> {
     let incoming = understand(update, me);
-    let acknowledge = async {
-        if let Some(query) = &update.callback_query {
-            acknowledge(bot, query, incoming.is_some()).await;
-        }
-    };
+    let understood = incoming.is_some();
     let hand_over = async {
-        let Some(incoming) = incoming.clone() else {
+        let Some(incoming) = incoming else {
             return Ok(());
         };
         let (done, stored) = oneshot::channel();
@@ -169,6 +165,11 @@ async fn hand_over(bot: &Bot, update: &Update, me: &str, inbox: &Inbox) -> Resul
         // Dropped or sent, it is stored.
         let _ = stored.await;
         Ok(())
+    };
+    let acknowledge = async {
+        if let Some(query) = &update.callback_query {
+            acknowledge(bot, query, understood).await;
+        }
     };
     tokio::join!(hand_over, acknowledge).0
 }

@@ -23,6 +23,24 @@ pub(super) struct Me {
     pub username: String,
 }
 
+/// A request of teloxide's that posts or edits a message, with only the place read from the answer:
+/// a message that was sent but not understood would be sent again.
+#[derive(Serialize)]
+#[serde(transparent)]
+pub(super) struct Briefly<P>(pub P);
+
+impl<P: Payload> Payload for Briefly<P> {
+    type Output = Sent;
+    const NAME: &'static str = P::NAME;
+}
+
+/// A message of the bot's, as it now stands.
+#[derive(Deserialize)]
+pub(super) struct Sent {
+    pub message_id: i64,
+    pub chat: Chat,
+}
+
 /// `getUpdates`. Each update is read by itself, so that one that cannot be does not hide the others.
 #[derive(Serialize)]
 pub(super) struct GetUpdates {

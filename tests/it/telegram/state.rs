@@ -4,7 +4,6 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     path::PathBuf,
     sync::{Mutex, PoisonError},
-    time::Duration,
 };
 
 use bytes::Bytes;

@@ -80,6 +80,11 @@ async fn nothing_is_confirmed_before_it_is_stored() {
     let mut first = Running::start(&telegram);
     let delivery = first.delivery().await;
     let (.., key) = post_of(delivery.incoming.clone());
+    // Time enough for a poll that did not wait.
+    for _ in 0..3 {
+        first.bot.check().await.unwrap();
+    }
+    assert_eq!(telegram.calls("getUpdates").len(), 1);
     // The process dies with the row not written.
     first.task.abort();
     assert!(first.task.await.unwrap_err().is_cancelled());
