@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use serde_json::json;
 use toall::{
+    account::MessageRef,
     account::Place,
-    chat::{Audience, ChatError, MessageRef},
+    chat::{Audience, ChatError},
     words::{Deed, Message},
 };
 
