@@ -99,6 +99,13 @@ pub struct Interaction {
     pub ephemeral: bool,
 }
 
+/// A message of ours that can be edited: chat and message id, as text.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MessageRef {
+    pub chat: String,
+    pub message: String,
+}
+
 /// A numeric X user id, kept as text: it exceeds 2^53. Shown to programs as `twitter:{id}`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct AccountId(pub String);
@@ -152,6 +159,27 @@ pub struct Profile {
     pub name: String,
     pub avatar_url: Option<String>,
     pub tier: Tier,
+}
+
+/// A linked X account as people and the worker see it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    pub id: AccountId,
+    pub username: String,
+    pub name: String,
+    pub avatar_url: Option<String>,
+    pub tier: Tier,
+    pub state: AccountState,
+    /// Whether this person's `/post` goes here.
+    pub preferred: bool,
+}
+
+/// Whether an account can be posted to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AccountState {
+    Active,
+    ReconnectNeeded,
 }
 
 /// The tokens X gave for one account, and what they allow.

@@ -1,5 +1,6 @@
 //! Chats: what people ask comes in as [`Incoming`]; what they read goes out by [`Chats`].
 
+pub mod console;
 pub mod discord;
 
 use std::time::Duration;
@@ -9,10 +10,11 @@ use futures::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    account::{Person, Place, Platform},
+    account::{MessageRef, Person, Place, Platform},
     post::Attachment,
     words::{Deed, Message},
 };
+use console::Console;
 
 /// Something a person asked for in a chat.
 #[derive(Clone, Debug)]
@@ -77,13 +79,6 @@ pub enum Audience {
     Asker,
 }
 
-/// A message of ours that can be edited: chat and message id, as text.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
-pub struct MessageRef {
-    pub chat: String,
-    pub message: String,
-}
-
 /// A file on its way from a chat.
 pub struct Download {
     /// As the service declares it, if it does.
@@ -122,35 +117,79 @@ pub enum ChatError {
 
 /// One chat service.
 #[derive(Clone)]
-pub enum Chat {}
+pub enum Chat {
+    Console(Console),
+}
 
 impl Chat {
-    pub fn platform(&self) -> Platform {
-        match *self {}
+    fn platform(&self) -> Platform {
+        match self {
+            Chat::Console(_) => Platform::Console,
+        }
     }
+}
+
+/// The chats this process speaks, by platform.
+#[derive(Clone, Default)]
+pub struct Chats(Vec<Chat>);
+
+impl Chats {
+    pub fn new(chats: impl IntoIterator<Item = Chat>) -> Self {
+        Chats(chats.into_iter().collect())
+    }
+
+    fn on(&self, platform: Platform) -> Result<&Chat, ChatError> {
+        self.0
+            .iter()
+            .find(|chat| chat.platform() == platform)
+            .ok_or_else(|| ChatError::Trouble(format!("{} is not configured", platform.title())))
+    }
+
     /// Sends a message and returns where it stands.
     ///
     /// `nonce` names the message for services that can refuse a second copy (Discord's `enforce_nonce`).
     pub async fn say(
         &self,
-        _to: &Place,
-        _audience: Audience,
-        _message: &Message,
-        _nonce: Option<&str>,
+        to: &Place,
+        audience: Audience,
+        message: &Message,
+        nonce: Option<&str>,
     ) -> Result<MessageRef, ChatError> {
-        match *self {}
+        match self.on(to.platform)? {
+            Chat::Console(console) => console.say(to, audience, message),
+        }
     }
+
     /// Replaces a message of ours. Returns where it stands now: on Discord it may have moved to a direct message.
     pub async fn edit(
         &self,
-        _place: &Place,
-        _at: &MessageRef,
-        _message: &Message,
+        place: &Place,
+        at: &MessageRef,
+        message: &Message,
     ) -> Result<MessageRef, ChatError> {
-        match *self {}
+        match self.on(place.platform)? {
+            Chat::Console(console) => console.edit(at, message),
+        }
     }
+
     /// Fetches a file.
-    pub async fn fetch(&self, _file: &Attachment) -> Result<Download, ChatError> {
-        match *self {}
+    pub async fn fetch(&self, file: &Attachment) -> Result<Download, ChatError> {
+        match self.on(file.platform)? {
+            Chat::Console(console) => console.fetch(file).await,
+        }
+    }
+
+    /// An address that opens a private chat with the bot, where the platform has such addresses.
+    pub fn private_chat_link(&self, platform: Platform) -> Option<String> {
+        match self.on(platform).ok()? {
+            Chat::Console(_) => None,
+        }
+    }
+
+    /// The largest file, in bytes, that a platform serves to bots, where it has a limit.
+    pub fn max_file_bytes(&self, platform: Platform) -> Option<u64> {
+        match self.on(platform).ok()? {
+            Chat::Console(_) => None,
+        }
     }
 }

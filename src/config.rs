@@ -1,9 +1,22 @@
 //! What the operator sets: typed sections of `config.toml`, each key also as `TOALL_SECTION__KEY`.
 
+mod file;
+mod key;
+mod keys;
+mod load;
+mod parse;
+mod problem;
+mod sources;
+#[cfg(test)]
+mod tests;
+
 use std::{net::SocketAddr, path::PathBuf};
 
 use secrecy::SecretString;
-use url::Url;
+use url::{Host, Url};
+
+pub use key::{EncryptionKey, KeyError, load_or_create_key, load_or_create_key_file};
+pub use problem::{ConfigErrors, Place, Problem};
 
 /// The whole configuration, complete and checked.
 #[derive(Clone, Debug)]
@@ -22,6 +35,47 @@ pub struct Config {
     /// `None` means the embedded S3 under `data_dir`.
     pub staging: Option<Staging>,
     pub worker: Worker,
+}
+
+impl Config {
+    /// The address X sends browsers back to; it must be registered, to the letter, in the X app.
+    pub fn callback_url(&self) -> Url {
+        let mut url = self.public_url.clone();
+        url.set_path(&format!("{}/api/social/callback", self.public_url.path().trim_end_matches('/')));
+        url
+    }
+
+    /// What works, yet is probably not meant; one sentence each.
+    pub fn warnings(&self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        if self.public_url.scheme() == "http" && !is_loopback(&self.public_url) {
+            warnings.push(format!(
+                "public_url is {}, so logins travel unencrypted. Put a proxy with HTTPS in front and use its https:// address.",
+                self.public_url
+            ));
+        }
+        if self.discord.is_none() && self.telegram.is_none() {
+            warnings.push(
+                "Neither [discord] nor [telegram] is set, so nobody can reach toall from a chat.".into(),
+            );
+        }
+        warnings
+    }
+}
+
+fn is_loopback(url: &Url) -> bool {
+    match url.host() {
+        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
+        Some(Host::Ipv4(ip)) => ip.is_loopback(),
+        Some(Host::Ipv6(ip)) => ip.is_loopback(),
+        None => false,
+    }
+}
+
+/// The environment of this process, for [`Config::load`]. Unlike `std::env::vars` it does not panic on odd bytes.
+pub fn environment() -> impl Iterator<Item = (String, String)> {
+    let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
+    std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
 }
 
 /// The public HTTP listener.

@@ -4,8 +4,18 @@
 //! See `docs/architecture.md`.
 
 pub mod account;
+pub mod caption;
 pub mod chat;
+pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod intake;
 pub mod post;
+pub mod sandbox;
+pub mod staging;
+pub mod store;
+pub mod ticket;
+pub mod twitter;
+pub mod video;
 pub mod words;
+pub mod worker;

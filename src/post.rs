@@ -234,6 +234,10 @@ pub enum Failure {
     FileTooLarge {
         limit: u64,
     },
+    /// Not a video, or one that X does not take; why, in plain words.
+    VideoRefused {
+        reason: String,
+    },
     /// The file's address is not the chat's own.
     ForeignFile,
     /// The staged copy vanished before it was posted.

@@ -1,8 +1,16 @@
 //! Every sentence people read, from values to messages. The one place to translate.
 
+mod linking;
+mod replies;
+mod status;
+
 use std::{fmt, str::FromStr};
 
 use crate::{account::AccountId, post::PostId};
+
+pub use linking::*;
+pub use replies::*;
+pub use status::{Links, Pace, bytes_done, state_line, status};
 
 /// A chat message: what it says and what can be pressed under it.
 ///
@@ -133,5 +141,48 @@ impl Message {
     pub fn button(mut self, label: &str, deed: Deed) -> Self {
         self.buttons.push(Button { label: label.to_owned(), act: Act::Do(deed) });
         self
+    }
+}
+
+/// A size in bytes as people write it: `84 MB`.
+pub fn size(bytes: u64) -> String {
+    match bytes {
+        0..1_000 => format!("{bytes} bytes"),
+        1_000..1_000_000 => format!("{} kB", bytes / 1_000),
+        1_000_000..10_000_000 => format!("{:.1} MB", bytes as f64 / 1e6),
+        10_000_000..1_000_000_000 => format!("{} MB", bytes / 1_000_000),
+        _ => format!("{:.1} GB", bytes as f64 / 1e9),
+    }
+}
+
+/// The length of a video: `0:42`, `1:02:03`.
+fn length(ms: u64) -> String {
+    let seconds = ms.div_ceil(1_000);
+    let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
+    match hours {
+        0 => format!("{minutes}:{seconds:02}"),
+        _ => format!("{hours}:{minutes:02}:{seconds:02}"),
+    }
+}
+
+/// A stretch of time, roughly: `6 s`, `3 min`, `2 h`.
+fn span(ms: i64) -> String {
+    match ms.max(0).unsigned_abs().div_ceil(1_000) {
+        seconds @ 0..90 => format!("{seconds} s"),
+        seconds @ 90..5_400 => format!("{} min", seconds.div_ceil(60)),
+        seconds => format!("{} h", seconds.div_ceil(3_600)),
+    }
+}
+
+/// A file name as its sender wrote it, on one line and not endless.
+fn file_name(name: &str) -> String {
+    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    match name.trim() {
+        "" => "video".to_owned(),
+        name if name.chars().count() > 60 => {
+            let head: String = name.chars().take(59).collect();
+            format!("{head}…")
+        }
+        name => name.to_owned(),
     }
 }

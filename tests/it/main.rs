@@ -1,4 +1,5 @@
-//! The whole service against simulated neighbours, over real sockets on loopback.
+//! The whole service, seen from outside.
 
+mod contract;
 mod discord;
 mod discord_adapter;

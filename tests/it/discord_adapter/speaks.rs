@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use serde_json::json;
 use toall::{
-    account::Place,
-    chat::{Audience, ChatError, MessageRef},
+    account::{MessageRef, Place},
+    chat::{Audience, ChatError},
     words::{Deed, Message},
 };
 

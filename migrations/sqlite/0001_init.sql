@@ -1,0 +1,138 @@
+-- Times are Unix milliseconds. Flags are 0 or 1. BLOBs named *_sealed are encrypted by store/vault.rs.
+
+CREATE TABLE users (
+    id              TEXT PRIMARY KEY,                 -- platform:platform_user
+    platform        TEXT NOT NULL,
+    platform_user   TEXT NOT NULL,
+    name            TEXT NOT NULL,
+    default_account TEXT,
+    created_at      INTEGER NOT NULL,
+    UNIQUE (platform, platform_user)
+) STRICT;
+
+-- An X account, and the lane on which its posts go one step at a time.
+CREATE TABLE x_accounts (
+    id                TEXT PRIMARY KEY,               -- X user id
+    username          TEXT NOT NULL,
+    name              TEXT NOT NULL,
+    avatar_url        TEXT,
+    tier              TEXT NOT NULL,
+    active            INTEGER NOT NULL,               -- 0 once nobody links it any more
+    due_at            INTEGER,                        -- look at this lane then: work, or the end of its lease
+    lease_owner       TEXT,
+    epoch             INTEGER NOT NULL DEFAULT 0,     -- rises with every claim; fences writes of a former holder
+    current_post_id   TEXT,
+    token_state       TEXT NOT NULL CHECK (token_state IN ('ok', 'refreshing', 'broken')),
+    tokens_sealed     BLOB,
+    scope             TEXT NOT NULL,
+    access_expires_at INTEGER NOT NULL,
+    token_rev         INTEGER NOT NULL DEFAULT 0,     -- rises with every new pair
+    updated_at        INTEGER NOT NULL
+) STRICT;
+CREATE INDEX x_accounts_due ON x_accounts (due_at) WHERE due_at IS NOT NULL;
+
+CREATE TABLE account_links (
+    user_id    TEXT NOT NULL REFERENCES users (id),
+    account_id TEXT NOT NULL REFERENCES x_accounts (id),
+    created_at INTEGER NOT NULL,
+    PRIMARY KEY (user_id, account_id)
+) STRICT;
+CREATE INDEX account_links_account ON account_links (account_id);
+
+CREATE TABLE posts (
+    id                 TEXT PRIMARY KEY,              -- UUIDv7
+    dedupe_key         TEXT NOT NULL UNIQUE,
+    user_id            TEXT NOT NULL REFERENCES users (id),
+    account_id         TEXT NOT NULL REFERENCES x_accounts (id),
+    caption            TEXT NOT NULL,
+    attachment         TEXT NOT NULL,                 -- JSON
+    state              TEXT NOT NULL CHECK (state IN
+        ('staging', 'inspecting', 'uploading', 'processing', 'publishing', 'posted', 'needs_user', 'failed', 'canceled')),
+    due_at             INTEGER,
+    attempt            INTEGER NOT NULL DEFAULT 0,
+    claims             INTEGER NOT NULL DEFAULT 0,    -- claims since the last thing written down
+    object_key         TEXT,
+    bytes              INTEGER,
+    sha256             TEXT,
+    media_type         TEXT,
+    duration_ms        INTEGER,
+    media_id           TEXT,
+    media_expires_at   INTEGER,
+    chunk_bytes        INTEGER,
+    segments_done      INTEGER NOT NULL DEFAULT 0,
+    processing_since   INTEGER,
+    processing_percent INTEGER,
+    intent_at          INTEGER,
+    looks              INTEGER NOT NULL DEFAULT 0,
+    x_post_id          TEXT UNIQUE,
+    vouched            INTEGER NOT NULL DEFAULT 0,    -- on X by the person's word, its id unknown
+    failure            TEXT,                          -- JSON
+    waiting            TEXT,                          -- JSON
+    place_sealed       BLOB NOT NULL,
+    status_msg         TEXT,                          -- JSON: chat and message id
+    status_want        INTEGER NOT NULL DEFAULT 1,
+    status_shown       INTEGER NOT NULL DEFAULT 0,
+    status_due_at      INTEGER,
+    status_not_before  INTEGER NOT NULL DEFAULT 0,
+    status_attempts    INTEGER NOT NULL DEFAULT 0,
+    clean_at           INTEGER,                       -- delete the staged file then
+    created_at         INTEGER NOT NULL,
+    updated_at         INTEGER NOT NULL,
+    CHECK (state <> 'posted' OR x_post_id IS NOT NULL OR vouched = 1),
+    CHECK (state <> 'failed' OR failure IS NOT NULL)
+) STRICT;
+CREATE INDEX posts_lane ON posts (account_id, due_at, id) WHERE due_at IS NOT NULL;
+CREATE INDEX posts_status ON posts (status_due_at) WHERE status_due_at IS NOT NULL;
+CREATE INDEX posts_clean ON posts (clean_at) WHERE clean_at IS NOT NULL;
+CREATE INDEX posts_user ON posts (user_id, id);
+
+-- Every upload session that a post ever had: a post on X that carries any of them is ours.
+CREATE TABLE post_media (
+    media_id   TEXT PRIMARY KEY,
+    post_id    TEXT NOT NULL REFERENCES posts (id),
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX post_media_post ON post_media (post_id);
+
+CREATE TABLE media_segments (
+    media_id TEXT NOT NULL REFERENCES post_media (media_id),
+    segment  INTEGER NOT NULL,
+    PRIMARY KEY (media_id, segment)
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE post_events (
+    id      INTEGER PRIMARY KEY,
+    post_id TEXT NOT NULL REFERENCES posts (id),
+    at      INTEGER NOT NULL,
+    node    TEXT NOT NULL,
+    epoch   INTEGER,
+    kind    TEXT NOT NULL,
+    detail  TEXT
+) STRICT;
+CREATE INDEX post_events_post ON post_events (post_id);
+
+-- One-use tickets; the ticket itself is never stored, only its SHA-256.
+CREATE TABLE tickets (
+    hash           TEXT PRIMARY KEY,
+    kind           TEXT NOT NULL,
+    payload_sealed BLOB NOT NULL,
+    expires_at     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX tickets_expiry ON tickets (expires_at);
+
+CREATE TABLE api_tokens (
+    hash       TEXT PRIMARY KEY,
+    user_id    TEXT NOT NULL REFERENCES users (id),
+    created_at INTEGER NOT NULL
+) STRICT;
+CREATE INDEX api_tokens_user ON api_tokens (user_id);
+
+-- Messages to people that no post row carries; kept until the chat has them.
+CREATE TABLE notices (
+    id             TEXT PRIMARY KEY,
+    place_sealed   BLOB NOT NULL,
+    message_sealed BLOB NOT NULL,
+    due_at         INTEGER NOT NULL,
+    attempts       INTEGER NOT NULL DEFAULT 0
+) STRICT;
+CREATE INDEX notices_due ON notices (due_at);

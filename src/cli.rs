@@ -1,0 +1,146 @@
+//! The command line: what can be asked of the binary, and the two answers that need no service, `init` and `completions`.
+
+mod init;
+mod logs;
+#[cfg(test)]
+mod tests;
+
+use std::{io, path::PathBuf};
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+
+pub use init::{InitError, init};
+pub use logs::start_logs;
+
+/// Publish video to X from the chat you already sit in.
+#[derive(Debug, Parser)]
+#[command(name = "toall", version, arg_required_else_help = true, disable_help_subcommand = true)]
+#[command(after_help = "\
+Examples:
+  toall demo                        see it work in a minute, with no account anywhere
+  toall init                        write config.toml and a key, and say what to fill in
+  toall check --config config.toml  find out what is missing
+  toall serve --config config.toml  run it
+
+Every setting can also come from the environment, as in TOALL_TWITTER__CLIENT_SECRET.
+TOALL_LOG=debug says more on stderr (also toall::worker=debug; RUST_LOG works too).")]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// What was asked.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Demo(Demo),
+    Serve(Serve),
+    Check(Check),
+    Init(Init),
+    Completions(Completions),
+}
+
+/// See it work on this machine: simulated X, embedded storage, a chat in the terminal
+///
+/// Connects an account, posts a video, shows the progress and the link, then keeps serving so that the link opens in a
+/// browser.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  toall demo
+  toall demo --video surf.mov --caption \"First wave of the year\"
+  toall demo --exit                 for scripts: post, then stop")]
+pub struct Demo {
+    /// The video to post [default: a small sample]
+    #[arg(long, value_name = "FILE")]
+    pub video: Option<PathBuf>,
+    /// The text to post with it [default: one that comes with the sample]
+    #[arg(long, value_name = "TEXT")]
+    pub caption: Option<String>,
+    /// Stop once the post is out, instead of serving its page
+    #[arg(long)]
+    pub exit: bool,
+}
+
+/// Run everything that is configured, until Ctrl-C or SIGTERM
+///
+/// Stops gently: what is in flight is finished or handed back within 20 seconds.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  toall serve --config config.toml
+  toall serve --config config.toml --role web,worker")]
+pub struct Serve {
+    /// The configuration; `toall init` writes one
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The parts this process runs, separated by commas
+    #[arg(long = "role", value_name = "ROLES", value_delimiter = ',', hide_possible_values = true)]
+    #[arg(default_value = "chat,web,worker")]
+    pub roles: Vec<Role>,
+}
+
+/// A part of the service that a process may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Role {
+    /// The Discord and Telegram bots.
+    Chat,
+    /// Logins, the HTTP API and the upload page.
+    Web,
+    /// What brings posts to X.
+    Worker,
+}
+
+/// Try every part and say what to mend
+///
+/// Looks at the configuration, database, storage, bots, X app and public URL, one line each. The exit code is 1 if any
+/// fails.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  toall check --config config.toml && toall serve --config config.toml")]
+pub struct Check {
+    /// The configuration; `toall init` writes one
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+}
+
+/// Write config.toml with every setting explained, and an encryption key
+///
+/// Overwrites nothing, and ends with what to fill in next.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  toall init
+  toall init --dir /srv/toall")]
+pub struct Init {
+    /// Where to write; made when missing
+    #[arg(long, value_name = "DIR", default_value = ".")]
+    pub dir: PathBuf,
+}
+
+/// Print the completion script of a shell
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  toall completions bash > ~/.local/share/bash-completion/completions/toall
+  toall completions fish > ~/.config/fish/completions/toall.fish")]
+pub struct Completions {
+    #[arg(value_name = "SHELL")]
+    pub shell: Shell,
+}
+
+/// Reads this process's arguments; on a mistake, `--help` or `--version` it prints and exits.
+pub fn parse() -> Command {
+    Cli::parse().command
+}
+
+/// Writes the completion script of a shell.
+///
+/// # Errors
+/// When `out` cannot be written to.
+pub fn completions(shell: Shell, out: &mut impl io::Write) -> io::Result<()> {
+    let mut script = Vec::new();
+    clap_complete::generate(shell, &mut Cli::command(), "toall", &mut script);
+    out.write_all(&script)
+}

@@ -1,0 +1,253 @@
+//! From `config.toml` and the environment to a [`Config`], or to every problem there is with them.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
+
+use figment::value::{Dict, Value};
+use secrecy::SecretString;
+
+use super::{
+    Config, Database, Discord, Metrics, Security, Staging, Telegram, Twitter, Web, Worker, file,
+    keys::{self, Absent},
+    parse,
+    problem::{ConfigErrors, Problem},
+    sources,
+};
+
+impl Config {
+    /// Reads the file, lays the environment over it and checks every setting.
+    ///
+    /// `env` is the environment as in [`super::environment`]; a variable wins over the file.
+    ///
+    /// # Errors
+    /// Every problem at once: unknown names, missing settings, values that cannot work, secret files that cannot be read.
+    pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigErrors> {
+        let errors = |problems| ConfigErrors { file: path.display().to_string(), problems };
+        let text = file::read(path).map_err(|why| {
+            let mend = match path.exists() {
+                true => "",
+                false => " `toall init` writes one to start from.",
+            };
+            let fault = format!("could not be read: {why}.{mend}");
+            errors(vec![Problem::in_file("the file", fault)])
+        })?;
+
+        let mut problems = Vec::new();
+        let variables = sources::environment(env, &mut problems);
+        let dict = match sources::parse(&text) {
+            Ok(dict) => dict,
+            Err(problem) => {
+                problems.insert(0, problem);
+                return Err(errors(problems));
+            }
+        };
+        problems.splice(0..0, sources::unknown(&dict));
+        let values = match sources::merge(dict, &variables) {
+            Ok(values) => values,
+            Err(error) => {
+                return Err(errors(vec![Problem::in_file(
+                    "the file",
+                    format!("could not be read: {error}."),
+                )]));
+            }
+        };
+        let mut reader = Reader { values, variables, problems };
+        match config(&mut reader) {
+            Some(config) if reader.problems.is_empty() => Ok(config),
+            _ => Err(errors(reader.problems)),
+        }
+    }
+}
+
+/// Takes settings out of the merged sources, noting every problem on the way.
+///
+/// Its methods give `None` once they have noted one, so that reading goes on to the next setting.
+struct Reader {
+    values: Dict,
+    variables: BTreeMap<&'static str, (String, String)>,
+    problems: Vec<Problem>,
+}
+
+impl Reader {
+    fn has_section(&self, section: &str) -> bool {
+        matches!(self.values.get(section), Some(Value::Dict(..)))
+    }
+
+    fn find(&self, key: &str) -> Option<Value> {
+        match key.split_once('.') {
+            None => self.values.get(key).cloned(),
+            Some((section, name)) => match self.values.get(section) {
+                Some(Value::Dict(_, section)) => section.get(name).cloned(),
+                _ => None,
+            },
+        }
+    }
+
+    /// A setting that is given or has a default.
+    fn required<T>(&mut self, key: &str, parse: impl FnOnce(&Value) -> Result<T, String>) -> Option<T> {
+        let value = self.optional(key, parse)?;
+        if value.is_none() {
+            self.problem(key, "is missing.");
+        }
+        value
+    }
+
+    /// A setting that may be absent: `Some(None)`.
+    fn optional<T>(
+        &mut self,
+        key: &str,
+        parse: impl FnOnce(&Value) -> Result<T, String>,
+    ) -> Option<Option<T>> {
+        let absent = keys::when_absent(key);
+        let value = match (self.find(key), absent) {
+            (Some(value), _) => value,
+            (None, Absent::Default(text)) => Value::from(text),
+            (None, Absent::Nothing) => return Some(None),
+            (None, Absent::Problem(mend)) => {
+                self.problem(key, format!("is missing. {mend}"));
+                return None;
+            }
+        };
+        let parsed = match &value {
+            Value::String(_, text) if text.trim().is_empty() => Err(match absent {
+                Absent::Problem(mend) => format!("is empty. {mend}"),
+                _ => "is empty. Give it a value, or remove it.".into(),
+            }),
+            value => parse(value),
+        };
+        parsed.map(Some).map_err(|fault| self.problem(key, fault)).ok()
+    }
+
+    fn problem(&mut self, key: &str, fault: impl Into<String>) {
+        self.problems.push(match self.variables.get(key) {
+            Some((variable, _)) => Problem::in_environment(variable, fault),
+            None => Problem::in_file(key, fault),
+        });
+    }
+}
+
+/// Each section is read before the first `?`, so that no problem hides another.
+fn config(reader: &mut Reader) -> Option<Config> {
+    let public_url = reader.required("public_url", parse::url);
+    let data_dir = reader.required("data_dir", parse::path);
+    let web = reader.required("web.listen", parse::listen).map(|listen| Web { listen });
+    let metrics = section(reader, "metrics", metrics);
+    if let (Some(web), Some(Some(metrics))) = (&web, &metrics)
+        && web.listen == metrics.listen
+        && web.listen.port() != 0
+    {
+        reader.problem("metrics.listen", "is the same as web.listen. Choose another port.");
+    }
+    let database = reader.optional("database.url", parse::database_url);
+    let encryption_key = reader.optional("security.encryption_key", parse::encryption_key);
+    let discord = section(reader, "discord", discord);
+    let telegram = section(reader, "telegram", telegram);
+    let twitter = twitter(reader);
+    let staging = section(reader, "staging", staging);
+    let worker = worker(reader);
+    let data_dir = data_dir?;
+    let url = database?.unwrap_or_else(|| SecretString::from(format!("sqlite:{data_dir}/toall.db")));
+    Some(Config {
+        public_url: public_url?,
+        data_dir: PathBuf::from(data_dir),
+        web: web?,
+        metrics: metrics?,
+        database: Database { url },
+        security: Security { encryption_key: encryption_key? },
+        discord: discord?,
+        telegram: telegram?,
+        twitter: twitter?,
+        staging: staging?,
+        worker: worker?,
+    })
+}
+
+/// A section whose absence means off.
+fn section<T>(
+    reader: &mut Reader,
+    name: &str,
+    read: impl FnOnce(&mut Reader) -> Option<T>,
+) -> Option<Option<T>> {
+    match reader.has_section(name) {
+        true => read(reader).map(Some),
+        false => Some(None),
+    }
+}
+
+fn metrics(reader: &mut Reader) -> Option<Metrics> {
+    let listen = reader.required("metrics.listen", parse::listen)?;
+    Some(Metrics { listen })
+}
+
+fn discord(reader: &mut Reader) -> Option<Discord> {
+    let token = reader.required("discord.token", parse::secret);
+    let api_url = reader.required("discord.api_url", parse::url);
+    let media_hosts = reader.required("discord.media_hosts", parse::hosts);
+    Some(Discord { token: token?, api_url: api_url?, media_hosts: media_hosts? })
+}
+
+fn telegram(reader: &mut Reader) -> Option<Telegram> {
+    let token = reader.required("telegram.token", parse::secret);
+    let api_url = reader.required("telegram.api_url", parse::url);
+    Some(Telegram { token: token?, api_url: api_url? })
+}
+
+fn twitter(reader: &mut Reader) -> Option<Twitter> {
+    let client_id = reader.required("twitter.client_id", parse::credential);
+    let client_secret = reader.optional("twitter.client_secret", parse::secret);
+    let authorize_url = reader.required("twitter.authorize_url", parse::url);
+    let api_url = reader.required("twitter.api_url", parse::url);
+    let web_url = reader.required("twitter.web_url", parse::url);
+    Some(Twitter {
+        client_id: client_id?,
+        client_secret: client_secret?,
+        authorize_url: authorize_url?,
+        api_url: api_url?,
+        web_url: web_url?,
+    })
+}
+
+fn staging(reader: &mut Reader) -> Option<Staging> {
+    let endpoint_url = reader.optional("staging.endpoint_url", parse::url);
+    let bucket = reader.required("staging.bucket", parse::name);
+    let region = reader.required("staging.region", parse::name);
+    let access_key_id = reader.optional("staging.access_key_id", parse::credential);
+    let secret_access_key = reader.optional("staging.secret_access_key", parse::secret);
+    let force_path_style = reader.optional("staging.force_path_style", parse::boolean);
+    let alone = match (&access_key_id, &secret_access_key) {
+        (Some(Some(_)), Some(None)) => Some(("staging.secret_access_key", "staging.access_key_id")),
+        (Some(None), Some(Some(_))) => Some(("staging.access_key_id", "staging.secret_access_key")),
+        _ => None,
+    };
+    if let Some((missing, given)) = alone {
+        let fault = format!(
+            "is missing beside {given}. Give both, or neither for the standard AWS credential chain."
+        );
+        reader.problem(missing, fault);
+    }
+    let endpoint_url = endpoint_url?;
+    Some(Staging {
+        bucket: bucket?,
+        region: region?,
+        access_key_id: access_key_id?,
+        secret_access_key: secret_access_key?,
+        // A bucket in front of the host needs a wildcard name, which S3 servers of one's own rarely have.
+        force_path_style: force_path_style?.unwrap_or(endpoint_url.is_some()),
+        endpoint_url,
+    })
+}
+
+fn worker(reader: &mut Reader) -> Option<Worker> {
+    let concurrency = reader.required("worker.concurrency", parse::whole(1..=64));
+    let upload_parallelism = reader.required("worker.upload_parallelism", parse::whole(1..=16));
+    let on_unsure = reader.required("worker.on_unsure", parse::on_unsure);
+    let settle_secs = reader.required("worker.settle_secs", parse::whole(0..=3600));
+    Some(Worker {
+        concurrency: concurrency? as usize,
+        upload_parallelism: upload_parallelism? as usize,
+        on_unsure: on_unsure?,
+        settle_secs: settle_secs?.into(),
+    })
+}

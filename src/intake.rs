@@ -1,0 +1,390 @@
+//! What people ask for: one function per thing. Each checks, writes rows, and answers.
+
+use tokio::sync::mpsc;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::Instrument;
+use uuid::Uuid;
+
+use crate::{
+    account::{Account, AccountState, Person, Place, Tier},
+    caption::{self, Caption},
+    chat::{Ask, Audience, ChatError, Chats, Delivery, Incoming},
+    clock::Clock,
+    post::{Attachment, NewPost, PostId, State},
+    store::{Answered, LinkRequest, PendingLink, Store, StoreError},
+    ticket::{NoRandomness, Ticket},
+    twitter::{OAuthError, X, XError},
+    video::MAX_BYTES,
+    words::{self, Deed, Message},
+};
+
+/// How long an authorisation link, and the question after it, can be answered.
+pub const LINK_LIFE_MS: i64 = 10 * 60_000;
+/// How many posts `/posts` shows.
+const RECENT: u32 = 5;
+/// Questions answered at once.
+const PARALLEL: usize = 64;
+
+/// What intake works with. Cheap to clone.
+#[derive(Clone)]
+pub struct Intake {
+    pub store: Store,
+    pub chats: Chats,
+    pub x: X,
+    pub clock: Clock,
+}
+
+/// Why something asked for was not done.
+#[derive(Debug, thiserror::Error)]
+pub enum IntakeError {
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Ticket(#[from] NoRandomness),
+}
+
+/// Why an authorisation that came back from X led nowhere.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// Used, late, or never ours.
+    #[error("this link was used already or has expired")]
+    NoSuchLink,
+    #[error("the permissions to post were not all granted")]
+    MissingPermission,
+    #[error("X did not accept the authorisation")]
+    Rejected(#[source] OAuthError),
+    #[error("X could not be asked")]
+    X(#[source] XError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Ticket(#[from] NoRandomness),
+}
+
+/// An authorisation link for one person.
+#[derive(Debug)]
+pub struct LinkOffer {
+    /// Opens X's consent page; holds the one-use state.
+    pub url: url::Url,
+    /// Unix milliseconds.
+    pub expires_at: i64,
+}
+
+impl Intake {
+    /// Answers what comes in until `stop`, then finishes what was begun.
+    pub async fn run(self, mut inbox: mpsc::Receiver<Delivery>, stop: CancellationToken) {
+        let tasks = TaskTracker::new();
+        let slots = std::sync::Arc::new(tokio::sync::Semaphore::new(PARALLEL));
+        loop {
+            let delivery = tokio::select! {
+                delivery = inbox.recv() => delivery,
+                () = stop.cancelled() => break,
+            };
+            let Some(Delivery { incoming, done }) = delivery else { break };
+            let Ok(slot) = slots.clone().acquire_owned().await else { break };
+            let intake = self.clone();
+            let span = tracing::info_span!(
+                "ask",
+                platform = incoming.from.platform.as_str(),
+                from = incoming.from.id
+            );
+            tasks.spawn(
+                async move {
+                    intake.handle(incoming).await;
+                    // The other end is gone when its chat was closed meanwhile; then it will ask again.
+                    let _ = done.send(());
+                    drop(slot);
+                }
+                .instrument(span),
+            );
+        }
+        tasks.close();
+        tasks.wait().await;
+    }
+
+    /// Does what was asked and answers in the chat.
+    pub async fn handle(&self, incoming: Incoming) {
+        let Incoming { from, at, ask } = incoming;
+        let answer = match self.answer(&from, &at, ask).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                tracing::error!(error = %error, "could not do what was asked");
+                Some((Audience::Asker, words::our_fault()))
+            }
+        };
+        if let Some((audience, message)) = answer {
+            self.say(&at, audience, &message).await;
+        }
+    }
+
+    async fn say(&self, at: &Place, audience: Audience, message: &Message) {
+        let told = match self.chats.say(at, audience, message, None).await {
+            Err(ChatError::NeedsPrivateChat) => {
+                let link = self.chats.private_chat_link(at.platform);
+                let hint = words::open_private_chat(link.as_deref());
+                self.chats.say(at, Audience::Everyone, &hint, None).await
+            }
+            told => told,
+        };
+        if let Err(error) = told {
+            tracing::warn!(%error, "the answer could not be given");
+        }
+    }
+
+    async fn answer(
+        &self,
+        from: &Person,
+        at: &Place,
+        ask: Ask,
+    ) -> Result<Option<(Audience, Message)>, IntakeError> {
+        let private = |message| Ok(Some((Audience::Asker, message)));
+        match ask {
+            Ask::Connect { what } => private(self.connect(from, at, &what).await?),
+            Ask::Post { caption, file, dedupe_key } => {
+                let refusal = self.post(from, at, &caption, file, dedupe_key).await?;
+                Ok(refusal.map(|message| (Audience::Everyone, message)))
+            }
+            Ask::Posts => private(self.posts(from).await?),
+            Ask::Accounts => private(words::accounts(&self.store.accounts(from).await?)),
+            Ask::Disconnect { what } => private(self.disconnect(from, &what).await?),
+            Ask::Cancel => private(self.cancel_latest(from).await?),
+            Ask::Upload => private(words::upload_later()),
+            Ask::Token => private(self.token(from).await?),
+            Ask::Help => private(words::help(from.platform)),
+            Ask::Start => private(words::start(from.platform)),
+            Ask::Press(deed) => {
+                Ok(self.press(from, at, deed).await?.map(|message| (Audience::Asker, message)))
+            }
+            Ask::Unknown { command } => private(words::unknown(&command)),
+        }
+    }
+
+    async fn connect(&self, from: &Person, at: &Place, what: &str) -> Result<Message, IntakeError> {
+        if !["twitter", "x"].contains(&what.to_lowercase().as_str()) {
+            return Ok(words::connect_what(what));
+        }
+        Ok(words::connect(self.offer_link(from, at).await?.url.as_str()))
+    }
+
+    /// Makes a link with which `person` can authorise the app at X; the outcome is said at `place`.
+    pub async fn offer_link(&self, person: &Person, place: &Place) -> Result<LinkOffer, IntakeError> {
+        let state = Ticket::draw()?;
+        let authorize = self.x.authorize(state.expose());
+        let expires_at = self.clock.now_ms() + LINK_LIFE_MS;
+        let request =
+            LinkRequest { person: person.clone(), place: place.clone(), verifier: authorize.verifier };
+        self.store.keep_request(&state, &request, expires_at).await?;
+        Ok(LinkOffer { url: authorize.url, expires_at })
+    }
+
+    /// Takes the code that X sent back with `state`. Nothing is linked yet: the person in the browser is asked first.
+    pub async fn authorised(
+        &self,
+        state: &str,
+        code: secrecy::SecretString,
+    ) -> Result<(PendingLink, Ticket), LinkError> {
+        let now = self.clock.now_ms();
+        let request = self.take_request(state, now).await?;
+        let tokens = self.x.exchange(code, request.verifier, now).await.map_err(|error| match error {
+            OAuthError::MissingScope(_) => LinkError::MissingPermission,
+            error => LinkError::Rejected(error),
+        })?;
+        let profile = match self.x.me(&tokens.access).await {
+            Ok(profile) => profile,
+            Err(error) => {
+                // Nobody will ever use these tokens.
+                let _ = self.x.revoke(&tokens).await;
+                return Err(LinkError::X(error));
+            }
+        };
+        let pending = PendingLink { person: request.person, place: request.place, profile, tokens };
+        let ticket = Ticket::draw()?;
+        self.store.keep_pending(&ticket, &pending, now + LINK_LIFE_MS).await?;
+        Ok((pending, ticket))
+    }
+
+    /// X sent the person back without a code: the link request is used up.
+    pub async fn denied(&self, state: &str) -> Result<(), LinkError> {
+        self.take_request(state, self.clock.now_ms()).await.map(drop)
+    }
+
+    async fn take_request(&self, state: &str, now: i64) -> Result<LinkRequest, LinkError> {
+        let ticket = Ticket::shown(state).ok_or(LinkError::NoSuchLink)?;
+        self.store.take_request(&ticket, now).await?.ok_or(LinkError::NoSuchLink)
+    }
+
+    /// Links what the person in the browser confirmed, and says so in the chat.
+    pub async fn confirm_link(&self, ticket: &str) -> Result<PendingLink, LinkError> {
+        let now = self.clock.now_ms();
+        let pending = self.take_pending(ticket, now).await?;
+        self.store.link(&pending.person, &pending.profile, &pending.tokens, now).await?;
+        self.store.notify(&pending.place, &words::linked(&pending.profile), now).await?;
+        tracing::info!(account = %pending.profile.id, "account linked");
+        Ok(pending)
+    }
+
+    /// Forgets what the person in the browser did not want, and gives the permission back at X.
+    pub async fn refuse_link(&self, ticket: &str) -> Result<(), LinkError> {
+        let pending = self.take_pending(ticket, self.clock.now_ms()).await?;
+        if let Err(error) = self.x.revoke(&pending.tokens).await {
+            tracing::warn!(account = %pending.profile.id, %error, "a refused link could not be revoked at X");
+        }
+        Ok(())
+    }
+
+    async fn take_pending(&self, ticket: &str, now: i64) -> Result<PendingLink, LinkError> {
+        let ticket = Ticket::shown(ticket).ok_or(LinkError::NoSuchLink)?;
+        self.store.take_pending(&ticket, now).await?.ok_or(LinkError::NoSuchLink)
+    }
+
+    /// Writes a post down, or says why not. The status message that follows is the answer to one that is taken.
+    async fn post(
+        &self,
+        from: &Person,
+        at: &Place,
+        caption: &str,
+        file: Option<Attachment>,
+        dedupe_key: String,
+    ) -> Result<Option<Message>, IntakeError> {
+        let Some(file) = file else { return Ok(Some(words::no_video(from.platform))) };
+        if !file.kind.may_be_video() {
+            return Ok(Some(words::not_a_video(file.kind)));
+        }
+        match file.bytes {
+            Some(0) => return Ok(Some(words::empty_file())),
+            Some(bytes) => {
+                if let Some(limit) = self.chats.max_file_bytes(from.platform).filter(|limit| bytes > *limit) {
+                    return Ok(Some(words::too_large_for_chat(from.platform, bytes, limit)));
+                }
+                if bytes > MAX_BYTES {
+                    return Ok(Some(words::too_large_for_x(bytes, MAX_BYTES)));
+                }
+            }
+            None => {}
+        }
+        let accounts = self.store.accounts(from).await?;
+        let Some(account) = preferred(&accounts) else { return Ok(Some(words::not_linked())) };
+        if account.state == AccountState::ReconnectNeeded {
+            return Ok(Some(words::reconnect_first(account)));
+        }
+        if let Err(error) = Caption::parse(caption, caption_limit(account.tier)) {
+            return Ok(Some(words::caption_refused(&error, from.platform)));
+        }
+        let new = NewPost {
+            id: PostId(Uuid::now_v7()),
+            dedupe_key,
+            person: from.clone(),
+            account: account.id.clone(),
+            caption: caption.to_owned(),
+            attachment: file,
+            place: at.clone(),
+        };
+        let accepted = self.store.accept(&new, self.clock.now_ms()).await?;
+        tracing::info!(post = %new.id, account = %new.account, ?accepted, "post accepted");
+        Ok(None)
+    }
+
+    async fn posts(&self, from: &Person) -> Result<Message, IntakeError> {
+        let mut listed = Vec::new();
+        for post in self.store.posts_of(from, RECENT).await? {
+            let Some(account) = self.store.account(&post.account).await? else { continue };
+            let link =
+                post.x_post_id.as_deref().map(|id| self.x.post_link(&account.username, id).to_string());
+            listed.push((post, account, link));
+        }
+        Ok(words::posts(&listed))
+    }
+
+    async fn disconnect(&self, from: &Person, what: &str) -> Result<Message, IntakeError> {
+        let accounts = self.store.accounts(from).await?;
+        let wanted = what.trim_start_matches('@');
+        let account = match (accounts.as_slice(), wanted) {
+            ([], _) => return Ok(words::nothing_linked()),
+            ([only], "") => only,
+            (_, "") => return Ok(words::disconnect_which(&accounts)),
+            (all, _) => {
+                let named = all.iter().find(|account| account.username.eq_ignore_ascii_case(wanted));
+                match named {
+                    Some(account) => account,
+                    None => return Ok(words::disconnect_unknown(what, &accounts)),
+                }
+            }
+        };
+        self.unlink(from, account.id.clone()).await
+    }
+
+    async fn unlink(&self, from: &Person, id: crate::account::AccountId) -> Result<Message, IntakeError> {
+        let Some(unlinked) = self.store.unlink(from, &id, self.clock.now_ms()).await? else {
+            return Ok(words::nothing_linked());
+        };
+        tracing::info!(account = %id, "account disconnected");
+        let (others, revoked) = match &unlinked.tokens {
+            None => (true, false),
+            Some(tokens) => match self.x.revoke(tokens).await {
+                Ok(()) => (false, true),
+                Err(error) => {
+                    tracing::warn!(account = %id, %error, "the tokens could not be revoked at X");
+                    (false, false)
+                }
+            },
+        };
+        Ok(words::disconnected(&unlinked.account, others, revoked))
+    }
+
+    async fn cancel_latest(&self, from: &Person) -> Result<Message, IntakeError> {
+        let posts = self.store.posts_of(from, 100).await?;
+        let under_way = posts.iter().find(|post| {
+            !post.state.is_over() && (post.intent_at.is_none() || post.state == State::NeedsUser)
+        });
+        let Some(post) = under_way else { return Ok(words::nothing_to_cancel()) };
+        let answered = self.store.cancel(from, post.id, self.clock.now_ms()).await?;
+        Ok(match answered {
+            Answered::Done => words::cancelled(&post.attachment.name),
+            Answered::TooLate | Answered::NotYours => words::nothing_to_cancel(),
+        })
+    }
+
+    async fn token(&self, from: &Person) -> Result<Message, IntakeError> {
+        let ticket = Ticket::draw()?;
+        self.store.add_api_token(from, &ticket.hash(), self.clock.now_ms()).await?;
+        Ok(words::api_token(&format!("toall_{}", ticket.expose())))
+    }
+
+    /// A pressed button. What changes a post shows in its status; only refusals are said.
+    async fn press(&self, from: &Person, at: &Place, deed: Deed) -> Result<Option<Message>, IntakeError> {
+        let now = self.clock.now_ms();
+        let answered = match deed {
+            Deed::Cancel(id) => self.store.cancel(from, id, now).await?,
+            Deed::Retry(id) => self.store.retry(from, id, now).await?,
+            Deed::PostAgain(id) => self.store.post_again(from, id, now).await?,
+            Deed::ItIsThere(id) => self.store.vouch(from, id, now).await?,
+            Deed::Connect => return self.connect(from, at, "twitter").await.map(Some),
+            Deed::Disconnect(id) => return self.unlink(from, id).await.map(Some),
+            Deed::Prefer(id) => {
+                if !self.store.prefer(from, &id).await? {
+                    return Ok(Some(words::nothing_linked()));
+                }
+                return Ok(self.store.account(&id).await?.map(|account| words::preferred(&account)));
+            }
+        };
+        Ok(match answered {
+            Answered::Done => None,
+            Answered::TooLate => Some(words::too_late()),
+            Answered::NotYours => Some(words::not_yours()),
+        })
+    }
+}
+
+/// Where a person's `/post` goes: the account they chose, else the one linked last.
+fn preferred(accounts: &[Account]) -> Option<&Account> {
+    accounts.iter().find(|account| account.preferred).or(accounts.last())
+}
+
+/// How many weighted characters a subscription may post (X's changelog of 2024-08-20; for Basic it is unsure,
+/// so the lower limit holds).
+fn caption_limit(tier: Tier) -> u32 {
+    match tier {
+        Tier::Premium | Tier::PremiumPlus => caption::PREMIUM_LIMIT,
+        Tier::Free | Tier::Basic => caption::LIMIT,
+    }
+}

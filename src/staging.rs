@@ -1,0 +1,221 @@
+//! Where videos wait between chat and X: any S3, or the embedded one.
+
+use std::{ops::Range, time::Duration};
+
+use aws_sdk_s3::{
+    Client,
+    config::{
+        BehaviorVersion, Credentials, Region, RequestChecksumCalculation, ResponseChecksumValidation,
+        StalledStreamProtectionConfig, retry::RetryConfig, timeout::TimeoutConfig,
+    },
+    error::ProvideErrorMetadata,
+    presigning::PresigningConfig,
+    primitives::ByteStream,
+};
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use bytes::Bytes;
+use futures::{Stream, TryStreamExt, stream};
+use secrecy::ExposeSecret;
+use url::Url;
+use uuid::Uuid;
+
+use crate::config;
+
+pub mod embedded;
+mod error;
+mod put;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+pub use error::{PutError, StagingError};
+pub use put::Stored;
+pub use sweep::Swept;
+
+/// Every key starts so; [`Staging::sweep`] touches nothing else in the bucket.
+pub const PREFIX: &str = "posts/";
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Covers sending a part as well: 8 MiB in this time is 0.6 Mbit/s.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a body that is being read may bring nothing.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One bucket. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Staging {
+    client: Client,
+    bucket: String,
+}
+
+impl Staging {
+    /// The operator's bucket. Asks nothing of it yet: see [`Staging::probe`].
+    ///
+    /// # Errors
+    /// [`StagingError::Denied`] when neither the config nor the AWS credential chain has a key.
+    pub async fn connect(settings: &config::Staging) -> Result<Staging, StagingError> {
+        let http = aws_smithy_http_client::Builder::new()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .build_https();
+        let region = Region::new(settings.region.clone());
+        let base = base_config().http_client(http.clone()).region(region.clone());
+        let base = match (&settings.access_key_id, &settings.secret_access_key) {
+            (Some(id), Some(secret)) => {
+                base.credentials_provider(Credentials::new(id, secret.expose_secret(), None, None, "config"))
+            }
+            _ => {
+                let chain = aws_config::defaults(BehaviorVersion::latest()).http_client(http).region(region);
+                base.credentials_provider(
+                    chain.load().await.credentials_provider().ok_or(StagingError::Denied)?,
+                )
+            }
+        };
+        let mut base = base.force_path_style(settings.force_path_style);
+        base.set_endpoint_url(
+            settings.endpoint_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
+        );
+        Ok(Staging { client: Client::from_conf(base.build()), bucket: settings.bucket.clone() })
+    }
+
+    /// The bytes `range` of the object, as they arrive.
+    ///
+    /// # Errors
+    /// [`StagingError::Missing`]; [`StagingError::CutShort`], also as the last item, when the object or the
+    /// connection ends before the range does.
+    pub async fn read(
+        &self,
+        key: &str,
+        range: Range<u64>,
+    ) -> Result<impl Stream<Item = Result<Bytes, StagingError>> + Send + 'static + use<>, StagingError> {
+        check_key(key)?;
+        let length = range.end.saturating_sub(range.start);
+        let body = if length == 0 {
+            ByteStream::default() // HTTP has no way to ask for nothing.
+        } else {
+            let bytes = format!("bytes={}-{}", range.start, range.end - 1);
+            let got = self.client.get_object().bucket(&self.bucket).key(key).range(bytes).send().await?;
+            if got.content_length() != i64::try_from(length).ok() {
+                return Err(StagingError::CutShort);
+            }
+            got.body
+        };
+        Ok(stream::try_unfold((body, length), |(mut body, left)| async move {
+            let chunk = match tokio::time::timeout(IDLE_TIMEOUT, body.next()).await {
+                Err(_) => return Err(StagingError::Unreachable),
+                Ok(Some(Ok(chunk))) => chunk,
+                Ok(None) if left == 0 => return Ok(None),
+                Ok(None | Some(Err(_))) => return Err(StagingError::CutShort),
+            };
+            let left = left.checked_sub(chunk.len() as u64).ok_or(StagingError::CutShort)?;
+            Ok(Some((chunk, (body, left))))
+        }))
+    }
+
+    /// The length of the object in bytes.
+    ///
+    /// # Errors
+    /// [`StagingError::Missing`]. S3 says [`StagingError::Denied`] instead to a key without `s3:ListBucket`.
+    pub async fn size(&self, key: &str) -> Result<u64, StagingError> {
+        check_key(key)?;
+        let head = self.client.head_object().bucket(&self.bucket).key(key).send().await?;
+        let length = head.content_length().and_then(|length| u64::try_from(length).ok());
+        length.ok_or_else(|| StagingError::Other("no length".into()))
+    }
+
+    /// Deletes the object; one that is not there counts as deleted.
+    pub async fn delete(&self, key: &str) -> Result<(), StagingError> {
+        check_key(key)?;
+        match self
+            .client
+            .delete_object()
+            .bucket(&self.bucket)
+            .key(key)
+            .send()
+            .await
+            .map_err(StagingError::from)
+        {
+            Ok(_) | Err(StagingError::Missing) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// A URL that reads the object without credentials until it `expires` (S3 allows a week). A secret.
+    pub async fn presign_get(&self, key: &str, expires: Duration) -> Result<Url, StagingError> {
+        check_key(key)?;
+        let request = self.client.get_object().bucket(&self.bucket).key(key);
+        presigned(request.presigned(presigning(expires)?).await?.uri())
+    }
+
+    /// A URL that takes a PUT with exactly this `Content-Type` and, where `size` is given, exactly that many
+    /// bytes. A secret; browsers also need the bucket's CORS rules to allow them.
+    pub async fn presign_put(
+        &self,
+        key: &str,
+        content_type: &str,
+        size: Option<u64>,
+        expires: Duration,
+    ) -> Result<Url, StagingError> {
+        check_key(key)?;
+        let size =
+            size.map(i64::try_from).transpose().map_err(|_| StagingError::Other("too large".into()))?;
+        let request = self.client.put_object().bucket(&self.bucket).key(key).content_type(content_type);
+        presigned(request.set_content_length(size).presigned(presigning(expires)?).await?.uri())
+    }
+
+    /// Proves that storage works: puts, reads and deletes a few bytes, with no other rights than that.
+    pub async fn probe(&self) -> Result<(), StagingError> {
+        let key = format!("{PREFIX}probe-{}", Uuid::now_v7());
+        let put = self.client.put_object().bucket(&self.bucket).key(&key);
+        put.body(ByteStream::from_static(b"toall")).send().await?;
+        let read: Result<Vec<Bytes>, _> = async { self.read(&key, 2..4).await?.try_collect().await }.await;
+        self.delete(&key).await?;
+        if read?.concat() != b"al" {
+            return Err(StagingError::Other("it gave back other bytes than it was given".into()));
+        }
+        Ok(())
+    }
+
+    /// One that is not there counts as aborted.
+    async fn abort(&self, key: &str, upload: &str) -> Result<(), StagingError> {
+        let abort = self.client.abort_multipart_upload().bucket(&self.bucket);
+        match abort.key(key).upload_id(upload).send().await {
+            Err(error) if error.code() != Some("NoSuchUpload") => Err(error.into()),
+            _ => Ok(()),
+        }
+    }
+}
+
+/// What every client of ours has in common, embedded or not.
+fn base_config() -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        // Many servers that speak S3 do not know the SDK's checksum trailers, its default since January 2025.
+        .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+        .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
+        .retry_config(RetryConfig::standard().with_max_attempts(3))
+        .timeout_config(
+            TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(ANSWER_TIMEOUT).build(),
+        )
+        // It takes a slow answer, as to the completion of a large upload, for a stalled one
+        // (<https://github.com/awslabs/aws-sdk-rust/issues/1141>); our timeouts watch instead.
+        .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+}
+
+fn presigning(expires: Duration) -> Result<PresigningConfig, StagingError> {
+    PresigningConfig::expires_in(expires)
+        .map_err(|_| StagingError::Other("a link lasts a week at most".into()))
+}
+
+fn presigned(uri: &str) -> Result<Url, StagingError> {
+    Url::parse(uri).map_err(|_| StagingError::Other("no link could be made".into()))
+}
+
+/// Keys become paths in the embedded storage, so only plain relative names pass.
+fn check_key(key: &str) -> Result<(), StagingError> {
+    let plain = |segment: &str| {
+        !segment.starts_with('.')
+            && !segment.is_empty()
+            && segment.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    if key.len() <= 128 && key.split('/').all(plain) { Ok(()) } else { Err(StagingError::BadKey) }
+}

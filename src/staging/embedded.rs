@@ -1,0 +1,122 @@
+//! The embedded default: a small S3 inside this process, its data in a folder.
+//!
+//! It listens on 127.0.0.1 with credentials made at each start, so nobody else on the machine can use it.
+
+use std::{io, path::Path, time::Duration};
+
+use aws_sdk_s3::{
+    Client,
+    config::{Credentials, Region},
+};
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use s3s::{
+    S3Result,
+    access::{S3Access, S3AccessContext},
+    auth::SimpleAuth,
+    path::S3Path,
+    s3_error,
+    service::{S3Service, S3ServiceBuilder},
+};
+use tokio::{
+    net::TcpListener,
+    task::{JoinHandle, JoinSet},
+};
+
+use super::{Staging, base_config, check_key};
+
+mod files;
+
+const BUCKET: &str = "toall";
+
+/// The running server. Stops when dropped.
+#[derive(Debug)]
+pub struct Server {
+    accepting: JoinHandle<()>,
+}
+
+impl Server {
+    /// Stops the server and waits until it has let go of its connections. Finish what uses it first.
+    pub async fn shutdown(mut self) {
+        self.accepting.abort();
+        let _ = (&mut self.accepting).await;
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.accepting.abort();
+    }
+}
+
+impl Staging {
+    /// Starts the embedded S3 over `dir`, which is made if need be and kept to this user.
+    ///
+    /// # Errors
+    /// When the folder cannot be made or written, or no port is free.
+    pub async fn embedded(dir: &Path) -> io::Result<(Staging, Server)> {
+        let files = files::Files::open(dir.to_owned(), BUCKET).await?;
+        let (id, secret) = (random_key()?, random_key()?);
+        let mut service = S3ServiceBuilder::new(files);
+        service.set_auth(SimpleAuth::from_single(id.as_str(), secret.as_str()));
+        service.set_access(OwnBucket);
+
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let server = Server { accepting: tokio::spawn(accept(listener, service.build())) };
+        let config = base_config()
+            .http_client(aws_smithy_http_client::Builder::new().build_http())
+            .endpoint_url(format!("http://{address}"))
+            .region(Region::from_static("us-east-1"))
+            .credentials_provider(Credentials::new(id, secret, None, None, "embedded"))
+            .force_path_style(true);
+        Ok((Staging { client: Client::from_conf(config.build()), bucket: BUCKET.to_owned() }, server))
+    }
+}
+
+/// Dropping it, and with it the set, closes every connection.
+async fn accept(listener: TcpListener, service: S3Service) {
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let stream = match listener.accept().await {
+            Ok((stream, _)) => stream,
+            Err(error) => {
+                // Out of file descriptors, mostly: give others time to close some.
+                tracing::warn!(%error, "embedded storage could not take a connection");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let _ = stream.set_nodelay(true);
+        let connection = http1::Builder::new()
+            .timer(TokioTimer::new())
+            .serve_connection(TokioIo::new(stream), service.clone());
+        connections.spawn(async move {
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "embedded storage lost a connection");
+            }
+        });
+    }
+}
+
+/// Signed requests for plain keys of our one bucket, nothing else.
+struct OwnBucket;
+
+#[async_trait::async_trait]
+impl S3Access for OwnBucket {
+    async fn check(&self, request: &mut S3AccessContext<'_>) -> S3Result<()> {
+        let ours = match request.s3_path() {
+            S3Path::Root => false,
+            S3Path::Bucket { bucket } => &**bucket == BUCKET,
+            S3Path::Object { bucket, key } => &**bucket == BUCKET && check_key(key).is_ok(),
+        };
+        if ours && request.credentials().is_some() { Ok(()) } else { Err(s3_error!(AccessDenied)) }
+    }
+}
+
+fn random_key() -> io::Result<String> {
+    let mut bytes = [0; 32];
+    getrandom::fill(&mut bytes).map_err(io::Error::other)?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}

@@ -1,0 +1,343 @@
+//! Posts as people see them: accepted, listed, cancelled, tried again.
+
+use sqlx::{FromRow, Sqlite, Transaction};
+
+use super::{Store, StoreError, accounts, queue};
+use crate::{
+    account::{AccountId, Person},
+    post::{Failure, Media, NewPost, Post, PostId, State},
+};
+
+/// What became of a request to post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    /// A row now holds it.
+    New,
+    /// The same chat message was accepted before.
+    Already,
+}
+
+/// What became of a button or command about one post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    Done,
+    /// The post has moved on; what was asked no longer applies.
+    TooLate,
+    /// No such post of this person's.
+    NotYours,
+}
+
+/// How long a failed post's file is kept for another try.
+const KEEP_FAILED_MS: i64 = 24 * 3_600_000;
+/// A step that a cancellation interrupts may still be putting the file; deleting waits for it to notice.
+const KEEP_CANCELED_MS: i64 = 60_000;
+
+#[derive(FromRow)]
+pub(super) struct PostRow {
+    id: String,
+    user_id: String,
+    account_id: String,
+    caption: String,
+    attachment: String,
+    state: String,
+    attempt: i64,
+    object_key: Option<String>,
+    bytes: Option<i64>,
+    sha256: Option<String>,
+    media_type: Option<String>,
+    duration_ms: Option<i64>,
+    media_id: Option<String>,
+    media_expires_at: Option<i64>,
+    chunk_bytes: Option<i64>,
+    segments_done: i64,
+    processing_since: Option<i64>,
+    processing_percent: Option<i64>,
+    intent_at: Option<i64>,
+    looks: i64,
+    x_post_id: Option<String>,
+    failure: Option<String>,
+    waiting: Option<String>,
+    created_at: i64,
+}
+
+/// Small counts are stored as 64-bit integers; a value that does not fit is not ours.
+fn small<T: TryFrom<i64>>(value: i64, what: &'static str) -> Result<T, StoreError> {
+    T::try_from(value).map_err(|_| StoreError::Unreadable(what))
+}
+
+fn json<T: serde::de::DeserializeOwned>(text: &str, what: &'static str) -> Result<T, StoreError> {
+    serde_json::from_str(text).map_err(|_| StoreError::Unreadable(what))
+}
+
+impl TryFrom<PostRow> for Post {
+    type Error = StoreError;
+
+    fn try_from(row: PostRow) -> Result<Self, StoreError> {
+        let media = match (row.media_id, row.chunk_bytes) {
+            (Some(id), Some(chunk)) => Some(Media {
+                id,
+                expires_at: row.media_expires_at,
+                chunk_bytes: small(chunk, "chunk size")?,
+                segments_done: small(row.segments_done, "segment count")?,
+            }),
+            _ => None,
+        };
+        Ok(Post {
+            id: row.id.parse().map_err(|_| StoreError::Unreadable("post id"))?,
+            user: row.user_id,
+            account: AccountId(row.account_id),
+            caption: row.caption,
+            attachment: json(&row.attachment, "attachment")?,
+            state: row.state.parse().map_err(|_| StoreError::Unreadable("post state"))?,
+            attempt: small(row.attempt, "attempts")?,
+            object_key: row.object_key,
+            bytes: row.bytes.map(|bytes| small(bytes, "size")).transpose()?,
+            sha256: row.sha256,
+            media_type: row.media_type,
+            duration_ms: row.duration_ms.map(|ms| small(ms, "duration")).transpose()?,
+            media,
+            processing_since: row.processing_since,
+            processing_percent: row
+                .processing_percent
+                .map(|percent| small(percent, "progress"))
+                .transpose()?,
+            intent_at: row.intent_at,
+            looks: small(row.looks, "looks")?,
+            x_post_id: row.x_post_id,
+            failure: row.failure.as_deref().map(|text| json(text, "failure")).transpose()?,
+            waiting: row.waiting.as_deref().map(|text| json(text, "waiting")).transpose()?,
+            created_at: row.created_at,
+        })
+    }
+}
+
+impl Store {
+    /// Writes a post down. From here on it is finished or explained, whatever dies.
+    pub async fn accept(&self, new: &NewPost, now: i64) -> Result<Accepted, StoreError> {
+        let place = self.seal_place(&new.place, &new.id.to_string())?;
+        let attachment =
+            serde_json::to_string(&new.attachment).map_err(|_| StoreError::Unreadable("attachment"))?;
+        let mut tx = self.begin().await?;
+        let user = accounts::upsert_user(&mut tx, &new.person, now).await?;
+        let done = sqlx::query(
+            "INSERT INTO posts (id, dedupe_key, user_id, account_id, caption, attachment, state, due_at, object_key,
+                                place_sealed, status_due_at, created_at, updated_at)
+             VALUES ($1, $2, $3, $4, $5, $6, 'staging', $7, $8, $9, $7, $7, $7)
+             ON CONFLICT (dedupe_key) DO NOTHING",
+        )
+        .bind(new.id.to_string())
+        .bind(&new.dedupe_key)
+        .bind(&user)
+        .bind(&new.account.0)
+        .bind(&new.caption)
+        .bind(attachment)
+        .bind(now)
+        .bind(format!("posts/{}", new.id))
+        .bind(place)
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(Accepted::Already);
+        }
+        queue::event(&mut tx, self, new.id, None, "accepted", None, now).await?;
+        queue::rearm(&mut tx, &new.account, now).await?;
+        self.commit(tx).await?;
+        Ok(Accepted::New)
+    }
+
+    /// One post, whoever's.
+    pub async fn post(&self, id: PostId) -> Result<Option<Post>, StoreError> {
+        let row: Option<PostRow> = sqlx::query_as("SELECT * FROM posts WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_optional(&self.read)
+            .await?;
+        row.map(Post::try_from).transpose()
+    }
+
+    /// A person's newest posts, newest first.
+    pub async fn posts_of(&self, person: &Person, limit: u32) -> Result<Vec<Post>, StoreError> {
+        let rows: Vec<PostRow> =
+            sqlx::query_as("SELECT * FROM posts WHERE user_id = $1 ORDER BY id DESC LIMIT $2")
+                .bind(accounts::user_id(person))
+                .bind(i64::from(limit))
+                .fetch_all(&self.read)
+                .await?;
+        rows.into_iter().map(Post::try_from).collect()
+    }
+
+    /// Every media id a post ever had at X.
+    pub async fn media_ids(&self, id: PostId) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT media_id FROM post_media WHERE post_id = $1")
+            .bind(id.to_string())
+            .fetch_all(&self.read)
+            .await?)
+    }
+
+    /// Ends a post at its person's wish, unless it may already be on X. A post in doubt can be given up.
+    pub async fn cancel(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
+        let mut tx = self.begin().await?;
+        let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
+        if post.state.is_over() || (post.intent_at.is_some() && post.state != State::NeedsUser) {
+            return Ok(Answered::TooLate);
+        }
+        sqlx::query(
+            "UPDATE posts SET state = 'canceled', due_at = NULL, waiting = NULL, clean_at = $2, updated_at = $1
+              WHERE id = $3",
+        )
+        .bind(now)
+        .bind(now + KEEP_CANCELED_MS)
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+        queue::show(&mut tx, id, now).await?;
+        queue::event(&mut tx, self, id, None, "canceled", None, now).await?;
+        queue::drop_from_lane(&mut tx, &post.account, id, now).await?;
+        self.commit(tx).await?;
+        Ok(Answered::Done)
+    }
+
+    /// Begins a failed post again: from the staged file while that is kept, else from the chat.
+    pub async fn retry(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
+        let mut tx = self.begin().await?;
+        let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
+        if post.state != State::Failed || !linked(&mut tx, person, &post.account).await? {
+            return Ok(Answered::TooLate);
+        }
+        sqlx::query(
+            "UPDATE posts SET state = CASE WHEN sha256 IS NULL THEN 'staging' ELSE 'inspecting' END,
+                    due_at = $1, attempt = 0, claims = 0, failure = NULL, waiting = NULL, clean_at = NULL,
+                    object_key = $2, media_id = NULL, chunk_bytes = NULL, segments_done = 0, processing_since = NULL,
+                    processing_percent = NULL, intent_at = NULL, looks = 0, updated_at = $1
+              WHERE id = $3",
+        )
+        .bind(now)
+        .bind(format!("posts/{id}"))
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+        queue::show(&mut tx, id, now).await?;
+        queue::event(&mut tx, self, id, None, "retried", None, now).await?;
+        queue::rearm(&mut tx, &post.account, now).await?;
+        self.commit(tx).await?;
+        Ok(Answered::Done)
+    }
+
+    /// The person says that a post in doubt is not on X: it is made again.
+    pub async fn post_again(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
+        let mut tx = self.begin().await?;
+        let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
+        if post.state != State::NeedsUser {
+            return Ok(Answered::TooLate);
+        }
+        sqlx::query(
+            "UPDATE posts SET state = 'publishing', intent_at = NULL, looks = 0, attempt = 0, claims = 0,
+                    waiting = NULL, due_at = $1, updated_at = $1
+              WHERE id = $2",
+        )
+        .bind(now)
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+        queue::show(&mut tx, id, now).await?;
+        queue::event(&mut tx, self, id, None, "post_again", None, now).await?;
+        // The step that now looks once more must not find its look mistaken for the new attempt.
+        queue::drop_from_lane(&mut tx, &post.account, id, now).await?;
+        self.commit(tx).await?;
+        Ok(Answered::Done)
+    }
+
+    /// The person says that a post in doubt is on X: done, on their word.
+    pub async fn vouch(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
+        let mut tx = self.begin().await?;
+        let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
+        if post.state != State::NeedsUser {
+            return Ok(Answered::TooLate);
+        }
+        sqlx::query(
+            "UPDATE posts SET state = 'posted', vouched = 1, due_at = NULL, waiting = NULL, clean_at = $1,
+                    updated_at = $1
+              WHERE id = $2",
+        )
+        .bind(now)
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+        queue::show(&mut tx, id, now).await?;
+        queue::event(&mut tx, self, id, None, "vouched", None, now).await?;
+        queue::drop_from_lane(&mut tx, &post.account, id, now).await?;
+        self.commit(tx).await?;
+        Ok(Answered::Done)
+    }
+}
+
+/// When the staged file of a post in `state` may go, if it may.
+pub(super) fn clean_at(state: State, now: i64) -> Option<i64> {
+    match state {
+        State::Posted => Some(now),
+        State::Canceled => Some(now + KEEP_CANCELED_MS),
+        State::Failed => Some(now + KEEP_FAILED_MS),
+        _ => None,
+    }
+}
+
+async fn own(
+    tx: &mut Transaction<'_, Sqlite>,
+    person: &Person,
+    id: PostId,
+) -> Result<Option<Post>, StoreError> {
+    let row: Option<PostRow> = sqlx::query_as("SELECT * FROM posts WHERE id = $1 AND user_id = $2")
+        .bind(id.to_string())
+        .bind(accounts::user_id(person))
+        .fetch_optional(&mut **tx)
+        .await?;
+    row.map(Post::try_from).transpose()
+}
+
+async fn linked(
+    tx: &mut Transaction<'_, Sqlite>,
+    person: &Person,
+    account: &AccountId,
+) -> Result<bool, sqlx::Error> {
+    let found: Option<i64> =
+        sqlx::query_scalar("SELECT 1 FROM account_links WHERE user_id = $1 AND account_id = $2")
+            .bind(accounts::user_id(person))
+            .bind(&account.0)
+            .fetch_optional(&mut **tx)
+            .await?;
+    Ok(found.is_some())
+}
+
+/// Ends a person's waiting posts to an account that they disconnect. One that may be on X is left to be found.
+pub(super) async fn disconnect(
+    tx: &mut Transaction<'_, Sqlite>,
+    user: &str,
+    account: &AccountId,
+    now: i64,
+) -> Result<(), StoreError> {
+    let ids: Vec<String> = sqlx::query_scalar(
+        "SELECT id FROM posts WHERE user_id = $1 AND account_id = $2 AND due_at IS NOT NULL AND intent_at IS NULL",
+    )
+    .bind(user)
+    .bind(&account.0)
+    .fetch_all(&mut **tx)
+    .await?;
+    let failure =
+        serde_json::to_string(&Failure::Disconnected).map_err(|_| StoreError::Unreadable("failure"))?;
+    for id in ids {
+        sqlx::query(
+            "UPDATE posts SET state = 'failed', failure = $1, due_at = NULL, waiting = NULL, clean_at = $2,
+                    updated_at = $3
+              WHERE id = $4",
+        )
+        .bind(&failure)
+        .bind(now + KEEP_CANCELED_MS)
+        .bind(now)
+        .bind(&id)
+        .execute(&mut **tx)
+        .await?;
+        let id = id.parse().map_err(|_| StoreError::Unreadable("post id"))?;
+        queue::show(tx, id, now).await?;
+        queue::drop_from_lane(tx, account, id, now).await?;
+    }
+    Ok(())
+}

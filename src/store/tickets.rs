@@ -1,0 +1,137 @@
+//! One-use tickets, kept as hashes with a sealed payload: a link being made, and one that waits for its confirmation.
+
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use super::{Store, StoreError};
+use crate::{
+    account::{Person, Place, Profile, Tokens},
+    ticket::Ticket,
+};
+
+/// A link that somebody asked for; its ticket is the OAuth `state`.
+#[derive(Clone, Debug)]
+pub struct LinkRequest {
+    pub person: Person,
+    /// Where to say that it worked.
+    pub place: Place,
+    /// PKCE verifier (RFC 7636).
+    pub verifier: SecretString,
+}
+
+/// An account that X has authorised and its person has yet to confirm.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct PendingLink {
+    pub person: Person,
+    pub place: Place,
+    pub profile: Profile,
+    pub tokens: Tokens,
+}
+
+#[derive(Serialize, Deserialize)]
+struct StoredRequest {
+    person: Person,
+    place: Place,
+    verifier: String,
+}
+
+const STATE: &str = "oauth_state";
+const CONFIRM: &str = "confirm_link";
+
+impl Store {
+    /// Keeps a link request under the hash of its ticket until `expires_at`.
+    pub async fn keep_request(
+        &self,
+        ticket: &Ticket,
+        request: &LinkRequest,
+        expires_at: i64,
+    ) -> Result<(), StoreError> {
+        let stored = StoredRequest {
+            person: request.person.clone(),
+            place: request.place.clone(),
+            verifier: request.verifier.expose_secret().to_owned(),
+        };
+        self.keep_ticket(STATE, ticket, &stored, expires_at).await
+    }
+
+    /// Takes a link request; a second taking, a late one or a forged ticket finds `None`.
+    pub async fn take_request(&self, ticket: &Ticket, now: i64) -> Result<Option<LinkRequest>, StoreError> {
+        let stored: Option<StoredRequest> = self.take_ticket(STATE, ticket, now).await?;
+        Ok(stored.map(|stored| LinkRequest {
+            person: stored.person,
+            place: stored.place,
+            verifier: stored.verifier.into(),
+        }))
+    }
+
+    /// Keeps an authorised account until its person confirms, or until `expires_at`.
+    pub async fn keep_pending(
+        &self,
+        ticket: &Ticket,
+        pending: &PendingLink,
+        expires_at: i64,
+    ) -> Result<(), StoreError> {
+        self.keep_ticket(CONFIRM, ticket, pending, expires_at).await
+    }
+
+    /// Takes an authorised account for linking or forgetting.
+    pub async fn take_pending(&self, ticket: &Ticket, now: i64) -> Result<Option<PendingLink>, StoreError> {
+        self.take_ticket(CONFIRM, ticket, now).await
+    }
+
+    /// Drops tickets that are past their time; returns the accounts nobody confirmed, to be revoked at X.
+    pub async fn expire_tickets(&self, now: i64) -> Result<Vec<PendingLink>, StoreError> {
+        let rows: Vec<(String, String, Vec<u8>)> =
+            sqlx::query_as("DELETE FROM tickets WHERE expires_at <= $1 RETURNING hash, kind, payload_sealed")
+                .bind(now)
+                .fetch_all(&self.write)
+                .await?;
+        let pending = rows.into_iter().filter(|(_, kind, _)| kind == CONFIRM);
+        Ok(pending
+            .filter_map(|(hash, _, sealed)| {
+                let plain = self.vault.open(&sealed, &hash).ok()?;
+                serde_json::from_slice(&plain).ok()
+            })
+            .collect())
+    }
+
+    async fn keep_ticket(
+        &self,
+        kind: &str,
+        ticket: &Ticket,
+        payload: &impl Serialize,
+        expires_at: i64,
+    ) -> Result<(), StoreError> {
+        let hash = ticket.hash();
+        let plain = serde_json::to_vec(payload).map_err(|_| StoreError::Unreadable("ticket"))?;
+        let sealed = self.vault.seal(&plain, &hash)?;
+        sqlx::query("INSERT INTO tickets (hash, kind, payload_sealed, expires_at) VALUES ($1, $2, $3, $4)")
+            .bind(hash)
+            .bind(kind)
+            .bind(sealed)
+            .bind(expires_at)
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+
+    async fn take_ticket<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        ticket: &Ticket,
+        now: i64,
+    ) -> Result<Option<T>, StoreError> {
+        let hash = ticket.hash();
+        let sealed: Option<Vec<u8>> = sqlx::query_scalar(
+            "DELETE FROM tickets WHERE hash = $1 AND kind = $2 AND expires_at > $3 RETURNING payload_sealed",
+        )
+        .bind(&hash)
+        .bind(kind)
+        .bind(now)
+        .fetch_optional(&self.write)
+        .await?;
+        let Some(sealed) = sealed else { return Ok(None) };
+        let plain = self.vault.open(&sealed, &hash)?;
+        serde_json::from_slice(&plain).map(Some).map_err(|_| StoreError::Unreadable("ticket"))
+    }
+}

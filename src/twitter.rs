@@ -1,0 +1,185 @@
+//! X's API, version 2: signing in, uploading a video, posting it, and finding it again.
+//!
+//! Every request leaves through [`send`]. Nothing here repeats a request or follows a redirect: what a failure
+//! means for the next attempt is in the error, and the caller decides.
+
+mod error;
+mod limit;
+mod media;
+mod oauth;
+mod posts;
+#[cfg(test)]
+mod tests;
+mod users;
+mod watched;
+
+pub use error::XError;
+pub use limit::{Limit, Window};
+pub use media::{Media, MediaStatus, Processing, ProcessingError};
+pub use oauth::{Authorize, OAuthError};
+pub use posts::CreateError;
+
+use std::{sync::Arc, time::Duration};
+
+use reqwest::{Client, RequestBuilder, Response, StatusCode, header::HeaderMap, redirect};
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Deserializer, de::DeserializeOwned};
+use url::Url;
+
+use crate::config;
+
+/// How long a call that carries no video may take.
+const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// The longest answer read: a page of 100 posts stays far below.
+const ANSWER_LIMIT: usize = 1024 * 1024;
+/// How much of an error's body is read.
+const PROBLEM_LIMIT: usize = 64 * 1024;
+
+/// A client of X for one app. Clones share connections.
+#[derive(Clone)]
+pub struct X {
+    http: Client,
+    settings: Arc<config::Twitter>,
+    redirect_uri: Url,
+}
+
+/// The settings cannot be turned into a client.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("{0} is not a web address that paths can be added to")]
+    Address(&'static str),
+    #[error("the HTTP client could not be made")]
+    Client(#[source] reqwest::Error),
+}
+
+impl X {
+    /// Makes a client; no connection is opened yet. `redirect_uri` must be registered with the app, to the letter.
+    pub fn new(settings: &config::Twitter, redirect_uri: Url) -> Result<X, SetupError> {
+        for (name, url) in [("twitter.api_url", &settings.api_url), ("twitter.web_url", &settings.web_url)] {
+            if url.cannot_be_a_base() {
+                return Err(SetupError::Address(name));
+            }
+        }
+        // HTTP/1.1 gives each parallel chunk a connection, and so a congestion window, of its own. A connection idle
+        // for long may already be closed at the other end, and a post lost on it would be a post in doubt.
+        let http = Client::builder()
+            .http1_only()
+            .redirect(redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .connect_timeout(Duration::from_secs(10))
+            .pool_idle_timeout(Duration::from_secs(20))
+            .user_agent(concat!("toall/", env!("CARGO_PKG_VERSION")))
+            .build()
+            .map_err(SetupError::Client)?;
+        Ok(X { http, settings: Arc::new(settings.clone()), redirect_uri })
+    }
+
+    /// The address of an API path; each segment is escaped.
+    fn at(&self, path: &[&str]) -> Url {
+        extended(&self.settings.api_url, path)
+    }
+
+    fn get(&self, url: Url, access: &SecretString) -> RequestBuilder {
+        self.http.get(url).bearer_auth(access.expose_secret()).timeout(CALL_TIMEOUT)
+    }
+
+    fn post(&self, url: Url, access: &SecretString) -> RequestBuilder {
+        self.http.post(url).bearer_auth(access.expose_secret()).timeout(CALL_TIMEOUT)
+    }
+}
+
+/// `base` with more path segments; a trailing slash of `base` counts for nothing.
+fn extended(base: &Url, path: &[&str]) -> Url {
+    let mut url = base.clone();
+    if let Ok(mut segments) = url.path_segments_mut() {
+        segments.pop_if_empty().extend(path);
+    }
+    url
+}
+
+/// What came back, read to its end.
+struct Answer {
+    /// Verb and path template, for the log and for errors whose meaning depends on the endpoint.
+    call: &'static str,
+    status: StatusCode,
+    headers: HeaderMap,
+    body: Vec<u8>,
+}
+
+/// The one way out: sends a request and reads the answer, whatever its status.
+///
+/// The log gets what support at X asks for, and nothing that a person wrote or that opens a door.
+async fn send(call: &'static str, request: RequestBuilder) -> Result<Answer, XError> {
+    let unreachable = |error: reqwest::Error| {
+        let error = error.without_url();
+        tracing::debug!(call, %error, "no answer from X");
+        XError::Unreachable(error)
+    };
+    let mut response = request.send().await.map_err(unreachable)?;
+    let status = response.status();
+    let headers = response.headers().clone();
+    let id = |name| headers.get(name).and_then(|value| value.to_str().ok());
+    tracing::debug!(
+        call,
+        status = status.as_u16(),
+        transaction = id("x-transaction-id"),
+        ray = id("cf-ray"),
+        "X answered"
+    );
+
+    let limit = if status.is_success() { ANSWER_LIMIT } else { PROBLEM_LIMIT };
+    let body = match read(&mut response, limit).await {
+        Ok(Some(body)) => body,
+        // The status of a refusal says enough when its explanation is lost or endless.
+        Ok(None) | Err(_) if !status.is_success() => Vec::new(),
+        Ok(None) => return Err(XError::Garbled("it is too long")),
+        Err(error) => return Err(unreachable(error)),
+    };
+    Ok(Answer { call, status, headers, body })
+}
+
+/// The body, or nothing when it exceeds `limit` bytes.
+async fn read(response: &mut Response, limit: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > limit {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(body))
+}
+
+impl Answer {
+    /// The answer if X did what was asked, by its status.
+    fn accepted(self) -> Result<Answer, XError> {
+        if self.status.is_success() {
+            return Ok(self);
+        }
+        Err(error::sort(self.call, self.status, &self.headers, &self.body))
+    }
+
+    /// The `data` of an accepted answer. A 2xx may hold `errors` in its place
+    /// (docs.x.com, x-api/fundamentals/response-codes-and-errors).
+    fn data<T: DeserializeOwned>(&self) -> Result<T, XError> {
+        #[derive(Deserialize)]
+        struct Envelope<T> {
+            data: Option<T>,
+        }
+        match serde_json::from_slice::<Envelope<T>>(&self.body) {
+            Ok(Envelope { data: Some(data) }) => Ok(data),
+            Ok(Envelope { data: None }) => Err(error::sort_partial(self.call, &self.headers, &self.body)),
+            // serde's message may quote the body.
+            Err(_) => Err(XError::Garbled("it is not of the documented shape")),
+        }
+    }
+}
+
+/// An id of X's: digits, kept as text because they exceed 2^53.
+fn id<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
+    let id = String::deserialize(from)?;
+    if id.is_empty() || id.len() > 20 || !id.bytes().all(|byte| byte.is_ascii_digit()) {
+        return Err(serde::de::Error::custom("not an id"));
+    }
+    Ok(id)
+}

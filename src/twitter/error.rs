@@ -1,0 +1,248 @@
+//! What X refuses, sorted by what can be done about it.
+//!
+//! X explains itself in several shapes (docs.x.com, x-api/fundamentals/response-codes-and-errors, and what clients
+//! report): a problem, a problem with `errors`, legacy `errors` with codes, HTML from the edge, or nothing at all.
+
+use reqwest::{StatusCode, header::HeaderMap};
+use serde_json::Value;
+
+use super::Limit;
+
+/// Why X did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum XError {
+    /// 401. Proves little alone: refresh the token and try again before believing it.
+    #[error("X refused the sign-in")]
+    SignedOut,
+    /// 402. The operator's prepaid credits are gone.
+    #[error("the X app has no credits left")]
+    OutOfCredits,
+    /// The operator's spending cap of this billing cycle is reached.
+    #[error("the X app has reached its spending cap")]
+    SpendCap,
+    /// The app has read as many posts as its plan allows for this day or month.
+    #[error("the X app has reached its read cap")]
+    ReadCap,
+    #[error("X asks to wait")]
+    RateLimited(Limit),
+    /// The app is outside the package or environment that may call this.
+    #[error("the X app is not enrolled for this API")]
+    NotEnrolled,
+    /// An app-only token where a person's is needed, or the reverse.
+    #[error("X wants another kind of token here")]
+    WrongToken,
+    /// Legacy code 453: the app's access level covers only a subset of endpoints.
+    #[error("the X app's access level does not cover this")]
+    AccessLevel,
+    /// The token lacks `media.write`; the account must be linked again.
+    #[error("the permission to upload is missing")]
+    MissingScope,
+    /// The same text was posted recently, perhaps by an attempt whose answer was lost.
+    #[error("X has this post already")]
+    Duplicate,
+    /// The account may not post a video of this length.
+    #[error("the video is too long for this account")]
+    TooLong {
+        /// The most it may post, when X said.
+        minutes: Option<u32>,
+    },
+    /// The account is suspended, locked or kept from this feature; its owner must open X.
+    #[error("X restricts this account: {detail}")]
+    AccountRestricted { detail: String },
+    #[error("X does not allow a link in the text")]
+    InvalidUrl,
+    #[error("X allows one cashtag in a post")]
+    TooManyCashtags,
+    /// X's catch-all for a post it does not want: length, media, mentions, or the account.
+    #[error("X refused this post: {detail}")]
+    NotPermitted { detail: String },
+    /// The account may not see what was asked for.
+    #[error("X does not let this account see that")]
+    Hidden,
+    /// The media ids of a post are unfit: unprocessed, expired, or another account's.
+    #[error("X does not take this video yet, or no longer")]
+    InvalidMedia,
+    /// Finalize found bytes missing.
+    #[error("X is missing a part of the upload")]
+    IncompleteUpload,
+    /// The upload session is unknown: it expired, or X's upload service is unwell.
+    #[error("X does not know this upload")]
+    UploadGone,
+    #[error("X does not know what was asked for")]
+    NotFound,
+    /// 413 or 431: smaller chunks may pass.
+    #[error("X found the request too large ({0})")]
+    TooLarge(StatusCode),
+    /// Any other refusal; `detail` is X's own sentence, fit to be shown, perhaps empty.
+    #[error("X refused ({status}): {detail}")]
+    Refused { status: StatusCode, detail: String },
+    /// X is unwell: 5xx, or an answer no healthy server gives.
+    #[error("X is in trouble ({0})")]
+    Trouble(StatusCode),
+    #[error("X could not be reached")]
+    Unreachable(#[source] reqwest::Error),
+    /// A chunk stopped moving half-way.
+    #[error("the upload to X stood still")]
+    Stalled,
+    /// The bytes to upload could not be read; X has no part in it.
+    #[error("the video could not be read")]
+    Source(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("X gave an answer we cannot use: {0}")]
+    Garbled(&'static str),
+}
+
+/// Sorts an answer that is not a success. `call` is verb and path template.
+pub(super) fn sort(call: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> XError {
+    Problem::read(body).sorted(call, status, headers)
+}
+
+/// Sorts a success without `data`: by the status in its first error, if that is one.
+pub(super) fn sort_partial(call: &str, headers: &HeaderMap, body: &[u8]) -> XError {
+    let problem = Problem::read(body);
+    match problem.status {
+        Some(status) => problem.sorted(call, status, headers),
+        None if problem.kind == "resource-not-found" => XError::NotFound,
+        None if problem.shown.is_empty() => XError::Garbled("it holds no data"),
+        None => XError::Refused { status: StatusCode::OK, detail: problem.shown },
+    }
+}
+
+/// The parts of an explanation that decide, whatever its shape.
+#[derive(Default)]
+struct Problem {
+    /// Last path segment of `type`: its host has changed before.
+    kind: String,
+    /// The status named inside, of a partial error.
+    status: Option<StatusCode>,
+    /// Legacy code.
+    code: Option<i64>,
+    /// Everything X said, in lower case, to look for words in.
+    said: String,
+    /// The most telling sentence, fit to be shown.
+    shown: String,
+}
+
+impl Problem {
+    fn read(body: &[u8]) -> Problem {
+        let Ok(value) = serde_json::from_slice::<Value>(body) else {
+            return Problem::default();
+        };
+        let nested = value.get("errors").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let layers = || std::iter::once(&value).chain(nested.iter().take(10));
+        let texts = |name: &'static str| layers().filter_map(move |layer| layer.get(name)?.as_str());
+
+        let kind = texts("type").next().and_then(|kind| kind.rsplit('/').next()).unwrap_or_default();
+        let said: Vec<_> = ["title", "detail", "reason", "message", "error", "error_description"]
+            .into_iter()
+            .flat_map(texts)
+            .collect();
+        let shown = ["message", "detail", "error_description", "title", "error"]
+            .into_iter()
+            .find_map(|name| texts(name).find(|text| !text.trim().is_empty()));
+        Problem {
+            kind: kind.to_owned(),
+            status: layers()
+                .find_map(|layer| layer.get("status")?.as_u64())
+                .and_then(|status| StatusCode::from_u16(status.try_into().ok()?).ok())
+                .filter(|status| status.is_client_error() || status.is_server_error()),
+            code: layers().find_map(|layer| layer.get("code")?.as_i64()),
+            said: said.join("\n").to_lowercase(),
+            shown: tidy(shown.unwrap_or_default()),
+        }
+    }
+
+    fn sorted(self, call: &str, status: StatusCode, headers: &HeaderMap) -> XError {
+        let on_media = call.contains("/2/media/");
+        match status.as_u16() {
+            401 => XError::SignedOut,
+            402 if self.says("spend cap") || self.says("spendcapreached") => XError::SpendCap,
+            402 => XError::OutOfCredits,
+            403 => self.forbidden(on_media),
+            404 if on_media => XError::UploadGone,
+            404 if self.kind == "resource-not-found" => XError::NotFound,
+            // A bare 404 is the edge's, not the API's: incidents have looked like this for hours.
+            404 if self.said.is_empty() => XError::Trouble(status),
+            404 => XError::NotFound,
+            413 | 431 => XError::TooLarge(status),
+            429 if self.kind == "usage-capped" || self.says("usage cap") => XError::ReadCap,
+            429 => XError::RateLimited(Limit::from_headers(headers)),
+            400 if self.rejects_media() => XError::InvalidMedia,
+            400 if self.says("segments do not add up") => XError::IncompleteUpload,
+            400..500 => XError::Refused { status, detail: self.shown },
+            _ => XError::Trouble(status),
+        }
+    }
+
+    /// X uses 403 for a dozen unrelated things; only words tell some of them apart.
+    fn forbidden(self, on_media: bool) -> XError {
+        match self.kind.as_str() {
+            "credits" | "credits-depleted" => return XError::OutOfCredits,
+            "client-forbidden" => return XError::NotEnrolled,
+            "unsupported-authentication" => return XError::WrongToken,
+            "usage-capped" => return XError::ReadCap,
+            "duplicate-rules" => return XError::Duplicate,
+            "user-suspended" => return XError::AccountRestricted { detail: self.shown },
+            "not-authorized-for-resource" => return XError::Hidden,
+            _ => {}
+        }
+        if self.says("spendcapreached") || self.says("spend cap") {
+            XError::SpendCap
+        } else if self.says("client-not-enrolled") {
+            XError::NotEnrolled
+        } else if self.code == Some(453) || self.says("subset of") && self.says("endpoints") {
+            XError::AccessLevel
+        } else if self.says("duplicate content") || self.code == Some(187) {
+            XError::Duplicate
+        } else if self.says("video longer than") {
+            XError::TooLong { minutes: minutes(&self.said) }
+        } else if self.says("invalid url") {
+            XError::InvalidUrl
+        } else if self.says("cashtag") {
+            XError::TooManyCashtags
+        } else if self.restricts_account() {
+            XError::AccountRestricted { detail: self.shown }
+        } else if self.says("not permitted to perform this action") {
+            XError::NotPermitted { detail: self.shown }
+        } else if on_media && self.shown.eq_ignore_ascii_case("forbidden") {
+            XError::MissingScope
+        } else {
+            XError::Refused { status: StatusCode::FORBIDDEN, detail: self.shown }
+        }
+    }
+
+    fn says(&self, words: &str) -> bool {
+        self.said.contains(words)
+    }
+
+    /// In the telling sentence alone: the title of every such problem is *Invalid Request*.
+    fn rejects_media(&self) -> bool {
+        let shown = self.shown.to_lowercase();
+        (shown.contains("media id") || shown.contains("media_id")) && shown.contains("invalid")
+    }
+
+    /// By whole words: *blocked* is not *locked*.
+    fn restricts_account(&self) -> bool {
+        let word = |wanted: &str| self.said.split(|c: char| !c.is_alphanumeric()).any(|word| word == wanted);
+        self.says("not permitted to access this feature") || word("suspended") || word("locked")
+    }
+}
+
+/// The number before the word *minutes*.
+fn minutes(said: &str) -> Option<u32> {
+    let (_, limit) = said.split_once("longer than")?;
+    let mut words = limit.split_whitespace();
+    let number = words.next()?.parse().ok()?;
+    words.next()?.starts_with("minute").then_some(number)
+}
+
+/// A sentence from X made fit to be shown: one line, at most 300 characters, nothing that steers a terminal
+/// or turns the reading direction.
+pub(super) fn tidy(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    let line: Vec<&str> =
+        text.split(|c: char| c.is_whitespace() || steers(c)).filter(|word| !word.is_empty()).collect();
+    line.join(" ").chars().take(300).collect()
+}

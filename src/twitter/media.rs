@@ -1,0 +1,198 @@
+//! Uploading a video in chunks: initialize, append, finalize, status
+//! (docs.x.com, x-api/media/quickstart/media-upload-chunked).
+
+use std::{error::Error, time::Duration};
+
+use bytes::Bytes;
+use futures::Stream;
+use reqwest::{
+    Body,
+    multipart::{Form, Part},
+};
+use secrecy::SecretString;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{X, XError, error::tidy, send, watched::Watched};
+
+/// How long an upload may stand still.
+const STALL: Duration = Duration::from_secs(60);
+/// The slowest line a chunk is given time for, in bytes per second.
+const SLOWEST: u64 = 32 * 1024;
+
+/// An upload session.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Media {
+    /// Goes into the post.
+    pub id: String,
+    /// By which a post on the timeline names its video, when X said it already.
+    pub key: Option<String>,
+    /// How long X keeps the session.
+    pub expires_after: Option<Duration>,
+}
+
+/// How an upload fares after its last chunk.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MediaStatus {
+    pub processing: Processing,
+    pub key: Option<String>,
+    /// How long X keeps the video for a post, from now.
+    pub expires_after: Option<Duration>,
+}
+
+/// X's work on an uploaded video.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Processing {
+    /// The video can be posted.
+    Ready,
+    Pending {
+        /// 0 to 100.
+        percent: Option<u8>,
+        /// When X wants to be asked again; the caller bounds it.
+        check_after: Option<Duration>,
+    },
+    Failed(ProcessingError),
+}
+
+/// Why X cannot use a video. The texts are X's, fit to be shown.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ProcessingError {
+    pub code: i64,
+    pub name: String,
+    pub message: String,
+}
+
+impl X {
+    /// Opens a session for a video of exactly `total_bytes`: `POST /2/media/upload/initialize`.
+    pub async fn initialize(
+        &self,
+        access: &SecretString,
+        media_type: &str,
+        total_bytes: u64,
+    ) -> Result<Media, XError> {
+        #[derive(Serialize)]
+        struct Initialize<'a> {
+            media_type: &'a str,
+            total_bytes: u64,
+            media_category: &'static str,
+        }
+        #[derive(Deserialize)]
+        struct Session {
+            #[serde(deserialize_with = "super::id")]
+            id: String,
+            media_key: Option<String>,
+            expires_after_secs: Option<u64>,
+        }
+        let request = self.post(self.at(&["2", "media", "upload", "initialize"]), access);
+        let body = Initialize { media_type, total_bytes, media_category: "tweet_video" };
+        let session: Session =
+            send("POST /2/media/upload/initialize", request.json(&body)).await?.accepted()?.data()?;
+        Ok(Media {
+            id: session.id,
+            key: session.media_key,
+            expires_after: session.expires_after_secs.map(Duration::from_secs),
+        })
+    }
+
+    /// Sends one chunk of `len` bytes, straight from `body`: `POST /2/media/upload/{id}/append`.
+    ///
+    /// Safe to repeat. `segment` counts from 0 to 999. Fails with [`XError::Source`] when `body` does, and with
+    /// [`XError::Stalled`] when nothing of it moves for a minute.
+    pub async fn append<E>(
+        &self,
+        access: &SecretString,
+        media_id: &str,
+        segment: u32,
+        len: u64,
+        body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
+    ) -> Result<(), XError>
+    where
+        E: Into<Box<dyn Error + Send + Sync>> + 'static,
+    {
+        let watched = Watched::new(len);
+        let body = watched.clone().watch(body);
+        let part = Part::stream_with_length(Body::wrap_stream(body), len).file_name("media");
+        let form = Form::new().text("segment_index", segment.to_string()).part("media", part);
+        let request = self
+            .post(self.at(&["2", "media", "upload", media_id, "append"]), access)
+            .timeout(STALL + Duration::from_secs(len / SLOWEST))
+            .multipart(form);
+
+        let answer = send("POST /2/media/upload/{id}/append", request);
+        let answer = watched.answer(STALL, answer).await;
+        match watched.failure() {
+            Some(failure) => Err(XError::Source(failure)),
+            // 200 with a body is documented, 202 and 204 without one are seen.
+            None => answer?.accepted().map(drop),
+        }
+    }
+
+    /// Says that every chunk is there: `POST /2/media/upload/{id}/finalize`.
+    pub async fn finalize(&self, access: &SecretString, media_id: &str) -> Result<MediaStatus, XError> {
+        let request = self.post(self.at(&["2", "media", "upload", media_id, "finalize"]), access);
+        let state: State = send("POST /2/media/upload/{id}/finalize", request).await?.accepted()?.data()?;
+        Ok(state.into())
+    }
+
+    /// Asks how far X is with a video: `GET /2/media/upload`.
+    pub async fn status(&self, access: &SecretString, media_id: &str) -> Result<MediaStatus, XError> {
+        let mut url = self.at(&["2", "media", "upload"]);
+        url.query_pairs_mut().append_pair("command", "STATUS").append_pair("media_id", media_id);
+        let state: State = send("GET /2/media/upload", self.get(url, access)).await?.accepted()?.data()?;
+        Ok(state.into())
+    }
+}
+
+/// The answer of finalize and status.
+#[derive(Deserialize)]
+struct State {
+    media_key: Option<String>,
+    expires_after_secs: Option<u64>,
+    processing_info: Option<Info>,
+}
+
+#[derive(Deserialize)]
+struct Info {
+    state: Option<String>,
+    check_after_secs: Option<u64>,
+    progress_percent: Option<u64>,
+    /// Missing in X's schema, yet sent.
+    error: Option<Value>,
+}
+
+impl From<State> for MediaStatus {
+    fn from(state: State) -> MediaStatus {
+        MediaStatus {
+            // No info means that there is nothing to process.
+            processing: state.processing_info.map_or(Processing::Ready, Processing::from),
+            key: state.media_key,
+            expires_after: state.expires_after_secs.map(Duration::from_secs),
+        }
+    }
+}
+
+impl From<Info> for Processing {
+    fn from(info: Info) -> Processing {
+        // An error counts whatever the state: X has left it at `in_progress`.
+        match (info.error.filter(|error| !error.is_null()), info.state.as_deref()) {
+            (Some(error), _) => Processing::Failed(ProcessingError::read(&error)),
+            (None, Some("failed")) => Processing::Failed(ProcessingError::default()),
+            (None, Some("succeeded")) => Processing::Ready,
+            (None, _) => Processing::Pending {
+                percent: info.progress_percent.map(|percent| percent.min(100) as u8),
+                check_after: info.check_after_secs.map(Duration::from_secs),
+            },
+        }
+    }
+}
+
+impl ProcessingError {
+    fn read(error: &Value) -> ProcessingError {
+        let text = |name: &str| tidy(error.get(name).and_then(Value::as_str).unwrap_or_default());
+        ProcessingError {
+            code: error.get("code").and_then(Value::as_i64).unwrap_or_default(),
+            name: text("name"),
+            message: text("message"),
+        }
+    }
+}

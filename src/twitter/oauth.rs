@@ -1,0 +1,232 @@
+//! Signing in: OAuth 2.0 authorization code with PKCE (RFC 6749, RFC 7636), refresh, and revocation (RFC 7009).
+
+use futures::future::BoxFuture;
+use oauth2::{
+    AsyncHttpClient, AuthUrl, AuthorizationCode, ClientId, ClientSecret, CsrfToken, EndpointNotSet,
+    EndpointSet, HttpRequest, HttpResponse, PkceCodeChallenge, PkceCodeVerifier, RedirectUrl, RefreshToken,
+    RequestTokenError, Scope, TokenResponse, TokenUrl,
+    basic::{BasicClient, BasicErrorResponse, BasicTokenResponse},
+};
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
+use url::{Url, form_urlencoded};
+
+use super::{Answer, CALL_TIMEOUT, X, XError, error, send};
+use crate::account::Tokens;
+
+/// All that publishing needs; X's OpenAPI file says which endpoint wants which.
+const SCOPES: [&str; 5] = ["tweet.read", "tweet.write", "users.read", "media.write", "offline.access"];
+/// What X gives an access token when it does not say (seconds).
+const LIFETIME_SECS: u64 = 7_200;
+
+/// Where to send a person to authorise, and what must be kept until they are back.
+pub struct Authorize {
+    /// Holds the state: not for logs.
+    pub url: Url,
+    /// The PKCE secret that [`X::exchange`] wants.
+    pub verifier: SecretString,
+}
+
+/// Why X gave no tokens. X's own descriptions are left out: they may quote what was sent.
+#[derive(Debug, thiserror::Error)]
+pub enum OAuthError {
+    /// The code is older than 30 seconds, used, or not X's: a fresh link is needed.
+    #[error("the authorisation expired or was used already")]
+    CodeRejected,
+    /// The code belongs to another link than the one whose verifier came along.
+    #[error("the authorisation belongs to another link")]
+    VerifierRejected,
+    #[error("the callback address differs from the one registered with the X app")]
+    RedirectRejected,
+    /// Spent, revoked or expired. Another process may have rotated it: read the stored one again before believing it.
+    #[error("X no longer takes this refresh token")]
+    RefreshRejected,
+    /// Client id, secret or app type do not fit together.
+    #[error("X does not accept the app's credentials")]
+    ClientRejected,
+    /// X granted less than publishing needs.
+    #[error("X did not grant: {}", .0.join(", "))]
+    MissingScope(Vec<String>),
+    #[error(transparent)]
+    X(#[from] XError),
+}
+
+type Client = BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
+
+impl X {
+    /// Makes the address of X's consent page and the PKCE secret (S256) of this attempt.
+    ///
+    /// `state` comes back with the person: 256 random bits, used once; X takes at most 500 characters.
+    pub fn authorize(&self, state: &str) -> Authorize {
+        let (challenge, verifier) = PkceCodeChallenge::new_random_sha256();
+        let (url, _) = self
+            .client()
+            .authorize_url(|| CsrfToken::new(state.to_owned()))
+            .add_scopes(SCOPES.map(|scope| Scope::new(scope.to_owned())))
+            .set_pkce_challenge(challenge)
+            .url();
+        Authorize { url, verifier: verifier.into_secret().into() }
+    }
+
+    /// Turns the code X sent back into tokens: `POST /2/oauth2/token`. A code lives 30 seconds and works once.
+    pub async fn exchange(
+        &self,
+        code: SecretString,
+        verifier: SecretString,
+        now_ms: i64,
+    ) -> Result<Tokens, OAuthError> {
+        let client = self.client();
+        let granted = client
+            .exchange_code(AuthorizationCode::new(code.expose_secret().to_owned()))
+            .set_pkce_verifier(PkceCodeVerifier::new(verifier.expose_secret().to_owned()))
+            .request_async(&TokenEndpoint(self))
+            .await
+            .map_err(|error| match reason(error) {
+                // No refresh token was sent: `invalid_grant` means the code.
+                OAuthError::RefreshRejected => OAuthError::CodeRejected,
+                other => other,
+            })?;
+        let scope = scope_of(&granted);
+        let has = |wanted: &str| match wanted {
+            "offline.access" => granted.refresh_token().is_some(),
+            _ => scope.split(' ').any(|scope| scope == wanted),
+        };
+        let missing: Vec<_> = SCOPES.into_iter().filter(|scope| !has(scope)).map(str::to_owned).collect();
+        match granted.refresh_token() {
+            Some(refresh) if missing.is_empty() => Ok(tokens(&granted, refresh.secret(), now_ms)),
+            _ => Err(OAuthError::MissingScope(missing)),
+        }
+    }
+
+    /// Trades a refresh token for a new pair: `POST /2/oauth2/token`. The old one dies with the answer, so the new
+    /// pair must be stored before it is used, and two refreshes of one account must never run at once.
+    pub async fn refresh(&self, refresh: &SecretString, now_ms: i64) -> Result<Tokens, OAuthError> {
+        let client = self.client();
+        let old = RefreshToken::new(refresh.expose_secret().to_owned());
+        let granted =
+            client.exchange_refresh_token(&old).request_async(&TokenEndpoint(self)).await.map_err(reason)?;
+        // Whatever was granted is returned: to refuse it here would lose the only live pair.
+        Ok(tokens(&granted, granted.refresh_token().unwrap_or(&old).secret(), now_ms))
+    }
+
+    /// Ends both tokens: `POST /2/oauth2/revoke`, first the refresh token. Both are tried; the first failure is told.
+    pub async fn revoke(&self, tokens: &Tokens) -> Result<(), OAuthError> {
+        let refresh = self.revoke_one(&tokens.refresh, "refresh_token").await;
+        let access = self.revoke_one(&tokens.access, "access_token").await;
+        refresh.and(access)
+    }
+
+    fn client(&self) -> Client {
+        let client = BasicClient::new(ClientId::new(self.settings.client_id.clone()))
+            .set_auth_uri(AuthUrl::from_url(self.settings.authorize_url.clone()))
+            .set_token_uri(TokenUrl::from_url(self.at(&["2", "oauth2", "token"])))
+            .set_redirect_uri(RedirectUrl::from_url(self.redirect_uri.clone()));
+        match &self.settings.client_secret {
+            // With a secret, the crate keeps `client_id` out of the body.
+            Some(secret) => client.set_client_secret(ClientSecret::new(secret.expose_secret().to_owned())),
+            None => client,
+        }
+    }
+
+    async fn revoke_one(&self, token: &SecretString, hint: &str) -> Result<(), OAuthError> {
+        let body = {
+            let mut form = form_urlencoded::Serializer::new(String::new());
+            // X has answered 400 to a revocation without the hint.
+            form.append_pair("token", token.expose_secret()).append_pair("token_type_hint", hint);
+            if self.settings.client_secret.is_none() {
+                form.append_pair("client_id", &self.settings.client_id);
+            }
+            form.finish().into_bytes()
+        };
+        self.form("POST /2/oauth2/revoke", &["2", "oauth2", "revoke"], body).await.map(drop)
+    }
+
+    /// Posts a form as the app.
+    ///
+    /// Basic credentials go out raw: X does not undo the form-encoding that RFC 6749 section 2.3.1 asks for and that
+    /// `oauth2` applies, so a secret with reserved characters would be refused.
+    async fn form(&self, call: &'static str, path: &[&str], body: Vec<u8>) -> Result<Answer, OAuthError> {
+        let request = self
+            .http
+            .post(self.at(path))
+            .header(ACCEPT, "application/json")
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body)
+            .timeout(CALL_TIMEOUT);
+        let request = match &self.settings.client_secret {
+            Some(secret) => request.basic_auth(&self.settings.client_id, Some(secret.expose_secret())),
+            None => request,
+        };
+        let answer = send(call, request).await?;
+        if answer.status.is_success() { Ok(answer) } else { Err(refusal(&answer)) }
+    }
+}
+
+/// The way `oauth2` reaches X. It is handed successes only; X's refusals pass it by.
+///
+/// A named type, since the future around a closure would not be known to be `Send`.
+struct TokenEndpoint<'x>(&'x X);
+
+impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
+    type Error = OAuthError;
+    type Future = BoxFuture<'c, Result<HttpResponse, OAuthError>>;
+
+    fn call(&'c self, prepared: HttpRequest) -> Self::Future {
+        Box::pin(async move {
+            let path = ["2", "oauth2", "token"];
+            let answer = self.0.form("POST /2/oauth2/token", &path, prepared.into_body()).await?;
+            Ok(HttpResponse::new(answer.body))
+        })
+    }
+}
+
+/// Sorts a refusal of the OAuth endpoints (RFC 6749 section 5.2). X says `invalid_request` to nearly everything, and
+/// only its description tells what was invalid.
+fn refusal(answer: &Answer) -> OAuthError {
+    let value = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+    let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_lowercase();
+    let (error, description) = (text("error"), text("error_description"));
+    match (answer.status.as_u16(), error.as_str()) {
+        (_, "unauthorized_client" | "invalid_client") => OAuthError::ClientRejected,
+        (401, _) => OAuthError::ClientRejected,
+        (400, _) if description.contains("redirect") => OAuthError::RedirectRejected,
+        (400, _) if description.contains("verifier") => OAuthError::VerifierRejected,
+        (400, _) if description.contains("authorization code") => OAuthError::CodeRejected,
+        (400, "invalid_grant") => OAuthError::RefreshRejected,
+        (400, _) if description.contains("token was invalid") => OAuthError::RefreshRejected,
+        _ => match error::sort(answer.call, answer.status, &answer.headers, &answer.body) {
+            XError::Refused { .. } | XError::NotPermitted { .. } | XError::AccountRestricted { .. } => {
+                XError::Refused { status: answer.status, detail: String::new() }.into()
+            }
+            other => other.into(),
+        },
+    }
+}
+
+/// What went wrong between `oauth2` and X. Its parse errors hold the body, hence tokens, and are dropped.
+fn reason(error: RequestTokenError<OAuthError, BasicErrorResponse>) -> OAuthError {
+    match error {
+        RequestTokenError::Request(error) => error,
+        _ => XError::Garbled("it holds no tokens").into(),
+    }
+}
+
+/// The granted scope; an answer without one grants what was asked (RFC 6749 section 5.1).
+fn scope_of(granted: &BasicTokenResponse) -> String {
+    match granted.scopes() {
+        Some(scopes) => scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "),
+        None => SCOPES.join(" "),
+    }
+}
+
+fn tokens(granted: &BasicTokenResponse, refresh: &str, now_ms: i64) -> Tokens {
+    let lifetime = granted.expires_in().map_or(LIFETIME_SECS, |lifetime| lifetime.as_secs());
+    Tokens {
+        access: granted.access_token().secret().clone().into(),
+        refresh: refresh.to_owned().into(),
+        access_expires_at: now_ms
+            .saturating_add(i64::try_from(lifetime).unwrap_or(i64::MAX).saturating_mul(1_000)),
+        scope: scope_of(granted),
+    }
+}

@@ -1,0 +1,207 @@
+use proptest::prelude::*;
+use reqwest::{StatusCode, header::HeaderMap};
+
+use super::{World, json, token, told};
+use crate::twitter::{Limit, Window, XError, error};
+
+const POST: &str = "POST /2/tweets";
+const APPEND: &str = "POST /2/media/upload/{id}/append";
+const FINALIZE: &str = "POST /2/media/upload/{id}/finalize";
+const TIMELINE: &str = "GET /2/users/{id}/tweets";
+
+fn sorted(call: &str, status: u16, body: &str) -> String {
+    let status = StatusCode::from_u16(status).unwrap();
+    format!("{:?}", error::sort(call, status, &HeaderMap::new(), body.as_bytes()))
+}
+
+#[test]
+fn each_refusal_is_told_apart() {
+    let problem = |title: &str, kind: &str, detail: &str| {
+        format!(r#"{{"title":"{title}","type":"{kind}","detail":"{detail}"}}"#)
+    };
+    let forbidden = |detail: &str| problem("Forbidden", "about:blank", detail);
+    let of =
+        |kind: &str| problem("A title", &format!("https://api.twitter.com/2/problems/{kind}"), "A detail");
+    let invalid = |message: &str| {
+        format!(
+            r#"{{"errors":[{{"parameters":{{"media.media_ids":["[1]"]}},"message":"{message}"}}],"title":"Invalid Request","detail":"One or more parameters to your request was invalid.","type":"https://api.x.com/2/problems/invalid-request"}}"#
+        )
+    };
+    let table = [
+        (POST, 401, problem("Unauthorized", "about:blank", "Unauthorized"), "SignedOut"),
+        (POST, 402, problem("CreditsDepleted", "https://api.x.com/2/problems/credits", "No credits."), "OutOfCredits"),
+        (POST, 402, of("credits-depleted"), "OutOfCredits"),
+        (POST, 402, String::new(), "OutOfCredits"),
+        (POST, 403, problem("SpendCapReached", "about:blank", "Cycle."), "SpendCap"),
+        (POST, 403, forbidden("Your billing cycle spend cap is reached."), "SpendCap"),
+        (POST, 403, of("client-forbidden"), "NotEnrolled"),
+        (POST, 403, r#"{"reason":"client-not-enrolled"}"#.to_owned(), "NotEnrolled"),
+        (POST, 403, of("unsupported-authentication"), "WrongToken"),
+        (APPEND, 403, forbidden("Forbidden"), "MissingScope"),
+        (POST, 403, forbidden("You are not allowed to create a Tweet with duplicate content."), "Duplicate"),
+        (POST, 403, of("duplicate-rules"), "Duplicate"),
+        (POST, 403, forbidden("This user is not allowed to post a video longer than 20 minutes."), "TooLong { minutes: Some(20) }"),
+        (POST, 403, forbidden("This user is not allowed to post a video longer than allowed."), "TooLong { minutes: None }"),
+        (POST, 403, forbidden("You are not permitted to perform this action."), r#"NotPermitted { detail: "You are not permitted to perform this action." }"#),
+        (POST, 403, forbidden("Your account is not permitted to access this feature."), r#"AccountRestricted { detail: "Your account is not permitted to access this feature." }"#),
+        (POST, 403, of("user-suspended"), r#"AccountRestricted { detail: "A detail" }"#),
+        (POST, 403, forbidden("This account is temporarily locked."), r#"AccountRestricted { detail: "This account is temporarily locked." }"#),
+        (POST, 403, forbidden("You have been blocked by the author."), r#"Refused { status: 403, detail: "You have been blocked by the author." }"#),
+        (POST, 403, forbidden("The Tweet contains an invalid URL."), "InvalidUrl"),
+        (POST, 403, forbidden("A post may have a maximum of one cashtag."), "TooManyCashtags"),
+        (POST, 403, r#"{"errors":[{"code":453,"message":"You currently have access to a subset of X API V2 endpoints"}]}"#.to_owned(), "AccessLevel"),
+        (TIMELINE, 403, of("not-authorized-for-resource"), "Hidden"),
+        (POST, 403, "<html>Attention required</html>".to_owned(), r#"Refused { status: 403, detail: "" }"#),
+        (APPEND, 403, forbidden("This category is not for you."), r#"Refused { status: 403, detail: "This category is not for you." }"#),
+        (APPEND, 403, "<html>Attention required</html>".to_owned(), r#"Refused { status: 403, detail: "" }"#),
+        (POST, 400, invalid("Your media IDs are invalid."), "InvalidMedia"),
+        (POST, 400, problem("Invalid Request", "https://api.x.com/2/problems/invalid-request", "Your media IDs are invalid."), "InvalidMedia"),
+        (POST, 400, invalid("$.media.media_ids: must have a maximum of 4 items in the array"), r#"Refused { status: 400, detail: "$.media.media_ids: must have a maximum of 4 items in the array" }"#),
+        (POST, 400, invalid("$.text: unexpected"), r#"Refused { status: 400, detail: "$.text: unexpected" }"#),
+        (FINALIZE, 400, r#"{"error":"Segments do not add up to provided total file size."}"#.to_owned(), "IncompleteUpload"),
+        (TIMELINE, 404, of("resource-not-found"), "NotFound"),
+        (TIMELINE, 404, String::new(), "Trouble(404)"),
+        (TIMELINE, 404, "<html>".to_owned(), "Trouble(404)"),
+        (APPEND, 404, String::new(), "UploadGone"),
+        (APPEND, 404, of("resource-not-found"), "UploadGone"),
+        (POST, 409, of("conflict"), r#"Refused { status: 409, detail: "A detail" }"#),
+        (APPEND, 413, String::new(), "TooLarge(413)"),
+        (APPEND, 431, "<html>".to_owned(), "TooLarge(431)"),
+        (POST, 429, r#"{"errors":[{"code":88,"message":"Rate limit exceeded"}]}"#.to_owned(), "RateLimited(Limit { window: Unknown, resets_at: None })"),
+        (POST, 429, of("rate-limit-exceeded"), "RateLimited(Limit { window: Unknown, resets_at: None })"),
+        (TIMELINE, 429, of("usage-capped"), "ReadCap"),
+        (POST, 301, String::new(), "Trouble(301)"),
+        (POST, 500, of("internal-error"), "Trouble(500)"),
+        (POST, 502, "<html>".to_owned(), "Trouble(502)"),
+        (POST, 503, "{}".to_owned(), "Trouble(503)"),
+        (POST, 504, String::new(), "Trouble(504)"),
+    ];
+    for (call, status, body, expected) in table {
+        assert_eq!(sorted(call, status, &body), expected, "{call} {status} {body}");
+    }
+}
+
+#[test]
+fn a_detail_is_one_short_line_that_steers_nothing() {
+    let body = r#"{"detail":" No\n\n\u001b[31m way,\u0007\u202e sir.\t"}"#;
+    assert_eq!(sorted(POST, 400, body), r#"Refused { status: 400, detail: "No [31m way, sir." }"#);
+    let XError::Refused { detail, .. } = error::sort(
+        POST,
+        StatusCode::BAD_REQUEST,
+        &HeaderMap::new(),
+        format!(r#"{{"detail":"{}"}}"#, "é".repeat(1_000)).as_bytes(),
+    ) else {
+        panic!("another error");
+    };
+    assert_eq!(detail, "é".repeat(300));
+}
+
+#[test]
+fn the_latest_exhausted_limit_counts() {
+    const NOW: i64 = 1_800_000_000_000;
+    let minutes = |minutes: i64| NOW / 1_000 + minutes * 60;
+    let limit = |headers: &[(&'static str, i64)]| {
+        let headers =
+            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.to_string().parse().unwrap()));
+        let error = error::sort(POST, StatusCode::TOO_MANY_REQUESTS, &headers.collect(), b"");
+        let XError::RateLimited(limit) = error else { panic!("{error:?}") };
+        (limit.window, (limit.until_ms(NOW) - NOW) / 1_000)
+    };
+    let minute = 60;
+    assert_eq!(limit(&[]), (Window::Unknown, 15 * minute));
+    assert_eq!(
+        limit(&[("x-rate-limit-remaining", 0), ("x-rate-limit-reset", minutes(4))]),
+        (Window::QuarterHour, 4 * minute)
+    );
+    // The quarter of an hour has room; the day has none.
+    assert_eq!(
+        limit(&[
+            ("x-rate-limit-remaining", 7),
+            ("x-rate-limit-reset", minutes(4)),
+            ("x-user-limit-24hour-remaining", 0),
+            ("x-user-limit-24hour-reset", minutes(600)),
+        ]),
+        (Window::UserDay, 600 * minute)
+    );
+    assert_eq!(
+        limit(&[
+            ("x-rate-limit-remaining", 0),
+            ("x-rate-limit-reset", minutes(4)),
+            ("x-app-limit-24hour-remaining", 0),
+            ("x-app-limit-24hour-reset", minutes(30)),
+        ]),
+        (Window::AppDay, 30 * minute)
+    );
+    // None is used up, whatever their resets.
+    assert_eq!(
+        limit(&[("x-rate-limit-remaining", 1), ("x-rate-limit-reset", minutes(4))]),
+        (Window::Unknown, 15 * minute)
+    );
+    // Resets that cannot be: long past, far away, absurd.
+    for (reset, wait) in
+        [(minutes(-5), 1), (minutes(10_000), 1_440 * minute), (i64::MAX, 1_440 * minute), (i64::MIN, 1)]
+    {
+        let headers = [("x-rate-limit-remaining", 0), ("x-rate-limit-reset", reset)];
+        assert_eq!(limit(&headers), (Window::QuarterHour, wait), "{reset}");
+    }
+}
+
+#[tokio::test]
+async fn a_success_may_hold_only_errors() {
+    let missing = r#"{"errors":[{"title":"Not Found Error","type":"https://api.x.com/2/problems/resource-not-found","detail":"Could not find it."}]}"#;
+    for (body, expected) in [
+        (missing, "X does not know what was asked for"),
+        (
+            r#"{"errors":[{"title":"Forbidden","status":403,"detail":"Not you."}]}"#,
+            "X refused (403 Forbidden): Not you.",
+        ),
+        (r#"{"errors":[{"message":"Odd."}]}"#, "X refused (200 OK): Odd."),
+        ("{}", "X gave an answer we cannot use: it holds no data"),
+        (r#"{"data":{"id":"hush"}}"#, "X gave an answer we cannot use: it is not of the documented shape"),
+        ("", "X gave an answer we cannot use: it is not of the documented shape"),
+    ] {
+        let world = World::new([json(200, body)]).await;
+        assert_eq!(told(&world.x.me(&token()).await.unwrap_err()), expected);
+    }
+}
+
+#[tokio::test]
+async fn no_answer_is_read_without_end() {
+    let world = World::new([json(200, "x".repeat(2 << 20)), json(503, "x".repeat(2 << 20))]).await;
+    assert_eq!(
+        told(&world.x.me(&token()).await.unwrap_err()),
+        "X gave an answer we cannot use: it is too long"
+    );
+    assert_eq!(told(&world.x.me(&token()).await.unwrap_err()), "X is in trouble (503 Service Unavailable)");
+}
+
+#[tokio::test]
+async fn a_redirect_is_not_followed() {
+    let mut away = json(302, "");
+    away.headers_mut().insert("location", "/elsewhere".parse().unwrap());
+    let world = World::new([away]).await;
+    assert_eq!(told(&world.x.me(&token()).await.unwrap_err()), "X is in trouble (302 Found)");
+    assert_eq!(world.seen().len(), 1);
+}
+
+proptest! {
+    #[test]
+    fn no_body_breaks_the_sorting(status in 100u16..600, body in ".{0,300}") {
+        sorted(POST, status, &body);
+    }
+
+    #[test]
+    fn no_json_breaks_the_sorting(status in 400u16..500, detail in ".{0,300}", code in any::<i64>()) {
+        let body = serde_json::json!({"type": code, "title": detail, "errors": [{"message": detail, "code": code}, null, 3]});
+        sorted(APPEND, status, &body.to_string());
+    }
+
+    #[test]
+    fn every_wait_is_bounded(now in any::<i64>(), reset in any::<i64>()) {
+        let headers = [("x-rate-limit-remaining", 0), ("x-rate-limit-reset", reset)];
+        let headers: HeaderMap =
+            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.to_string().parse().unwrap())).collect();
+        let wait = i128::from(Limit::from_headers(&headers).until_ms(now)) - i128::from(now);
+        prop_assert!((0..=86_400_000).contains(&wait));
+    }
+}

@@ -1,0 +1,231 @@
+//! Whether X would take a video.
+//!
+//! The limits are those of X's pages "Media best practices" and "Uploading media"; where the two
+//! disagree, or say less than they mean, the answer is a [`Warning`] and X decides.
+
+use std::{fmt, time::Duration};
+
+use super::{AudioCodec, Chroma, Container, Picture, Video, VideoCodec};
+
+/// Shortest video X takes.
+pub const MIN_DURATION: Duration = Duration::from_millis(500);
+/// An upload has at most 1,000 segments of at most 8 MiB, whatever larger sizes are advertised.
+pub const MAX_BYTES: u64 = 1000 * 8 * 1024 * 1024;
+
+/// What an account may post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// Longer than this and X refuses.
+    pub max_duration: Duration,
+    /// Up to this all of X's documents agree that it accepts.
+    pub sure_duration: Duration,
+    /// Largest file, in bytes.
+    pub max_bytes: u64,
+}
+
+impl Limits {
+    /// An account without Premium: 20 minutes by the newer page, 140 seconds by the older one, and
+    /// accounts were seen refused at 2 minutes.
+    pub const STANDARD: Self = Self {
+        max_duration: Duration::from_secs(20 * 60),
+        sure_duration: Duration::from_secs(2 * 60),
+        max_bytes: MAX_BYTES,
+    };
+    /// An account with Premium.
+    pub const PREMIUM: Self = Self {
+        max_duration: Duration::from_secs(125 * 60),
+        sure_duration: Duration::from_secs(125 * 60),
+        max_bytes: MAX_BYTES,
+    };
+}
+
+/// Why X would not take a file. A new file is needed: trying again changes nothing.
+#[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
+pub enum Refusal {
+    /// No bytes at all.
+    #[error("the file is empty")]
+    Empty,
+    /// Something else, whatever its name says.
+    #[error("not a video but {0}")]
+    NotVideo(Kind),
+    /// A video in a format X does not accept; the usual ending of such files is given.
+    #[error("a .{0} video; X takes MP4 and MOV")]
+    Container(&'static str),
+    /// Only sound, or nothing that plays.
+    #[error("no video track in the file")]
+    NoPicture,
+    /// The file cannot be played as it is.
+    #[error("the file is damaged: {0}")]
+    Damaged(Damage),
+    /// X cannot decode it.
+    #[error("the video is encoded as {0}; X takes H.264")]
+    Codec(VideoCodec),
+    /// Longer than the account may post.
+    #[error("{} s long; the account may post {} s", .duration.as_secs(), .max.as_secs())]
+    TooLong {
+        /// Length of the video.
+        duration: Duration,
+        /// Longest video the account may post.
+        max: Duration,
+    },
+    /// Shorter than half a second.
+    #[error("{} ms long; X takes {} ms and more", .0.as_millis(), MIN_DURATION.as_millis())]
+    TooShort(Duration),
+    /// Larger than an upload can be.
+    #[error("{bytes} bytes; X takes {max}")]
+    TooLarge {
+        /// Size of the file.
+        bytes: u64,
+        /// Largest file.
+        max: u64,
+    },
+}
+
+/// What a file that is no video is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// A picture, with the usual ending of such files.
+    Picture(&'static str),
+    /// Music or speech without a picture.
+    Sound(&'static str),
+    /// A document.
+    Document(&'static str),
+    /// An archive or a program.
+    Archive(&'static str),
+    /// Plain text, markup or code.
+    Text,
+    /// Nothing known.
+    Unknown,
+}
+
+/// What is wrong with a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Damage {
+    /// The end is missing.
+    Truncated,
+    /// The index (the `moov` box) is missing, as after a recording that was cut off.
+    NoIndex,
+    /// Sizes contradict each other, or the file is in more pieces than any real one.
+    Malformed,
+}
+
+/// What may make X refuse a video, or make it look wrong.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Warning {
+    /// Within the newer limit, above the older one.
+    MayBeTooLong(Duration),
+    /// The file does not say how long it is.
+    DurationUnknown,
+    /// The format was recognised only; X judges what is inside.
+    NotRead(Container),
+    /// Not on X's list, nor known to be refused.
+    VideoCodec(VideoCodec),
+    /// X's page asks for AAC-LC.
+    AudioCodec(AudioCodec),
+    /// X's page asks for one channel or two.
+    Channels(u16),
+    /// Smaller than 32 × 32, or larger than 1080p.
+    Size(u32, u32),
+    /// H.264 with 4:2:0 colour needs even sizes; an odd one is cropped or refused.
+    OddSize(u32, u32),
+    /// Narrower than 1:3 or wider than 3:1.
+    AspectRatio(u32, u32),
+    /// X's page asks for square pixels.
+    StretchedPixels,
+    /// X's page allows 60 pictures per second.
+    FrameRate(f64),
+    /// X's page allows 8 bits with 4:2:0 colour only.
+    PixelFormat(Option<u8>, Option<Chroma>),
+}
+
+/// Holds a video of `bytes` bytes against the limits of an account.
+///
+/// # Errors
+/// The first reason for which X would surely refuse it.
+pub fn judge(video: &Video, bytes: u64, limits: &Limits) -> Result<Vec<Warning>, Refusal> {
+    if bytes == 0 {
+        return Err(Refusal::Empty);
+    }
+    if bytes > limits.max_bytes {
+        return Err(Refusal::TooLarge { bytes, max: limits.max_bytes });
+    }
+    let mut warnings = Vec::new();
+    match video.duration {
+        Some(duration) if duration > limits.max_duration => {
+            return Err(Refusal::TooLong { duration, max: limits.max_duration });
+        }
+        Some(duration) if duration < MIN_DURATION => return Err(Refusal::TooShort(duration)),
+        Some(duration) if duration > limits.sure_duration => {
+            warnings.push(Warning::MayBeTooLong(duration));
+        }
+        Some(_) => {}
+        None => warnings.push(Warning::DurationUnknown),
+    }
+    match &video.picture {
+        Some(picture) => judge_picture(picture, &mut warnings)?,
+        None => warnings.push(Warning::NotRead(video.container)),
+    }
+    if let Some(sound) = video.sound {
+        if sound.codec != AudioCodec::AacLc {
+            warnings.push(Warning::AudioCodec(sound.codec));
+        }
+        warnings.extend(sound.channels.filter(|&n| n > 2).map(Warning::Channels));
+    }
+    Ok(warnings)
+}
+
+fn judge_picture(picture: &Picture, warnings: &mut Vec<Warning>) -> Result<(), Refusal> {
+    match picture.codec {
+        VideoCodec::H264 => {}
+        VideoCodec::Other(_) => warnings.push(Warning::VideoCodec(picture.codec)),
+        known => return Err(Refusal::Codec(known)),
+    }
+    let (width, height) = (picture.width, picture.height);
+    let (short, long) = (width.min(height), width.max(height));
+    // 1280 × 1024 on the older page; Premium and the newer one go to 1080p, either way up.
+    if !(32..=1200).contains(&short) || long > 1920 {
+        warnings.push(Warning::Size(width, height));
+    }
+    if width % 2 != 0 || height % 2 != 0 {
+        warnings.push(Warning::OddSize(width, height));
+    }
+    if u64::from(long) > 3 * u64::from(short) {
+        warnings.push(Warning::AspectRatio(width, height));
+    }
+    if !picture.square_pixels {
+        warnings.push(Warning::StretchedPixels);
+    }
+    // Variable frame rates average a little above what was asked for.
+    if let Some(rate) = picture.frame_rate.filter(|rate| *rate > 60.5) {
+        warnings.push(Warning::FrameRate(rate));
+    }
+    let unusual = picture.bit_depth.is_some_and(|bits| bits != 8)
+        || picture.chroma.is_some_and(|chroma| chroma != Chroma::Yuv420);
+    if unusual {
+        warnings.push(Warning::PixelFormat(picture.bit_depth, picture.chroma));
+    }
+    Ok(())
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Picture(ending) => write!(f, "a picture (.{ending})"),
+            Self::Sound(ending) => write!(f, "sound (.{ending})"),
+            Self::Document(ending) => write!(f, "a document (.{ending})"),
+            Self::Archive(ending) => write!(f, "an archive or a program (.{ending})"),
+            Self::Text => f.write_str("text"),
+            Self::Unknown => f.write_str("of an unknown kind"),
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Truncated => "its end is missing",
+            Self::NoIndex => "its index is missing",
+            Self::Malformed => "its parts do not fit together",
+        })
+    }
+}

@@ -1,0 +1,131 @@
+//! Connecting and disconnecting X accounts.
+
+use super::{Deed, Message};
+use crate::account::{Account, AccountState, Platform, Profile};
+
+/// The answer to `/connect twitter`.
+pub fn connect(url: &str) -> Message {
+    Message::text("Link your X account. The link is yours alone and lasts 10 minutes.")
+        .open("Authorise on X", url)
+}
+
+/// `/connect` with anything but `twitter`.
+pub fn connect_what(what: &str) -> Message {
+    match what {
+        "" => Message::text("Which service? Send /connect twitter to link an X account."),
+        _ => Message::text("I can only connect X so far. Send /connect twitter."),
+    }
+}
+
+/// Said in a group when the person cannot be written to in private.
+pub fn open_private_chat(link: Option<&str>) -> Message {
+    let message = Message::text(
+        "That is between the two of us. Open a private chat with me, press Start, and send it there.",
+    );
+    match link {
+        Some(link) => message.open("Open private chat", link),
+        None => message,
+    }
+}
+
+/// The chat's word after the browser confirmed.
+pub fn linked(profile: &Profile) -> Message {
+    Message::text(format!(
+        "Linked {}. Upload a video with /post to publish it.",
+        name(&profile.username, &profile.name)
+    ))
+}
+
+/// `@alice_makes (Alice)`
+pub fn name(username: &str, display: &str) -> String {
+    let display: String = display.chars().filter(|c| !c.is_control()).take(60).collect();
+    match display.trim() {
+        "" => format!("@{username}"),
+        display => format!("@{username} ({display})"),
+    }
+}
+
+/// `Discord user alice`
+pub fn chat_identity(platform: Platform, person: &str) -> String {
+    match platform {
+        Platform::Console => "this console".to_owned(),
+        platform => {
+            let person: String = person.chars().filter(|c| !c.is_control()).take(60).collect();
+            format!("{} user {person}", platform.title())
+        }
+    }
+}
+
+/// A person has no account yet.
+pub fn not_linked() -> Message {
+    Message::text("You have not linked an X account yet. Link one, then send the video again.")
+        .button("Connect X", Deed::Connect)
+}
+
+/// `/accounts`
+pub fn accounts(accounts: &[Account]) -> Message {
+    if accounts.is_empty() {
+        return Message::text("You have not linked an X account yet.").button("Connect X", Deed::Connect);
+    }
+    let mut message = Message::text(match accounts.len() {
+        1 => "Your X account:",
+        _ => "Your X accounts:",
+    });
+    for account in accounts {
+        let mut line = format!("\n{}", name(&account.username, &account.name));
+        if account.preferred && accounts.len() > 1 {
+            line += " · /post goes here";
+        }
+        if account.state == AccountState::ReconnectNeeded {
+            line += " · must be connected again";
+        }
+        message = message.then(line);
+    }
+    for account in accounts.iter().take(4) {
+        if !account.preferred {
+            message =
+                message.button(&format!("Post to @{}", account.username), Deed::Prefer(account.id.clone()));
+        }
+    }
+    if accounts.iter().any(|account| account.state == AccountState::ReconnectNeeded) {
+        message = message.button("Reconnect", Deed::Connect);
+    }
+    message
+}
+
+/// After a button chose where `/post` goes.
+pub fn preferred(account: &Account) -> Message {
+    Message::text(format!("/post now goes to {}.", name(&account.username, &account.name)))
+}
+
+/// `/disconnect` where there is a choice to make.
+pub fn disconnect_which(accounts: &[Account]) -> Message {
+    accounts.iter().take(5).fold(Message::text("Which account shall I disconnect?"), |message, account| {
+        message.button(&format!("@{}", account.username), Deed::Disconnect(account.id.clone()))
+    })
+}
+
+/// `/disconnect` with a name that is none of the person's.
+pub fn disconnect_unknown(what: &str, accounts: &[Account]) -> Message {
+    let what: String = what.chars().filter(|c| !c.is_control()).take(40).collect();
+    let known: Vec<_> = accounts.iter().map(|account| format!("@{}", account.username)).collect();
+    Message::text(format!("You have not linked {what}. Linked: {}.", known.join(", ")))
+}
+
+/// Nothing to disconnect.
+pub fn nothing_linked() -> Message {
+    Message::text("You have no linked X account, so there is nothing to disconnect.")
+}
+
+/// After `/disconnect`. `revoked` is false when X could not be told.
+pub fn disconnected(account: &Account, others: bool, revoked: bool) -> Message {
+    let name = name(&account.username, &account.name);
+    Message::text(match (others, revoked) {
+        (true, _) => format!("Disconnected {name} from you. Others here still post to it."),
+        (false, true) => format!("Disconnected {name}. X has been told, and I have forgotten its keys."),
+        (false, false) => format!(
+            "Disconnected {name}, and I have forgotten its keys. X could not be told just now; \
+             you can remove the app yourself under Settings, Connected apps, on X."
+        ),
+    })
+}

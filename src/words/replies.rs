@@ -1,0 +1,234 @@
+//! Answers to what people ask: help, refusals, lists.
+
+use super::{Message, size, state_line};
+use crate::{
+    account::{Account, Platform},
+    caption::CaptionError,
+    post::{Kind, Post},
+    video::{self, Damage, Refusal},
+};
+
+/// `/help`
+pub fn help(platform: Platform) -> Message {
+    let post = match platform {
+        Platform::Discord => "/post  with a video and a caption: publishes it",
+        _ => "/post your caption  under a video, or as a reply to one: publishes it",
+    };
+    Message::text(format!(
+        "I publish your videos to X.\n\n\
+         /connect twitter  links your X account\n\
+         {post}\n\
+         /posts  shows your latest posts\n\
+         /accounts  shows your linked accounts\n\
+         /disconnect  unlinks an account\n\
+         /help  shows this\n\n\
+         A post costs whoever runs me $0.015 at X, one with a link in its text $0.20."
+    ))
+}
+
+/// `/start`
+pub fn start(platform: Platform) -> Message {
+    let mut message = help(platform);
+    message.text.insert(0, super::Span::Text("Hello. ".to_owned()));
+    message
+}
+
+/// A command nobody taught us, or no command at all.
+pub fn unknown(command: &str) -> Message {
+    let command: String = command.chars().filter(|c| c.is_alphanumeric() || *c == '_').take(32).collect();
+    match command.as_str() {
+        "" => Message::text(
+            "To publish a video, send it with /post and your caption. /help shows what else I can do.",
+        ),
+        command => Message::text(format!("I do not know /{command}. /help shows what I can do.")),
+    }
+}
+
+/// `/post` without a file.
+pub fn no_video(platform: Platform) -> Message {
+    Message::text(match platform {
+        Platform::Discord => "There is no video. Use /post and attach one.",
+        _ => {
+            "There is no video. Send one with /post and your caption under it, \
+             or reply to a video with /post and your caption."
+        }
+    })
+}
+
+/// `/post` with something that cannot be a video.
+pub fn not_a_video(kind: Kind) -> Message {
+    let what = match kind {
+        Kind::Photo => "a photo",
+        Kind::Voice => "a voice message",
+        Kind::Audio => "an audio file",
+        Kind::Sticker => "a sticker",
+        Kind::Video | Kind::Animation | Kind::VideoNote | Kind::File => "no video",
+    };
+    Message::text(format!("That is {what}; I publish videos. Send the video with /post and your caption."))
+}
+
+/// The chat says that the file is empty.
+pub fn empty_file() -> Message {
+    Message::text("That file is empty. Send the video again.")
+}
+
+/// The file is larger than the chat gives to bots.
+pub fn too_large_for_chat(platform: Platform, bytes: u64, limit: u64) -> Message {
+    Message::text(match platform {
+        Platform::Telegram => format!(
+            "That video is {}. Telegram gives bots files of up to {} only. Send a smaller version; or whoever \
+             runs me can set up a local Bot API server, which serves files of up to 2 GB.",
+            size(bytes),
+            size(limit)
+        ),
+        platform => format!(
+            "That video is {}. {} serves files of up to {} only. Send a smaller version.",
+            size(bytes),
+            platform.title(),
+            size(limit)
+        ),
+    })
+}
+
+/// The file is larger than X takes.
+pub fn too_large_for_x(bytes: u64, limit: u64) -> Message {
+    Message::text(format!(
+        "That file is {}. X takes at most {}. Send a smaller version.",
+        size(bytes),
+        size(limit)
+    ))
+}
+
+/// A caption that X would not take.
+pub fn caption_refused(error: &CaptionError, platform: Platform) -> Message {
+    let again = match platform {
+        Platform::Discord => "use /post again",
+        _ => "send it again as a reply to the video",
+    };
+    Message::text(match error {
+        CaptionError::TooLong { weighted, limit } => format!(
+            "That caption is {weighted} of {limit} characters as X counts them (links count 23, emoji and CJK 2). \
+             Shorten it by {} and {again}.",
+            weighted - limit
+        ),
+        CaptionError::Refused { position, .. } => format!(
+            "That caption holds an invisible character that X does not accept (character {position}). \
+             Remove it and {again}."
+        ),
+    })
+}
+
+/// The account's tokens no longer work, and posts wait for it to be connected again.
+pub fn reconnect_first(account: &Account) -> Message {
+    Message::text(format!(
+        "X no longer lets me post to @{}. Connect it again, then send the video once more.",
+        account.username
+    ))
+    .button("Reconnect", super::Deed::Connect)
+}
+
+/// `/posts`
+pub fn posts(posts: &[(Post, Account, Option<String>)]) -> Message {
+    if posts.is_empty() {
+        return Message::text("You have not posted anything yet.");
+    }
+    let mut message = Message::text("Your latest posts:");
+    for (post, account, link) in posts {
+        message = message.then(format!("\n{}", state_line(post, account)));
+        if let Some(link) = link {
+            message = message.then(" ").link(link.clone());
+        }
+    }
+    message
+}
+
+/// A button or command that comes too late.
+pub fn too_late() -> Message {
+    Message::text("That no longer applies: the post has moved on.")
+}
+
+/// After `/cancel`.
+pub fn cancelled(name: &str) -> Message {
+    Message::text(format!("Cancelled. {} will not be posted.", super::file_name(name)))
+}
+
+/// Nothing to cancel.
+pub fn nothing_to_cancel() -> Message {
+    Message::text("You have no post under way that could be cancelled.")
+}
+
+/// A post of somebody else.
+pub fn not_yours() -> Message {
+    Message::text("Only the person who sent that post can do this.")
+}
+
+/// `/upload`, until there is an upload page.
+pub fn upload_later() -> Message {
+    Message::text(
+        "An upload page for large files is being built. Until then, send videos here in the chat. \
+         Whoever runs me can set up a local Bot API server, with which Telegram serves files of up to 2 GB.",
+    )
+}
+
+/// `/token`: an API token, shown once.
+pub fn api_token(token: &str) -> Message {
+    Message::text(format!(
+        "Your API token, shown this once:\n{token}\nPrograms that have it can act as you here. Keep it secret."
+    ))
+}
+
+/// Something of ours did not work.
+pub fn our_fault() -> Message {
+    Message::text("Something went wrong on my side, and nothing was changed. Please try again in a minute.")
+}
+
+/// Why X would not take a file.
+pub fn refusal(refusal: &Refusal) -> String {
+    match refusal {
+        Refusal::Empty => "The file is empty. Send the video again.".to_owned(),
+        Refusal::NotVideo(kind) => {
+            let what = match kind {
+                video::Kind::Picture(_) => "a picture",
+                video::Kind::Sound(_) => "sound without a picture",
+                video::Kind::Document(_) => "a document",
+                video::Kind::Archive(_) => "an archive or a program",
+                video::Kind::Text => "text",
+                video::Kind::Unknown => "nothing I can recognise",
+            };
+            format!(
+                "The file is not a video, whatever its name says: it is {what}. Send an MP4 or MOV video."
+            )
+        }
+        Refusal::Container(ending) => {
+            format!("X does not take .{ending} videos. Send it as MP4 with H.264 video and AAC sound.")
+        }
+        Refusal::NoPicture => {
+            "There is no picture in the file, only sound or nothing. Send a video.".to_owned()
+        }
+        Refusal::Damaged(Damage::Truncated) => {
+            "The end of the file is missing. Send the video again.".to_owned()
+        }
+        Refusal::Damaged(Damage::NoIndex) => {
+            "The file has no index, as after a recording that was cut off. Export the video again.".to_owned()
+        }
+        Refusal::Damaged(Damage::Malformed) => "The file is damaged. Export the video again.".to_owned(),
+        Refusal::Codec(codec) => {
+            format!(
+                "The video is encoded as {codec}, which X does not take. Send it as MP4 with H.264 video."
+            )
+        }
+        Refusal::TooLong { duration, max } => format!(
+            "The video is {} long; this account may post at most {}. Shorten it.",
+            super::length(ms(*duration)),
+            super::length(ms(*max))
+        ),
+        Refusal::TooShort(_) => "The video is shorter than half a second, which X does not take.".to_owned(),
+        Refusal::TooLarge { bytes, max } => {
+            format!("The file is {}. X takes at most {}. Send a smaller version.", size(*bytes), size(*max))
+        }
+    }
+}
+
+fn ms(span: std::time::Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,307 @@
+//! The status message of a post, from *waiting* to the link or the reason.
+
+use super::{Deed, Message, file_name, length, size, span};
+use crate::{
+    account::Account,
+    caption,
+    post::{Failure, Media, Party, Post, State, Waiting},
+};
+
+/// Where a transfer stood when it was first seen, to say how fast it goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pace {
+    /// Unix milliseconds.
+    pub at: i64,
+    pub bytes: u64,
+}
+
+/// Where things open in a browser.
+#[derive(Clone, Copy, Debug)]
+pub struct Links<'a> {
+    /// The account on X.
+    pub profile: &'a str,
+    /// The post on X, once it is there.
+    pub post: Option<&'a str>,
+}
+
+/// Cells of a progress bar.
+const BAR: u64 = 16;
+
+/// How many bytes of the present transfer are done; `None` when nothing is being transferred.
+pub fn bytes_done(post: &Post) -> Option<u64> {
+    match (post.state, &post.media, post.bytes) {
+        (State::Staging, _, bytes) => bytes,
+        (State::Uploading, Some(media), Some(total)) => Some(uploaded(media, total)),
+        _ => None,
+    }
+}
+
+fn uploaded(media: &Media, total: u64) -> u64 {
+    (u64::from(media.segments_done) * media.chunk_bytes).min(total)
+}
+
+/// The status of a post as it stands at `now` (Unix milliseconds).
+pub fn status(post: &Post, account: &Account, links: Links<'_>, pace: Option<Pace>, now: i64) -> Message {
+    match post.state {
+        State::Posted => posted(account, links),
+        State::NeedsUser => unsure(post, account, links),
+        State::Failed => failed(post, account, links),
+        State::Canceled => {
+            Message::text(format!("Cancelled. {} was not posted.", file_name(&post.attachment.name)))
+        }
+        _ => under_way(post, account, pace, now),
+    }
+}
+
+/// A post in one line, for lists.
+pub fn state_line(post: &Post, account: &Account) -> String {
+    let state = match post.state {
+        State::Staging if post.bytes.is_none() => "waiting for its turn",
+        State::Staging => "being received",
+        State::Inspecting => "being checked",
+        State::Uploading => "uploading",
+        State::Processing => "being processed by X",
+        State::Publishing => "being posted",
+        State::Posted => "posted",
+        State::NeedsUser => "waiting for your answer",
+        State::Failed => "not posted",
+        State::Canceled => "cancelled",
+    };
+    format!("{} to @{}: {state}", file_name(&post.attachment.name), account.username)
+}
+
+fn posted(account: &Account, links: Links<'_>) -> Message {
+    match links.post {
+        Some(link) => {
+            Message::text(format!("Posted to @{}\n", account.username)).link(link).open("Open on X", link)
+        }
+        None => Message::text(format!("Posted to @{}, as you say.\n", account.username))
+            .link(links.profile)
+            .open("Open X", links.profile),
+    }
+}
+
+fn unsure(post: &Post, account: &Account, links: Links<'_>) -> Message {
+    Message::text(format!(
+        "X did not say whether it posted {} to @{}, and it has not shown up there yet. \
+         Please look at the account: is it there? I keep looking meanwhile.\n",
+        file_name(&post.attachment.name),
+        account.username,
+    ))
+    .link(links.profile)
+    .open("Open X", links.profile)
+    .button("It is there", Deed::ItIsThere(post.id))
+    .button("Post it again", Deed::PostAgain(post.id))
+    .button("Leave it", Deed::Cancel(post.id))
+}
+
+fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Message {
+    let mut head = format!("@{} · {}", account.username, file_name(&post.attachment.name));
+    if let Some(bytes) = total(post) {
+        head += &format!(" · {}", size(bytes));
+    }
+    if let Some(ms) = post.duration_ms {
+        head += &format!(" · {}", length(ms));
+    }
+    let message = match (&post.waiting, post.state) {
+        (Some(waiting), _) => wait(post, waiting, &head),
+        (None, State::Staging) if post.bytes.is_none() => {
+            Message::text(format!("Waiting for its turn · {head}"))
+        }
+        (None, State::Staging) => {
+            let done = post.bytes.unwrap_or(0);
+            Message::text(format!(
+                "Receiving for {head}\n{}",
+                progress(done, post.attachment.bytes, pace, now)
+            ))
+        }
+        (None, State::Inspecting) => Message::text(format!("Checking the video for {head}")),
+        (None, State::Uploading) => {
+            let done = bytes_done(post).unwrap_or(0);
+            Message::text(format!("Uploading to {head}\n{}", progress(done, post.bytes, pace, now)))
+        }
+        (None, State::Processing) => {
+            let percent =
+                post.processing_percent.map(|percent| format!(" · {percent} %")).unwrap_or_default();
+            Message::text(format!("X is processing the video{percent}\n{head}"))
+        }
+        (None, _) => Message::text(format!("Posting to {head}")),
+    };
+    let message = match caption::count(&post.caption).links {
+        0 => message,
+        _ => message.then("\nThe text has a link, so X charges $0.20 for this post instead of $0.015."),
+    };
+    match post.intent_at {
+        None => message.button("Cancel", Deed::Cancel(post.id)),
+        Some(_) => message,
+    }
+}
+
+fn total(post: &Post) -> Option<u64> {
+    match post.state {
+        State::Staging => post.attachment.bytes,
+        _ => post.bytes,
+    }
+}
+
+/// `▓▓▓▓▓▓▓▓░░░░░░░░ 51 %  43 of 84 MB · about 6 s left`
+fn progress(done: u64, total: Option<u64>, pace: Option<Pace>, now: i64) -> String {
+    let Some(total) = total.filter(|total| *total > 0) else { return size(done) };
+    let done = done.min(total);
+    let filled = usize::try_from(done * BAR / total).unwrap_or(0);
+    let bar: String = (0..BAR as usize).map(|cell| if cell < filled { '▓' } else { '░' }).collect();
+    let left = pace.and_then(|pace| {
+        let moved = u128::from(done.checked_sub(pace.bytes).filter(|moved| *moved > 0)?);
+        let took = u128::from(u64::try_from(now - pace.at).ok().filter(|took| *took >= 1_000)?);
+        i64::try_from(u128::from(total - done) * took / moved).ok()
+    });
+    let left =
+        left.filter(|left| *left > 0).map(|left| format!(" · about {} left", span(left))).unwrap_or_default();
+    format!("{bar} {} %  {} of {}{left}", done * 100 / total, size(done), size(total))
+}
+
+fn wait(post: &Post, waiting: &Waiting, head: &str) -> Message {
+    match waiting {
+        Waiting::RateLimit { until } => {
+            Message::text(format!("X asks for a pause · {head}\nIt goes on by itself at ")).time(*until).then(".")
+        }
+        Waiting::Trouble { with, until } => Message::text(format!(
+            "{} · {head}\nNothing is lost. The next try is at ",
+            match with {
+                Party::X => "X has a problem at the moment",
+                Party::Chat => "The file cannot be fetched from the chat at the moment",
+                Party::Staging => "The storage of this service has a problem at the moment",
+            }
+        ))
+        .time(*until)
+        .then("."),
+        Waiting::Credits { until } => Message::text(format!(
+            "This service has used up its X credits · {head}\nWhoever runs it has to buy more at console.x.com. \
+             The post is kept; the next try is at "
+        ))
+        .time(*until)
+        .then("."),
+        Waiting::Reconnect => Message::text(format!(
+            "X no longer lets me post to this account · {head}\nConnect it again and the post goes on by itself."
+        ))
+        .button("Reconnect", Deed::Connect),
+        Waiting::Looking => Message::text(format!(
+            "X did not answer when it was asked to post {}. I am looking at the account before I try again, \
+             so that it is not posted twice.\n{head}",
+            file_name(&post.attachment.name)
+        )),
+    }
+}
+
+fn failed(post: &Post, account: &Account, links: Links<'_>) -> Message {
+    let name = file_name(&post.attachment.name);
+    let (why, remedy) = match &post.failure {
+        Some(failure) => explain(failure, account),
+        None => ("Something went wrong.".to_owned(), Remedy::TryAgain),
+    };
+    let message = Message::text(format!("{name} was not posted to @{}.\n{why}", account.username));
+    match remedy {
+        Remedy::SendAnother => message,
+        Remedy::TryAgain => message.button("Try again", Deed::Retry(post.id)),
+        Remedy::Reconnect => {
+            message.button("Reconnect", Deed::Connect).button("Try again", Deed::Retry(post.id))
+        }
+        Remedy::OpenX => message.open("Open X", links.profile).button("Try again", Deed::Retry(post.id)),
+    }
+}
+
+/// What mends a failure.
+enum Remedy {
+    /// Nothing about this post; another one has to be made.
+    SendAnother,
+    TryAgain,
+    Reconnect,
+    OpenX,
+}
+
+fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
+    use Remedy::{OpenX, Reconnect, SendAnother, TryAgain};
+    let (why, remedy) = match failure {
+        Failure::FileGone => ("The chat no longer has the file. Send it again.", SendAnother),
+        Failure::FileEmpty => ("The file is empty. Send the video again.", SendAnother),
+        Failure::FileTooLarge { limit } => {
+            return (format!("The file is larger than {}. Send a smaller one.", size(*limit)), SendAnother);
+        }
+        Failure::VideoRefused { reason } => return (reason.clone(), SendAnother),
+        Failure::ForeignFile => (
+            "The file is not on the chat's own servers, so I did not fetch it. Upload it in the chat.",
+            SendAnother,
+        ),
+        Failure::StagingLost => ("My copy of the file is gone. Send the video again.", SendAnother),
+        Failure::MediaRejected { reason } if reason.is_empty() => {
+            ("X could not read this video. Send it as MP4 with H.264 video and AAC sound.", TryAgain)
+        }
+        Failure::MediaRejected { reason } => {
+            return (
+                format!(
+                    "X could not use this video ({reason}). Send it as MP4 with H.264 video and AAC sound, \
+                     or try once more."
+                ),
+                TryAgain,
+            );
+        }
+        Failure::ProcessingTooLong => {
+            ("X did not finish processing the video in time. Try again later.", TryAgain)
+        }
+        Failure::Duplicate => (
+            "X says that this account has posted the same text already. Look there first, then change the text.",
+            OpenX,
+        ),
+        Failure::TooLongForAccount { minutes: Some(minutes) } => {
+            return (
+                format!(
+                    "The video is too long: @{} may post at most {minutes} minutes. Shorten it.",
+                    account.username
+                ),
+                SendAnother,
+            );
+        }
+        Failure::TooLongForAccount { minutes: None } => {
+            ("The video is too long for this X account. Shorten it.", SendAnother)
+        }
+        Failure::AccountRestricted => {
+            ("X keeps this account from posting. Open X, answer the notice there, then try again.", OpenX)
+        }
+        Failure::NotEnrolled => (
+            "The X app of this service may not post. Whoever runs it has to set it to Pay-per-use and Production \
+             at console.x.com.",
+            TryAgain,
+        ),
+        Failure::SpendCap => (
+            "This service has reached its monthly limit at X. Whoever runs it can raise it at console.x.com.",
+            TryAgain,
+        ),
+        Failure::MissingPermission => (
+            "The permission to upload videos is missing. Connect the account again and leave every box ticked.",
+            Reconnect,
+        ),
+        Failure::LinkRefused => {
+            ("X does not allow a link in the text. Send the video again without it.", SendAnother)
+        }
+        Failure::TooManyCashtags => {
+            ("X allows one $ symbol such as $ABC in a post. Keep one and send the video again.", SendAnother)
+        }
+        Failure::Refused { detail } if detail.is_empty() => (
+            "X refused this post without saying why. Check its length and mentions, then try again.",
+            TryAgain,
+        ),
+        Failure::Refused { detail } => return (format!("X refused this post: {detail}"), TryAgain),
+        Failure::Disconnected => ("The account was disconnected before the post's turn came.", SendAnother),
+        Failure::GaveUp { on: Party::X } => ("X had a problem for too long. Try again later.", TryAgain),
+        Failure::GaveUp { on: Party::Chat } => {
+            ("The file could not be fetched from the chat for too long. Send the video again.", TryAgain)
+        }
+        Failure::GaveUp { on: Party::Staging } => {
+            ("The storage of this service had a problem for too long. Try again later.", TryAgain)
+        }
+        Failure::CrashLoop => {
+            ("This video stopped the service several times, so I put it aside. Try another file.", TryAgain)
+        }
+    };
+    (why.to_owned(), remedy)
+}

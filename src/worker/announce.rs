@@ -1,0 +1,203 @@
+//! Keeps people told: writes each post's status message, sends notices, and clears staging behind finished posts.
+//!
+//! A status is a view of its row. The newest text wins, edits in between collapse, and one that a chat did not
+//! take is tried again until the last state stands there.
+
+use std::{
+    collections::{HashMap, HashSet},
+    time::Duration,
+};
+
+use futures::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+
+use super::{POLL, Worker, backoff, chain};
+use crate::{
+    chat::{Audience, ChatError},
+    post::{PostId, State},
+    store::{Notice, StatusJob, StoreError},
+    words::{self, Links, Pace},
+};
+
+/// Between two edits in one chat: Telegram allows about one message a second there (Bot API FAQ).
+const PER_CHAT_MS: i64 = 1_500;
+/// What is written at once.
+const BATCH: u32 = 50;
+const PARALLEL: usize = 8;
+/// Tries for a message that nobody will miss much: one about a post that is not over.
+const TRIES_MEANWHILE: u32 = 5;
+/// Tries for a message that says how it ended: with delays of up to ten minutes, more than a day.
+const TRIES_FINAL: u32 = 160;
+/// Unconfirmed links and used-up tickets are looked for this often.
+const HOUSEKEEPING_MS: i64 = 60_000;
+
+/// Runs until `stop`, and then once more, so that what the last steps found is said.
+pub(super) async fn run(worker: Worker, stop: CancellationToken) {
+    let mut changes = worker.store.changes();
+    let mut memory = Memory::default();
+    loop {
+        let stopping = stop.is_cancelled();
+        changes.mark_unchanged();
+        let now = worker.clock.now_ms();
+        if let Err(error) = pass(&worker, &mut memory, now).await {
+            tracing::error!(error = chain(&error), "messages could not be worked through");
+        }
+        if stopping {
+            return;
+        }
+        let due = worker.store.next_message_due().await.ok().flatten();
+        let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = worker.clock.sleep_until(due) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// What is remembered between passes; losing it costs a little politeness, nothing else.
+#[derive(Default)]
+struct Memory {
+    /// When each chat may be written to again.
+    chats: HashMap<String, i64>,
+    /// When each post in flight was first seen at its present state, and how far it was.
+    paces: HashMap<PostId, (State, Pace)>,
+    housekeeping_at: i64,
+}
+
+async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<(), StoreError> {
+    memory.chats.retain(|_, at| *at > now);
+    let mut chats = HashSet::new();
+    let mut jobs = Vec::new();
+    for job in worker.store.due_statuses(now, BATCH).await? {
+        let chat = format!("{}:{}", job.place.platform.as_str(), job.place.chat);
+        // The last word on a post does not wait for the chat's turn; Telegram says so if it minds.
+        let free = memory.chats.get(&chat).copied().unwrap_or(now);
+        if !job.post.state.is_over() && job.shown_at.is_some() && (free > now || !chats.insert(chat.clone()))
+        {
+            worker.store.status_not_before(&job, free.max(now + PER_CHAT_MS)).await?;
+            continue;
+        }
+        memory.chats.insert(chat, now + PER_CHAT_MS);
+        let pace = memory.pace(&job, now);
+        jobs.push((job, pace));
+    }
+    stream::iter(jobs)
+        .for_each_concurrent(PARALLEL, |(job, pace)| async move {
+            if let Err(error) = show(worker, &job, pace, now).await {
+                tracing::error!(post = %job.post.id, error = chain(&error), "a status could not be kept");
+            }
+        })
+        .await;
+    let notices = worker.store.due_notices(now, BATCH).await?;
+    stream::iter(notices)
+        .for_each_concurrent(PARALLEL, |notice| async move {
+            if let Err(error) = send(worker, &notice, now).await {
+                tracing::error!(error = chain(&error), "a notice could not be kept");
+            }
+        })
+        .await;
+    clean(worker, now).await?;
+    if memory.housekeeping_at <= now {
+        memory.housekeeping_at = now + HOUSEKEEPING_MS;
+        revoke_unconfirmed(worker, now).await?;
+    }
+    Ok(())
+}
+
+impl Memory {
+    /// How fast a post advances, where that can be said.
+    fn pace(&mut self, job: &StatusJob, now: i64) -> Option<Pace> {
+        let Some(done) = words::bytes_done(&job.post) else {
+            self.paces.remove(&job.post.id);
+            return None;
+        };
+        let (state, since) =
+            self.paces.entry(job.post.id).or_insert((job.post.state, Pace { at: now, bytes: done }));
+        if *state != job.post.state {
+            (*state, *since) = (job.post.state, Pace { at: now, bytes: done });
+        }
+        Some(*since)
+    }
+}
+
+async fn show(worker: &Worker, job: &StatusJob, pace: Option<Pace>, now: i64) -> Result<(), StoreError> {
+    let Some(account) = worker.store.account(&job.post.account).await? else { return Ok(()) };
+    let link = job.post.x_post_id.as_deref().map(|id| worker.x.post_link(&account.username, id).to_string());
+    let profile = worker.x.profile_link(&account.username).to_string();
+    let links = Links { profile: &profile, post: link.as_deref() };
+    let message = words::status(&job.post, &account, links, pace, now);
+    let result = match &job.shown_at {
+        Some(at) => worker.chats.edit(&job.place, at, &message).await,
+        None => {
+            worker.chats.say(&job.place, Audience::Everyone, &message, Some(&job.post.id.to_string())).await
+        }
+    };
+    metrics::counter!("toall_chat_edits_total", "ok" => if result.is_ok() { "yes" } else { "no" })
+        .increment(1);
+    let matters = job.post.state.is_over() || job.post.state == State::NeedsUser;
+    let tries = if matters { TRIES_FINAL } else { TRIES_MEANWHILE };
+    match result {
+        Ok(at) => worker.store.status_shown(job, Some(&at), now + PER_CHAT_MS).await,
+        Err(ChatError::SlowDown(wait)) => worker.store.status_later(job, now + ms(wait), false).await,
+        // Somebody deleted the message: progress is not wanted there, the outcome is.
+        Err(ChatError::Gone(_)) if job.shown_at.is_some() && matters && job.attempts < TRIES_FINAL => {
+            worker.store.status_later(job, now, true).await
+        }
+        Err(error @ (ChatError::Trouble(_) | ChatError::Refused(_))) if job.attempts < tries => {
+            tracing::warn!(post = %job.post.id, %error, "the status could not be shown yet");
+            worker.store.status_later(job, now + ms(backoff(job.attempts + 1)), false).await
+        }
+        Err(error) => {
+            tracing::warn!(post = %job.post.id, %error, "the status cannot be shown");
+            worker.store.status_shown(job, job.shown_at.as_ref(), now + PER_CHAT_MS).await
+        }
+    }
+}
+
+async fn send(worker: &Worker, notice: &Notice, now: i64) -> Result<(), StoreError> {
+    match worker.chats.say(&notice.place, Audience::Asker, &notice.message, Some(&notice.id)).await {
+        Ok(_) => worker.store.notice_done(&notice.id).await,
+        Err(ChatError::SlowDown(wait)) => worker.store.notice_later(&notice.id, now + ms(wait)).await,
+        Err(ChatError::Trouble(_)) if notice.attempts < TRIES_FINAL => {
+            worker.store.notice_later(&notice.id, now + ms(backoff(notice.attempts + 1))).await
+        }
+        Err(error) => {
+            tracing::warn!(%error, "a notice cannot be sent");
+            worker.store.notice_done(&notice.id).await
+        }
+    }
+}
+
+async fn clean(worker: &Worker, now: i64) -> Result<(), StoreError> {
+    for (id, key) in worker.store.due_cleanings(now, BATCH).await? {
+        let Some(key) = key else {
+            worker.store.cleaned(id, now).await?;
+            continue;
+        };
+        match worker.staging.delete(&key).await {
+            Ok(()) => {
+                worker.store.cleaned(id, now).await?;
+            }
+            Err(error) => {
+                tracing::warn!(post = %id, %error, "a staged file could not be deleted yet");
+                worker.store.clean_later(id, now + ms(Duration::from_secs(60))).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Gives back to X what was authorised and never confirmed.
+async fn revoke_unconfirmed(worker: &Worker, now: i64) -> Result<(), StoreError> {
+    for pending in worker.store.expire_tickets(now).await? {
+        if let Err(error) = worker.x.revoke(&pending.tokens).await {
+            tracing::warn!(account = %pending.profile.id, %error, "an unconfirmed link could not be revoked at X");
+        }
+    }
+    Ok(())
+}
+
+fn ms(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap_or(i64::MAX / 2)
+}

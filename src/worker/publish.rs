@@ -1,0 +1,165 @@
+//! Makes the post on X, once.
+//!
+//! X has no idempotency key. So the intent is written first; whoever finds an intent that another process wrote
+//! looks at the account's newest posts for our media before anything is sent.
+
+use std::time::Duration;
+
+use super::{Next, StepError, Worker, access::Access};
+use crate::{
+    config::OnUnsure,
+    post::{Failure, Party, Post, State, Waiting},
+    store::{Lease, StoreError},
+    twitter::{CreateError, Processing, XError},
+};
+
+/// The longest a creation takes: the client's own time limit, and some.
+const CREATE_TAKES: Duration = Duration::from_secs(22);
+/// Clocks differ, ours and X's.
+const CLOCK_SLACK_MS: i64 = 60_000;
+/// Pauses between looks for a post whose creation was not answered.
+const LOOKS: [Duration; 4] =
+    [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(15), Duration::from_secs(30)];
+/// Looks after the person was asked: X may show the post late.
+const LATE_LOOKS: [Duration; 2] = [Duration::from_secs(5 * 60), Duration::from_secs(25 * 60)];
+/// An upload with less than this left is made anew rather than posted.
+const EXPIRY_MARGIN_MS: i64 = 60_000;
+
+/// Sends the post, or looks for it when an earlier attempt may have.
+pub(super) async fn publish(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next, StepError> {
+    match post.intent_at {
+        None => create(worker, lease, post).await,
+        Some(intent_at) => look(worker, lease, post, intent_at).await,
+    }
+}
+
+async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next, StepError> {
+    let now = worker.clock.now_ms();
+    let media_id = match &post.media {
+        Some(media) if media.expires_at.is_none_or(|at| at - now > EXPIRY_MARGIN_MS) => media.id.clone(),
+        _ => {
+            post.media = None;
+            return Ok(Next::Go(State::Uploading, Duration::ZERO));
+        }
+    };
+    let access = Access::new(worker, lease);
+    let token = access.token().await?;
+    worker.store.renew(lease, now).await?;
+    worker.store.intend(lease, now).await?;
+    // A worker that slept here no longer holds the lane: somebody else may be looking for this very post.
+    if !lease.holds_for(CREATE_TAKES, worker.clock.now_ms()) {
+        return Err(StoreError::LeaseLost.into());
+    }
+    post.intent_at = Some(now);
+    post.looks = 0;
+    match worker.x.create_post(&token, &post.caption, &media_id).await {
+        Ok(id) => Ok(Next::Posted(id)),
+        Err(CreateError::Unknown(error)) => {
+            tracing::warn!(%error, "no answer to the creation; looking for the post");
+            post.waiting = Some(Waiting::Looking);
+            Ok(Next::Go(State::Publishing, LOOKS[0]))
+        }
+        Err(CreateError::NotSent(error)) => {
+            post.intent_at = None;
+            Err(access.sorted(&token, error).await)
+        }
+        // Said of the same text posted lately: perhaps by an attempt of ours that went unanswered.
+        Err(CreateError::Refused(XError::Duplicate)) => {
+            match find(worker, &access, post, post.created_at).await? {
+                Some(id) => Ok(Next::Posted(id)),
+                None => {
+                    post.intent_at = None;
+                    Err(StepError::Fail(Failure::Duplicate))
+                }
+            }
+        }
+        Err(CreateError::Refused(XError::InvalidMedia)) => {
+            post.intent_at = None;
+            Err(unfit(worker, &access, post, &media_id).await?)
+        }
+        Err(CreateError::Refused(error)) => {
+            post.intent_at = None;
+            Err(access.sorted(&token, error).await)
+        }
+    }
+}
+
+/// What to do about an upload that X does not take for a post: wait while it is still being processed, else a new one.
+async fn unfit(
+    worker: &Worker,
+    access: &Access<'_>,
+    post: &mut Post,
+    media_id: &str,
+) -> Result<StepError, StepError> {
+    let token = access.token().await?;
+    let pending = match worker.x.status(&token, media_id).await {
+        Ok(status) => matches!(status.processing, Processing::Pending { .. }),
+        Err(XError::UploadGone | XError::NotFound) => false,
+        Err(error) => return Err(access.sorted(&token, error).await),
+    };
+    let (to, why) = match pending {
+        true => (State::Processing, "X has not finished with the video"),
+        false => (State::Uploading, "X does not take the upload"),
+    };
+    if !pending {
+        post.media = None;
+    }
+    Ok(StepError::Back { to, why: why.to_owned() })
+}
+
+/// Looks for the post until it is found or the time to settle is over.
+async fn look(worker: &Worker, lease: &Lease, post: &mut Post, intent_at: i64) -> Result<Next, StepError> {
+    let access = Access::new(worker, lease);
+    if let Some(id) = find(worker, &access, post, intent_at).await? {
+        return Ok(Next::Posted(id));
+    }
+    post.looks = post.looks.saturating_add(1);
+    let settled = i64::try_from(worker.settings.settle_secs.saturating_mul(1_000)).unwrap_or(i64::MAX);
+    if worker.clock.now_ms() - intent_at < settled {
+        post.waiting = Some(Waiting::Looking);
+        let pause = LOOKS.get(post.looks as usize).unwrap_or(&LOOKS[LOOKS.len() - 1]);
+        return Ok(Next::Go(State::Publishing, *pause));
+    }
+    match worker.settings.on_unsure {
+        OnUnsure::Ask => {
+            post.looks = 0;
+            Ok(Next::Ask(Some(LATE_LOOKS[0])))
+        }
+        OnUnsure::Retry => {
+            post.intent_at = None;
+            Ok(Next::Go(State::Publishing, Duration::ZERO))
+        }
+    }
+}
+
+/// Looks once more for a post about which the person was asked: X may have shown it late.
+pub(super) async fn look_late(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next, StepError> {
+    let access = Access::new(worker, lease);
+    let intent_at = post.intent_at.unwrap_or(post.created_at);
+    if let Some(id) = find(worker, &access, post, intent_at).await? {
+        return Ok(Next::Posted(id));
+    }
+    post.looks = post.looks.saturating_add(1);
+    Ok(Next::Ask(LATE_LOOKS.get(post.looks as usize).copied()))
+}
+
+/// The post on X that carries any upload of this post's. Whatever goes wrong proves nothing: it is looked for again.
+async fn find(
+    worker: &Worker,
+    access: &Access<'_>,
+    post: &Post,
+    since: i64,
+) -> Result<Option<String>, StepError> {
+    let ids = worker.store.media_ids(post.id).await?;
+    let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
+    let token = access.token().await?;
+    match worker.x.find_post(&token, &post.account, since - CLOCK_SLACK_MS, &ids).await {
+        Ok(found) => Ok(found),
+        Err(error) => Err(match access.sorted(&token, error).await {
+            StepError::Fail(failure) => {
+                StepError::Trouble { with: Party::X, why: format!("the look was refused: {failure:?}") }
+            }
+            error => error,
+        }),
+    }
+}

@@ -1,0 +1,91 @@
+//! Copies the file from the chat into staging.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::{sync::atomic::AtomicU64, time::Duration};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{Next, StepError, Worker};
+use crate::{
+    chat::ChatError,
+    post::{Failure, Party, Post, State},
+    staging::{PutError, StagingError},
+    store::Lease,
+    ticket::hex,
+    video::MAX_BYTES,
+};
+
+/// How often the row learns how far the copy is.
+const PROGRESS_EVERY: Duration = Duration::from_millis(1_000);
+
+/// Streams the file through, hashing on the way. Begun again, it starts over: the key is the same, the last one wins.
+pub(super) async fn stage(
+    worker: &Worker,
+    lease: &Lease,
+    post: &mut Post,
+    stop: &CancellationToken,
+) -> Result<Next, StepError> {
+    let key = post.object_key.as_deref().ok_or(StepError::Fail(Failure::StagingLost))?;
+    let download = worker.chats.fetch(&post.attachment).await.map_err(from_chat)?;
+    if download.bytes.is_some_and(|bytes| bytes > MAX_BYTES) {
+        return Err(StepError::Fail(Failure::FileTooLarge { limit: MAX_BYTES }));
+    }
+    let copied = AtomicU64::new(0);
+    let stored = tokio::select! {
+        stored = worker.staging.put_stream(key, download.body, MAX_BYTES, |bytes| copied.store(bytes, Relaxed)) => {
+            stored.map_err(from_put)?
+        }
+        error = report(worker, lease, &copied) => return Err(error),
+        () = stop.cancelled() => return Ok(Next::Stopped),
+    };
+    post.bytes = Some(stored.bytes);
+    post.sha256 = Some(hex(&stored.sha256));
+    Ok(Next::Go(State::Inspecting, Duration::ZERO))
+}
+
+/// Writes the progress down, until that shows that the lease is lost.
+async fn report(worker: &Worker, lease: &Lease, copied: &AtomicU64) -> StepError {
+    let mut tick = tokio::time::interval(PROGRESS_EVERY);
+    let mut written = 0;
+    loop {
+        tick.tick().await;
+        let bytes = copied.load(Relaxed);
+        if bytes > written {
+            if let Err(error) = worker.store.staged_so_far(lease, bytes, worker.clock.now_ms()).await {
+                return error.into();
+            }
+            written = bytes;
+        }
+    }
+}
+
+fn from_chat(error: ChatError) -> StepError {
+    match error {
+        ChatError::Gone(_)
+        | ChatError::Forbidden(_)
+        | ChatError::NeedsPrivateChat
+        | ChatError::Refused(_) => StepError::Fail(Failure::FileGone),
+        ChatError::TooLarge { limit } => StepError::Fail(Failure::FileTooLarge { limit }),
+        ChatError::ForeignFile => StepError::Fail(Failure::ForeignFile),
+        error @ (ChatError::SlowDown(_) | ChatError::Trouble(_)) => {
+            StepError::Trouble { with: Party::Chat, why: error.to_string() }
+        }
+    }
+}
+
+fn from_put(error: PutError<ChatError>) -> StepError {
+    match error {
+        PutError::Source(error) => from_chat(error),
+        PutError::TooLarge { limit } => StepError::Fail(Failure::FileTooLarge { limit }),
+        PutError::Empty => StepError::Fail(Failure::FileEmpty),
+        PutError::Storage(error) => from_staging(error),
+    }
+}
+
+/// Storage comes back; a file that is gone does not.
+pub(super) fn from_staging(error: StagingError) -> StepError {
+    match error {
+        StagingError::Missing => StepError::Fail(Failure::StagingLost),
+        error => StepError::Trouble { with: Party::Staging, why: error.to_string() },
+    }
+}
