@@ -4,8 +4,7 @@ use std::time::Duration;
 
 use serde_json::json;
 use toall::{
-    account::MessageRef,
-    account::Place,
+    account::{MessageRef, Place},
     chat::{Audience, ChatError},
     words::{Deed, Message},
 };
