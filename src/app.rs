@@ -59,7 +59,9 @@ pub enum StartError {
     Database(#[from] OpenError),
     #[error("The storage cannot be used. {0}")]
     Staging(#[from] StagingError),
-    #[error("The embedded storage under {folder} cannot be used: {source}. Give this user the right to write there.")]
+    #[error(
+        "The embedded storage under {folder} cannot be used: {source}. Give this user the right to write there."
+    )]
     Embedded { folder: String, source: std::io::Error },
     #[error("The settings of the X app cannot be used: {0}")]
     X(#[from] SetupError),
@@ -96,7 +98,8 @@ impl App {
         let (staging, embedded) = open_staging(config).await?;
         let x = X::new(&config.twitter, config.callback_url())?;
         let discord = config.discord.as_ref().map(|settings| Discord::new(settings, clock.clone()));
-        let discord = discord.transpose().map_err(|source| StartError::Chat { platform: "Discord", source })?;
+        let discord =
+            discord.transpose().map_err(|source| StartError::Chat { platform: "Discord", source })?;
         let telegram = config.telegram.as_ref().map(|settings| Telegram::new(settings, clock.clone()));
         let telegram =
             telegram.transpose().map_err(|source| StartError::Chat { platform: "Telegram", source })?;

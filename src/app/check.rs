@@ -15,7 +15,7 @@ use crate::{
 /// Tries each part, one line each, to `out`. False when any part does not work.
 pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<bool> {
     let mut report = Report { out, good: true };
-    report.line("config", Ok("read, complete"))?;
+    report.line("config", Ok::<_, String>("read, complete"))?;
     for warning in config.warnings() {
         report.note("config", &warning)?;
     }
@@ -93,10 +93,10 @@ async fn public_url(config: &Config) -> Result<String, String> {
     let host = config.public_url.host_str().unwrap_or_default();
     let port = config.public_url.port_or_known_default().unwrap_or(443);
     let found = tokio::net::lookup_host((host.trim_matches(['[', ']']), port)).await;
-    match found {
-        Ok(mut addresses) if addresses.next().is_some() => {
-            Ok(format!("register this callback in the X app, to the letter: {callback}"))
-        }
-        _ => Err(format!("the name {host} leads nowhere. Correct public_url in the config, or set up its DNS entry.")),
+    match found.map(Iterator::count) {
+        Ok(1..) => Ok(format!("register this callback in the X app, to the letter: {callback}")),
+        _ => Err(format!(
+            "the name {host} leads nowhere. Correct public_url in the config, or set up its DNS entry."
+        )),
     }
 }

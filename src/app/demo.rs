@@ -49,7 +49,8 @@ pub async fn demo(args: cli::Demo) -> anyhow::Result<()> {
 
 async fn play(args: &cli::Demo, folder: &Path) -> anyhow::Result<()> {
     let video = video(args, folder)?;
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("Cannot listen on this machine")?;
+    let listener =
+        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("Cannot listen on this machine")?;
     let public_url: Url = format!("http://{}", listener.local_addr()?).parse()?;
     let x = Sandbox::start(Settings {
         latency: LATENCY,
@@ -61,9 +62,14 @@ async fn play(args: &cli::Demo, folder: &Path) -> anyhow::Result<()> {
     .context("The simulated X could not be started")?;
     let config = config(&public_url, x.url().parse()?, folder);
     let console = Console::default();
-    let app =
-        App::start_on(&config, &[Role::Web, Role::Worker], Clock::system(), Some(listener), Some(console.clone()))
-            .await?;
+    let app = App::start_on(
+        &config,
+        &[Role::Web, Role::Worker],
+        Clock::system(),
+        Some(listener),
+        Some(console.clone()),
+    )
+    .await?;
 
     let screen = Screen::new();
     screen.say("toall demo: a simulated X, embedded storage and a chat, all on this machine.\n");
@@ -102,9 +108,11 @@ impl Chat<'_> {
             Act::Do(_) => None,
         });
         let link = link.context("The answer to /connect holds no link")?;
-        self.screen.aside(&format!("in the browser: {ALICE} signs in to X as @{ALICE_ON_X}, and presses Authorise"));
+        self.screen
+            .aside(&format!("in the browser: {ALICE} signs in to X as @{ALICE_ON_X}, and presses Authorise"));
         let confirmation = browser::authorise(&link, ALICE_ON_X).await?;
-        self.screen.aside(&format!("in the browser: “{}” {ALICE} presses Link account", confirmation.question));
+        self.screen
+            .aside(&format!("in the browser: “{}” {ALICE} presses Link account", confirmation.question));
         confirmation.confirm().await?;
         let linked = self.next(1, |_| true).await?;
         self.screen.answer(&linked.message);
@@ -156,7 +164,9 @@ impl Chat<'_> {
                 let _ = changes.changed().await;
             }
         });
-        waited.await.context("The demo is stuck: no answer for ten minutes. Run it again with TOALL_LOG=debug.")
+        waited
+            .await
+            .context("The demo is stuck: no answer for ten minutes. Run it again with TOALL_LOG=debug.")
     }
 }
 

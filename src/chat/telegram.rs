@@ -13,10 +13,7 @@ use teloxide::{
     Bot, RequestError,
     payloads::{EditMessageTextSetters, SendMessageSetters},
     requests::Requester,
-    types::{
-        ChatId, LinkPreviewOptions, Message as Sent, MessageId, ReplyMarkup, ReplyParameters,
-        ThreadId,
-    },
+    types::{ChatId, LinkPreviewOptions, Message as Sent, MessageId, ReplyMarkup, ReplyParameters, ThreadId},
 };
 use tokio_util::sync::CancellationToken;
 use url::Host;
@@ -126,10 +123,7 @@ impl Telegram {
             }
             .map_err(error::sort)?
         };
-        Ok(MessageRef {
-            chat: sent.chat.id.to_string(),
-            message: sent.id.to_string(),
-        })
+        Ok(MessageRef { chat: sent.chat.id.to_string(), message: sent.id.to_string() })
     }
 
     /// Replaces a message of ours. One that already reads the same counts as replaced.
@@ -152,10 +146,7 @@ impl Telegram {
         }
         match edited {
             Err(refusal) if !error::is_not_modified(&refusal) => Err(error::sort(refusal)),
-            _ => Ok(MessageRef {
-                chat: chat.to_string(),
-                message: at.message.clone(),
-            }),
+            _ => Ok(MessageRef { chat: chat.to_string(), message: at.message.clone() }),
         }
     }
 
@@ -169,11 +160,7 @@ impl Telegram {
 
     /// The largest file this server hands to bots, in bytes.
     pub fn max_file_bytes(&self) -> Option<u64> {
-        Some(if self.cloud {
-            CLOUD_FILE_BYTES
-        } else {
-            LOCAL_FILE_BYTES
-        })
+        Some(if self.cloud { CLOUD_FILE_BYTES } else { LOCAL_FILE_BYTES })
     }
 
     async fn send(
@@ -195,19 +182,13 @@ impl Telegram {
             request = request.message_thread_id(ThreadId(MessageId(thread)));
         }
         if let Some(message) = reply_in.and_then(|place| id(&place.message)) {
-            request = request.reply_parameters(
-                ReplyParameters::new(MessageId(message)).allow_sending_without_reply(),
-            );
+            request = request
+                .reply_parameters(ReplyParameters::new(MessageId(message)).allow_sending_without_reply());
         }
         request.await
     }
 
-    async fn replace(
-        &self,
-        chat: ChatId,
-        id: MessageId,
-        outgoing: &Outgoing,
-    ) -> Result<Sent, RequestError> {
+    async fn replace(&self, chat: ChatId, id: MessageId, outgoing: &Outgoing) -> Result<Sent, RequestError> {
         let mut request = self
             .bot
             .edit_message_text(chat, id, &outgoing.text)
@@ -243,6 +224,5 @@ fn no_preview() -> LinkPreviewOptions {
 }
 
 fn number<N: std::str::FromStr>(id: &str) -> Result<N, ChatError> {
-    id.parse()
-        .map_err(|_| ChatError::Refused("the stored id is not one of Telegram's".into()))
+    id.parse().map_err(|_| ChatError::Refused("the stored id is not one of Telegram's".into()))
 }

@@ -3,3 +3,6 @@
 mod contract;
 mod discord;
 mod discord_adapter;
+mod house;
+mod posting;
+mod world;

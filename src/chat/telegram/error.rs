@@ -18,9 +18,7 @@ pub(super) fn sort(error: RequestError) -> ChatError {
     match error {
         RequestError::RetryAfter(wait) => ChatError::SlowDown(wait.duration()),
         RequestError::Network(error) => ChatError::Trouble(network(&error).into()),
-        RequestError::InvalidJson { .. } => {
-            ChatError::Trouble("Telegram's answer could not be read".into())
-        }
+        RequestError::InvalidJson { .. } => ChatError::Trouble("Telegram's answer could not be read".into()),
         RequestError::Io(_) => ChatError::Trouble("the connection broke".into()),
         RequestError::MigrateToChatId(_) => ChatError::Gone("the group moved again".into()),
         RequestError::Api(ApiError::InvalidToken) => ChatError::Refused(
@@ -38,9 +36,7 @@ pub(super) fn sort_direct(error: RequestError) -> ChatError {
         }
         // A person whom the bot never met is unknown to it, not forbidden.
         ChatError::Gone(reason) if reason.contains("chat not found") => ChatError::NeedsPrivateChat,
-        ChatError::Refused(reason) if reason.contains("PEER_ID_INVALID") => {
-            ChatError::NeedsPrivateChat
-        }
+        ChatError::Refused(reason) if reason.contains("PEER_ID_INVALID") => ChatError::NeedsPrivateChat,
         other => other,
     }
 }
@@ -49,9 +45,9 @@ pub(super) fn sort_direct(error: RequestError) -> ChatError {
 pub(super) fn sort_file(error: RequestError) -> ChatError {
     match sort(error) {
         // Only servers not in local mode say so (tdlib/telegram-bot-api issue 343).
-        ChatError::Refused(reason) if reason.contains("file is too big") => ChatError::TooLarge {
-            limit: CLOUD_FILE_BYTES,
-        },
+        ChatError::Refused(reason) if reason.contains("file is too big") => {
+            ChatError::TooLarge { limit: CLOUD_FILE_BYTES }
+        }
         ChatError::Refused(reason) if is_unknown_file(&reason) => ChatError::Gone(reason),
         other => other,
     }
@@ -95,19 +91,10 @@ fn sort_description(text: String) -> ChatError {
         "group is deactivated",
         "TOPIC_DELETED",
     ];
-    const FORBIDDEN: [&str; 4] = [
-        "not enough rights",
-        "have no rights",
-        "administrator rights",
-        "CHAT_WRITE_FORBIDDEN",
-    ];
-    const TROUBLE: [&str; 5] = [
-        "Internal Server Error",
-        "Bad Gateway",
-        "Gateway Timeout",
-        "Service Unavailable",
-        "restart",
-    ];
+    const FORBIDDEN: [&str; 4] =
+        ["not enough rights", "have no rights", "administrator rights", "CHAT_WRITE_FORBIDDEN"];
+    const TROUBLE: [&str; 5] =
+        ["Internal Server Error", "Bad Gateway", "Gateway Timeout", "Service Unavailable", "restart"];
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
     if text.starts_with("Forbidden") || text.starts_with("Unauthorized") || has(&FORBIDDEN) {
         ChatError::Forbidden(text)
@@ -115,8 +102,7 @@ fn sort_description(text: String) -> ChatError {
         ChatError::SlowDown(Duration::from_secs(5))
     } else if text.starts_with("Conflict") || text.contains("getUpdates") {
         ChatError::Refused(
-            "another program receives this bot's messages. Stop it, or give it a bot of its own"
-                .into(),
+            "another program receives this bot's messages. Stop it, or give it a bot of its own".into(),
         )
     } else if has(&GONE) {
         ChatError::Gone(text)
@@ -129,15 +115,9 @@ fn sort_description(text: String) -> ChatError {
 
 fn is_unknown_file(reason: &str) -> bool {
     let reason = reason.to_lowercase();
-    [
-        "file id",
-        "file_id",
-        "file identifier",
-        "file not found",
-        "file reference",
-    ]
-    .iter()
-    .any(|word| reason.contains(word))
+    ["file id", "file_id", "file identifier", "file not found", "file reference"]
+        .iter()
+        .any(|word| reason.contains(word))
 }
 
 #[cfg(test)]
@@ -154,15 +134,9 @@ mod tests {
         let cases = [
             ("Unauthorized", "Refused"),
             ("Not Found", "Refused"),
-            (
-                "Forbidden: bot was kicked from the supergroup chat",
-                "Forbidden",
-            ),
+            ("Forbidden: bot was kicked from the supergroup chat", "Forbidden"),
             ("Forbidden: bot was blocked by the user", "Forbidden"),
-            (
-                "Bad Request: not enough rights to send text messages to the chat",
-                "Forbidden",
-            ),
+            ("Bad Request: not enough rights to send text messages to the chat", "Forbidden"),
             ("Bad Request: have no rights to send a message", "Forbidden"),
             ("Bad Request: message to edit not found", "Gone"),
             ("Bad Request: message can't be edited", "Gone"),
@@ -225,10 +199,7 @@ mod tests {
     #[test]
     fn what_could_not_be_parsed_is_not_repeated() {
         let source = serde_json::from_str::<()>("x").unwrap_err();
-        let error = RequestError::InvalidJson {
-            source: source.into(),
-            raw: "somebody's words".into(),
-        };
+        let error = RequestError::InvalidJson { source: source.into(), raw: "somebody's words".into() };
         assert!(!format!("{:?}", sort(error)).contains("somebody"));
     }
 }

@@ -15,10 +15,7 @@ const DISK_CHUNK: usize = 256 * 1024;
 
 /// Fetches by file id. File paths live an hour and hold the token's folder, so they go nowhere else.
 pub(super) async fn fetch(bot: &Bot, cloud: bool, file_id: &str) -> Result<Download, ChatError> {
-    let file = bot
-        .get_file(FileId(file_id.to_owned()))
-        .await
-        .map_err(sort_file)?;
+    let file = bot.get_file(FileId(file_id.to_owned())).await.map_err(sort_file)?;
     // Only a local server answers with a path on disk (Bot API, "Using a Local Bot API Server").
     if !cloud && Path::new(&file.path).is_absolute() {
         return from_disk(Path::new(&file.path)).await;
@@ -49,23 +46,16 @@ async fn download(client: &reqwest::Client, url: Url) -> Result<Download, ChatEr
         StatusCode::TOO_MANY_REQUESTS => {
             let seconds = answer.headers().get(RETRY_AFTER);
             let seconds = seconds.and_then(|value| value.to_str().ok()?.parse().ok());
-            return Err(ChatError::SlowDown(Duration::from_secs(
-                seconds.unwrap_or(5),
-            )));
+            return Err(ChatError::SlowDown(Duration::from_secs(seconds.unwrap_or(5))));
         }
         status if status.is_server_error() => {
             return Err(ChatError::Trouble(format!("Telegram answered {status}")));
         }
         status => {
-            return Err(ChatError::Refused(format!(
-                "Telegram answered {status} to the download"
-            )));
+            return Err(ChatError::Refused(format!("Telegram answered {status} to the download")));
         }
     }
-    Ok(Download {
-        bytes: answer.content_length(),
-        body: answer.bytes_stream().map_err(trouble).boxed(),
-    })
+    Ok(Download { bytes: answer.content_length(), body: answer.bytes_stream().map_err(trouble).boxed() })
 }
 
 async fn from_disk(path: &Path) -> Result<Download, ChatError> {
@@ -73,18 +63,12 @@ async fn from_disk(path: &Path) -> Result<Download, ChatError> {
         let path = tokio::fs::canonicalize(path).await?;
         let file = tokio::fs::File::open(path).await?;
         let about = file.metadata().await?;
-        if about.is_file() {
-            Ok((file, about.len()))
-        } else {
-            Err(io::ErrorKind::InvalidInput.into())
-        }
+        if about.is_file() { Ok((file, about.len())) } else { Err(io::ErrorKind::InvalidInput.into()) }
     };
     let (file, bytes) = open.await.map_err(unreadable)?;
     Ok(Download {
         bytes: Some(bytes),
-        body: ReaderStream::with_capacity(file, DISK_CHUNK)
-            .map_err(unreadable)
-            .boxed(),
+        body: ReaderStream::with_capacity(file, DISK_CHUNK).map_err(unreadable).boxed(),
     })
 }
 
@@ -111,15 +95,9 @@ mod tests {
     fn a_path_keeps_its_slashes_and_cannot_climb() {
         let mut url = Url::parse("https://bots.example/telegram").unwrap();
         append(&mut url, "1:a", "videos/file 1.mp4").unwrap();
-        assert_eq!(
-            url.as_str(),
-            "https://bots.example/telegram/file/bot1:a/videos/file%201.mp4"
-        );
+        assert_eq!(url.as_str(), "https://bots.example/telegram/file/bot1:a/videos/file%201.mp4");
         let mut url = Url::parse("https://bots.example").unwrap();
         append(&mut url, "1:a", "../../bot2:b/x?y").unwrap();
-        assert_eq!(
-            url.as_str(),
-            "https://bots.example/file/bot1:a/bot2:b/x%3Fy"
-        );
+        assert_eq!(url.as_str(), "https://bots.example/file/bot1:a/bot2:b/x%3Fy");
     }
 }

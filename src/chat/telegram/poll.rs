@@ -38,11 +38,7 @@ const COMMANDS: [(&str, &str); 9] = [
 ];
 
 /// Receives until `stop`, or until nobody listens to `inbox` any more.
-pub(super) async fn run(
-    bot: &Bot,
-    inbox: &Inbox,
-    stop: &CancellationToken,
-) -> Result<(), ChatError> {
+pub(super) async fn run(bot: &Bot, inbox: &Inbox, stop: &CancellationToken) -> Result<(), ChatError> {
     let mut spell = Spell::default();
     let me = loop {
         match stop.run_until_cancelled(start(bot)).await {
@@ -141,10 +137,7 @@ async fn hand_over(bot: &Bot, update: &Update, me: &str, inbox: &Inbox) -> Resul
     let hand_over = async {
         let Some(incoming) = incoming.clone() else {
             if matches!(update.kind, UpdateKind::Error(_)) {
-                warn!(
-                    update = update.id.0,
-                    "Telegram sent something unreadable; left out"
-                );
+                warn!(update = update.id.0, "Telegram sent something unreadable; left out");
             }
             return Ok(());
         };
@@ -191,9 +184,7 @@ impl Spell {
         let doubled = Duration::from_millis(500 << self.failures.min(7));
         self.failures = self.failures.saturating_add(1);
         match error {
-            ChatError::SlowDown(wait) => {
-                (*wait).clamp(Duration::from_secs(1), Duration::from_secs(300))
-            }
+            ChatError::SlowDown(wait) => (*wait).clamp(Duration::from_secs(1), Duration::from_secs(300)),
             // Another program polls, or the token was withdrawn: hurry mends neither.
             ChatError::Refused(_) => Duration::from_secs(30),
             _ => doubled.mul_f64(0.5 + fastrand::f64() / 2.0),

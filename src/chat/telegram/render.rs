@@ -31,10 +31,7 @@ pub(super) fn render(message: &Message, now_ms: i64) -> Outgoing {
     let mut rows = Vec::new();
     for button in &message.buttons {
         match &button.act {
-            Act::Do(deed) => rows.push([InlineKeyboardButton::callback(
-                &button.label,
-                deed.to_string(),
-            )]),
+            Act::Do(deed) => rows.push([InlineKeyboardButton::callback(&button.label, deed.to_string())]),
             Act::Open(address) => match public(address) {
                 Some(url) => rows.push([InlineKeyboardButton::url(&button.label, url)]),
                 None => lines.push_str(&format!("\n{}: {address}", button.label)),
@@ -56,11 +53,7 @@ fn time(at: i64, now_ms: i64) -> String {
         at.to_zoned(TimeZone::UTC)
     };
     let (at, now) = (utc(at), utc(now_ms));
-    let form = if at.date() == now.date() {
-        "%H:%M UTC"
-    } else {
-        "%-d %b %H:%M UTC"
-    };
+    let form = if at.date() == now.date() { "%H:%M UTC" } else { "%-d %b %H:%M UTC" };
     at.strftime(form).to_string()
 }
 
@@ -69,17 +62,10 @@ fn time(at: i64, now_ms: i64) -> String {
 fn public(address: &str) -> Option<Url> {
     let url = Url::parse(address).ok()?;
     let reachable = match url.host()? {
-        Host::Domain(name) => {
-            name.trim_end_matches('.').contains('.') && !name.ends_with(".localhost")
-        }
-        Host::Ipv4(ip) => {
-            !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified())
-        }
+        Host::Domain(name) => name.trim_end_matches('.').contains('.') && !name.ends_with(".localhost"),
+        Host::Ipv4(ip) => !(ip.is_loopback() || ip.is_private() || ip.is_link_local() || ip.is_unspecified()),
         Host::Ipv6(ip) => {
-            !(ip.is_loopback()
-                || ip.is_unique_local()
-                || ip.is_unicast_link_local()
-                || ip.is_unspecified())
+            !(ip.is_loopback() || ip.is_unique_local() || ip.is_unicast_link_local() || ip.is_unspecified())
         }
     };
     (reachable && matches!(url.scheme(), "http" | "https")).then_some(url)
@@ -138,10 +124,7 @@ mod tests {
     const NOW: i64 = 1_767_323_045_000;
 
     fn labels(outgoing: &Outgoing) -> Vec<&str> {
-        let rows = outgoing
-            .keyboard
-            .iter()
-            .flat_map(|keyboard| &keyboard.inline_keyboard);
+        let rows = outgoing.keyboard.iter().flat_map(|keyboard| &keyboard.inline_keyboard);
         rows.flatten().map(|button| button.text.as_str()).collect()
     }
 
@@ -152,10 +135,7 @@ mod tests {
             .then(", see ")
             .link("https://x.com/a/status/1");
         let outgoing = render(&message, NOW);
-        assert_eq!(
-            outgoing.text,
-            "<b>*soon*</b> at 04:04 UTC, see https://x.com/a/status/1"
-        );
+        assert_eq!(outgoing.text, "<b>*soon*</b> at 04:04 UTC, see https://x.com/a/status/1");
         assert!(outgoing.keyboard.is_none());
     }
 
@@ -182,8 +162,7 @@ mod tests {
         ] {
             let outgoing = render(&Message::text("x").button("Do", deed.clone()), NOW);
             let keyboard = outgoing.keyboard.unwrap();
-            let InlineKeyboardButtonKind::CallbackData(data) = &keyboard.inline_keyboard[0][0].kind
-            else {
+            let InlineKeyboardButtonKind::CallbackData(data) = &keyboard.inline_keyboard[0][0].kind else {
                 panic!("not a callback button");
             };
             assert!(data.len() <= 64);
@@ -193,11 +172,9 @@ mod tests {
 
     #[test]
     fn only_public_addresses_become_buttons() {
-        for address in [
-            "https://x.com/i/oauth2/authorize",
-            "https://sub.example.org./x",
-            "http://203.0.113.9:8080/",
-        ] {
+        for address in
+            ["https://x.com/i/oauth2/authorize", "https://sub.example.org./x", "http://203.0.113.9:8080/"]
+        {
             let outgoing = render(&Message::text("Here").open("Open", address), NOW);
             assert_eq!(labels(&outgoing), ["Open"], "{address}");
             assert_eq!(outgoing.text, "Here");
@@ -219,10 +196,7 @@ mod tests {
 
     #[test]
     fn names_do_not_reach_telegram_users_of_that_name() {
-        let outgoing = render(
-            &Message::text("😀 Posted to @alice_makes, not a@b.com, @ or @@x"),
-            NOW,
-        );
+        let outgoing = render(&Message::text("😀 Posted to @alice_makes, not a@b.com, @ or @@x"), NOW);
         let marked: Vec<String> = outgoing
             .entities
             .iter()

@@ -1,8 +1,7 @@
 //! From a Telegram update to what a person asks.
 
 use teloxide::types::{
-    CallbackQuery, Chat, FileMeta, MaybeInaccessibleMessage, Message, MessageKind, Update,
-    UpdateKind, User,
+    CallbackQuery, Chat, FileMeta, MaybeInaccessibleMessage, Message, MessageKind, Update, UpdateKind, User,
 };
 
 use crate::{
@@ -86,13 +85,9 @@ fn command(text: &str) -> Option<Command<'_>> {
         Some((name, bot)) => (name, Some(bot)),
         None => (head, None),
     };
-    let is_name = (1..=32).contains(&name.len())
-        && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    is_name.then(|| Command {
-        name: name.to_ascii_lowercase(),
-        bot,
-        rest: rest.trim(),
-    })
+    let is_name =
+        (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
+    is_name.then(|| Command { name: name.to_ascii_lowercase(), bot, rest: rest.trim() })
 }
 
 fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
@@ -115,9 +110,9 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
         "token" => Ask::Token,
         "help" => Ask::Help,
         "start" => Ask::Start,
-        _ if message.chat.is_private() || command.bot.is_some() => Ask::Unknown {
-            command: command.name.clone(),
-        },
+        _ if message.chat.is_private() || command.bot.is_some() => {
+            Ask::Unknown { command: command.name.clone() }
+        }
         // Somebody else's bot may know it.
         _ => return None,
     })
@@ -125,35 +120,15 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
 
 fn attachment(message: &Message) -> Option<Attachment> {
     let (file, name, kind, mime) = if let Some(it) = message.video() {
-        (
-            &it.file,
-            it.file_name.as_ref(),
-            Kind::Video,
-            it.mime_type.as_ref(),
-        )
+        (&it.file, it.file_name.as_ref(), Kind::Video, it.mime_type.as_ref())
     } else if let Some(it) = message.animation() {
-        (
-            &it.file,
-            it.file_name.as_ref(),
-            Kind::Animation,
-            it.mime_type.as_ref(),
-        )
+        (&it.file, it.file_name.as_ref(), Kind::Animation, it.mime_type.as_ref())
     } else if let Some(it) = message.video_note() {
         (&it.file, None, Kind::VideoNote, None)
     } else if let Some(it) = message.document() {
-        (
-            &it.file,
-            it.file_name.as_ref(),
-            Kind::File,
-            it.mime_type.as_ref(),
-        )
+        (&it.file, it.file_name.as_ref(), Kind::File, it.mime_type.as_ref())
     } else if let Some(it) = message.audio() {
-        (
-            &it.file,
-            it.file_name.as_ref(),
-            Kind::Audio,
-            it.mime_type.as_ref(),
-        )
+        (&it.file, it.file_name.as_ref(), Kind::Audio, it.mime_type.as_ref())
     } else if let Some(it) = message.voice() {
         (&it.file, None, Kind::Voice, it.mime_type.as_ref())
     } else if let Some(it) = message.sticker() {
@@ -187,11 +162,7 @@ fn unnamed(kind: Kind) -> &'static str {
 }
 
 fn person(user: &User) -> Person {
-    Person {
-        platform: Platform::Telegram,
-        id: user.id.to_string(),
-        name: user.full_name(),
-    }
+    Person { platform: Platform::Telegram, id: user.id.to_string(), name: user.full_name() }
 }
 
 fn place(chat: &Chat, asker: &User) -> Place {

@@ -28,10 +28,7 @@ fn update(chat: &str, fields: Value) -> Update {
 // By way of text, as it comes over the wire: teloxide takes no update whose keys are not borrowed from it.
 fn parse(update: Value) -> Update {
     let update: Update = serde_json::from_str(&update.to_string()).unwrap();
-    assert!(
-        !matches!(update.kind, UpdateKind::Error(_)),
-        "unreadable: {update:?}"
-    );
+    assert!(!matches!(update.kind, UpdateKind::Error(_)), "unreadable: {update:?}");
     update
 }
 
@@ -44,12 +41,7 @@ fn group(text: &str) -> Option<Ask> {
 }
 
 fn post(ask: Ask) -> (String, Option<Attachment>, String) {
-    let Ask::Post {
-        caption,
-        file,
-        dedupe_key,
-    } = ask
-    else {
+    let Ask::Post { caption, file, dedupe_key } = ask else {
         panic!("not a post: {ask:?}");
     };
     (caption, file, dedupe_key)
@@ -60,9 +52,7 @@ fn media(kind: &str) -> Value {
         "width": 10, "height": 10, "length": 10, "duration": 1});
     let with = |more: Value| {
         let mut file = file.clone();
-        file.as_object_mut()
-            .unwrap()
-            .extend(more.as_object().unwrap().clone());
+        file.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
         file
     };
     match kind {
@@ -91,10 +81,7 @@ fn media(kind: &str) -> Value {
 }
 
 fn with(mut fields: Value, more: Value) -> Value {
-    fields
-        .as_object_mut()
-        .unwrap()
-        .extend(more.as_object().unwrap().clone());
+    fields.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     fields
 }
 
@@ -136,9 +123,7 @@ fn every_command_is_known() {
 
 #[test]
 fn a_private_chat_answers_everything_and_a_group_only_what_is_meant_for_the_bot() {
-    let unknown = || Ask::Unknown {
-        command: "psot".into(),
-    };
+    let unknown = || Ask::Unknown { command: "psot".into() };
     assert_eq!(private("/psot x"), Some(unknown()));
     assert_eq!(group("/psot x"), None);
     assert_eq!(group("/psot@toallbot x"), Some(unknown()));
@@ -178,20 +163,13 @@ fn every_kind_of_file_is_named() {
             content_type: content_type.map(Into::into),
             kind,
         };
-        let reply =
-            json!({"text": "/post First wave", "reply_to_message": replied(media(media_kind))});
+        let reply = json!({"text": "/post First wave", "reply_to_message": replied(media(media_kind))});
         let (caption, file, _) = post(heard("group", reply).unwrap().ask);
-        assert_eq!(
-            (caption.as_str(), file.as_ref()),
-            ("First wave", Some(&expected))
-        );
+        assert_eq!((caption.as_str(), file.as_ref()), ("First wave", Some(&expected)));
         if !matches!(media_kind, "video_note" | "sticker") {
             let captioned = with(media(media_kind), json!({"caption": "/post First wave"}));
             let (caption, file, _) = post(heard("private", captioned).unwrap().ask);
-            assert_eq!(
-                (caption.as_str(), file.as_ref()),
-                ("First wave", Some(&expected))
-            );
+            assert_eq!((caption.as_str(), file.as_ref()), ("First wave", Some(&expected)));
         }
     }
 }
@@ -200,11 +178,7 @@ fn every_kind_of_file_is_named() {
 fn a_size_that_telegram_does_not_give_is_not_made_up() {
     let mut video = media("video");
     video["video"].as_object_mut().unwrap().remove("file_size");
-    let (_, file, _) = post(
-        heard("private", with(video, json!({"caption": "/post"})))
-            .unwrap()
-            .ask,
-    );
+    let (_, file, _) = post(heard("private", with(video, json!({"caption": "/post"}))).unwrap().ask);
     assert_eq!(file.unwrap().bytes, None);
 }
 
@@ -215,10 +189,7 @@ fn a_caption_is_kept_as_typed() {
         ("/post   ", ""),
         ("/post First", "First"),
         ("/post@toallbot First", "First"),
-        (
-            "/post\nFirst\n\n  second  line \n",
-            "First\n\n  second  line",
-        ),
+        ("/post\nFirst\n\n  second  line \n", "First\n\n  second  line"),
         ("/post 👨‍👩‍👧 /post @bob #x", "👨‍👩‍👧 /post @bob #x"),
         ("/post\u{a0}First", "First"),
     ] {
@@ -246,33 +217,18 @@ fn who_and_where_are_kept() {
     let incoming = heard("group", json!({"text": "/posts"})).unwrap();
     assert_eq!(
         incoming.from,
-        Person {
-            platform: Platform::Telegram,
-            id: "42".into(),
-            name: "Alice Smith".into()
-        }
+        Person { platform: Platform::Telegram, id: "42".into(), name: "Alice Smith".into() }
     );
     let at = incoming.at;
-    assert_eq!(
-        (at.chat.as_str(), at.person.as_str(), at.private),
-        ("-5", "42", false)
-    );
+    assert_eq!((at.chat.as_str(), at.person.as_str(), at.private), ("-5", "42", false));
     assert_eq!((at.message.as_deref(), at.thread), (Some("7"), None));
-    assert!(
-        heard("private", json!({"text": "/posts"}))
-            .unwrap()
-            .at
-            .private
-    );
+    assert!(heard("private", json!({"text": "/posts"})).unwrap().at.private);
 }
 
 #[test]
 fn a_topic_is_kept_and_a_mere_reply_thread_is_not() {
     let topic = json!({"text": "/posts", "message_thread_id": 11, "is_topic_message": true});
-    assert_eq!(
-        heard("supergroup", topic).unwrap().at.thread.as_deref(),
-        Some("11")
-    );
+    assert_eq!(heard("supergroup", topic).unwrap().at.thread.as_deref(), Some("11"));
     let thread = json!({"text": "/posts", "message_thread_id": 11});
     assert_eq!(heard("supergroup", thread).unwrap().at.thread, None);
 }
@@ -281,7 +237,8 @@ fn a_topic_is_kept_and_a_mere_reply_thread_is_not() {
 fn only_people_and_only_their_own_words_count() {
     let bot = json!({"id": 9, "is_bot": true, "first_name": "Bot"});
     let channel = json!({"id": -6, "type": "channel", "title": "News"});
-    let origin = json!({"type": "user", "date": 1, "sender_user": {"id": 43, "is_bot": false, "first_name": "Bob"}});
+    let origin =
+        json!({"type": "user", "date": 1, "sender_user": {"id": 43, "is_bot": false, "first_name": "Bob"}});
     for silent in [
         json!({"text": "/help", "from": bot}),
         json!({"text": "/help", "from": null, "sender_chat": channel}),
@@ -294,10 +251,7 @@ fn only_people_and_only_their_own_words_count() {
         assert!(heard("group", silent.clone()).is_none(), "{silent}");
     }
     // A forwarded video is somebody else's words, but the person can reply to it.
-    let forwarded = with(
-        media("video"),
-        json!({"caption": "/post theirs", "forward_origin": origin}),
-    );
+    let forwarded = with(media("video"), json!({"caption": "/post theirs", "forward_origin": origin}));
     assert_eq!(heard("private", forwarded).unwrap().ask, Ask::Help);
     assert!(heard("channel", json!({"text": "/help"})).is_none());
 }
@@ -332,9 +286,7 @@ fn pressed(query: Value) -> Option<Incoming> {
         "from": {"id": 42, "is_bot": false, "first_name": "Alice"},
         "message": replied(json!({"text": "Uploading"})),
     });
-    base.as_object_mut()
-        .unwrap()
-        .extend(query.as_object().unwrap().clone());
+    base.as_object_mut().unwrap().extend(query.as_object().unwrap().clone());
     let update = json!({"update_id": 1, "callback_query": base});
     understand(&parse(update), "ToallBot")
 }
@@ -351,7 +303,8 @@ fn a_press_names_its_message_and_who_pressed() {
 
 #[test]
 fn a_press_on_an_old_message_still_counts() {
-    let old = json!({"message_id": 3, "date": 0, "chat": {"id": 42, "type": "private", "first_name": "Alice"}});
+    let old =
+        json!({"message_id": 3, "date": 0, "chat": {"id": 42, "type": "private", "first_name": "Alice"}});
     let incoming = pressed(json!({"data": "connect", "message": old})).unwrap();
     assert!(incoming.at.private);
 }
