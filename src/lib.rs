@@ -17,5 +17,6 @@ pub mod store;
 pub mod ticket;
 pub mod twitter;
 pub mod video;
+pub mod web;
 pub mod words;
 pub mod worker;
