@@ -15,7 +15,6 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     chat::{Chat, ChatError, Chats, console::Console, discord::Discord, telegram::Telegram},
-    cli::Role,
     clock::Clock,
     config::{Config, KeyError, load_or_create_key},
     intake::Intake,
@@ -30,6 +29,17 @@ use crate::{
 const STOP_WITHIN: Duration = Duration::from_secs(20);
 /// Questions from chats that wait to be answered.
 const INBOX: usize = 256;
+
+/// A part of the service that a process may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// The Discord and Telegram bots.
+    Chat,
+    /// Logins, the HTTP API and the upload page.
+    Web,
+    /// What brings posts to X.
+    Worker,
+}
 
 /// A running service.
 pub struct App {
@@ -69,8 +79,8 @@ pub enum StartError {
     Chat { platform: &'static str, source: ChatError },
     #[error("Cannot listen on {address}: {source}. Choose another address for {key} in the config.")]
     Listen { key: &'static str, address: String, source: std::io::Error },
-    #[error("The web part stopped: {0}")]
-    Web(std::io::Error),
+    #[error("Metrics cannot be gathered: {0}")]
+    Metrics(String),
 }
 
 impl App {
@@ -80,10 +90,17 @@ impl App {
             true => Some(listen("web.listen", config.web.listen).await?),
             false => None,
         };
+        let mut app = App::start_on(config, roles, clock, listener, None).await?;
         if let Some(metrics) = &config.metrics {
-            web::serve_metrics(listen("metrics.listen", metrics.listen).await?);
+            let listener = listen("metrics.listen", metrics.listen).await?;
+            let recorder = web::install_recorder().map_err(|error| StartError::Metrics(error.to_string()))?;
+            let stop = app.doors.stop.clone();
+            app.doors.tasks.spawn(async move {
+                web::serve_metrics(listener, recorder, stop).await;
+                Ok(())
+            });
         }
-        App::start_on(config, roles, clock, listener, None).await
+        Ok(app)
     }
 
     /// As [`App::start`], on a listener that is bound already and with a chat of the caller's own.
@@ -142,15 +159,13 @@ impl App {
             }
         }
         if let Some(listener) = listener {
-            let router = web::router(Web {
-                intake,
-                store: store.clone(),
-                staging: staging.clone(),
-                clock: clock.clone(),
-                public_url: config.public_url.clone(),
-            });
+            let public_url = config.public_url.clone();
+            let router = web::router(Web { intake, staging: staging.clone(), public_url });
             let stop = stop.clone();
-            tasks.spawn(async move { web::serve(listener, router, stop).await.map_err(StartError::Web) });
+            tasks.spawn(async move {
+                web::serve(listener, router, stop).await;
+                Ok(())
+            });
         }
 
         let stop_worker = CancellationToken::new();

@@ -3,7 +3,7 @@
 use std::{io, process::ExitCode};
 
 use toall::{
-    app,
+    app::{self, demo::Demo},
     cli::{self, Command},
     config::{self, Config},
 };
@@ -23,7 +23,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(demo) => {
             cli::start_logs("error")?;
-            app::demo::demo(demo).await?;
+            app::demo::demo(Demo { video: demo.video, caption: demo.caption, exit: demo.exit }).await?;
         }
         Command::Serve(serve) => {
             cli::start_logs("info,s3s=warn,s3s_fs=warn")?;

@@ -14,11 +14,10 @@ use tokio::net::TcpListener;
 use url::Url;
 use uuid::Uuid;
 
-use super::{App, stop_signal};
+use super::{App, Role, stop_signal};
 use crate::{
     account::{Person, Place, Platform},
     chat::{Ask, Delivery, Inbox, Incoming, console::Console, console::Shown},
-    cli::{self, Role},
     clock::Clock,
     config::{self, Config},
     post::{Attachment, Kind},
@@ -37,8 +36,17 @@ const LATENCY: Duration = Duration::from_millis(120);
 /// A demo whose next message takes longer than this is stuck.
 const PATIENCE: Duration = Duration::from_secs(600);
 
+/// What to play; what is absent comes with the program.
+#[derive(Debug, Default)]
+pub struct Demo {
+    pub video: Option<PathBuf>,
+    pub caption: Option<String>,
+    /// Stop once the post is out.
+    pub exit: bool,
+}
+
 /// Plays the demo, and keeps serving unless asked to exit. Leaves no file behind.
-pub async fn demo(args: cli::Demo) -> anyhow::Result<()> {
+pub async fn demo(args: Demo) -> anyhow::Result<()> {
     let folder = Folder::make()?;
     let played = play(&args, &folder.0).await;
     if let Err(error) = std::fs::remove_dir_all(&folder.0) {
@@ -47,7 +55,7 @@ pub async fn demo(args: cli::Demo) -> anyhow::Result<()> {
     played
 }
 
-async fn play(args: &cli::Demo, folder: &Path) -> anyhow::Result<()> {
+async fn play(args: &Demo, folder: &Path) -> anyhow::Result<()> {
     let video = video(args, folder)?;
     let listener =
         TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("Cannot listen on this machine")?;
@@ -171,7 +179,7 @@ impl Chat<'_> {
 }
 
 /// The file to post: the operator's own, or the sample that comes with the program.
-fn video(args: &cli::Demo, folder: &Path) -> anyhow::Result<Attachment> {
+fn video(args: &Demo, folder: &Path) -> anyhow::Result<Attachment> {
     let path = match &args.video {
         Some(path) => path.clone(),
         None => {

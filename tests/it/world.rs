@@ -12,12 +12,11 @@ use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use toall::{
     account::{Person, Place, Platform},
-    app::App,
+    app::{App, Role},
     chat::{
         Ask, Delivery, Incoming,
         console::{Console, Shown},
     },
-    cli::Role,
     clock::Clock,
     config::{self, Config, OnUnsure},
     post::{Attachment, Kind},
