@@ -6,7 +6,7 @@ use tracing::Instrument;
 use uuid::Uuid;
 
 use crate::{
-    account::{Account, AccountState, Person, Place, Tier},
+    account::{Account, AccountId, AccountState, Person, Place, Tier},
     caption::{self, Caption},
     chat::{Ask, Audience, ChatError, Chats, Delivery, Incoming},
     clock::Clock,
@@ -68,6 +68,16 @@ pub struct LinkOffer {
     pub url: url::Url,
     /// Unix milliseconds.
     pub expires_at: i64,
+}
+
+/// A linked account that its person disconnected.
+#[derive(Debug)]
+pub struct Disconnected {
+    pub account: Account,
+    /// Others linked it too, so its tokens live on.
+    pub others: bool,
+    /// X has ended the tokens. When false and there are no others, they are merely forgotten here.
+    pub revoked: bool,
 }
 
 impl Intake {
@@ -224,12 +234,14 @@ impl Intake {
     }
 
     /// Forgets what the person in the browser did not want, and gives the permission back at X.
-    pub async fn refuse_link(&self, ticket: &str) -> Result<(), LinkError> {
+    /// False when X could not be told.
+    pub async fn refuse_link(&self, ticket: &str) -> Result<bool, LinkError> {
         let pending = self.take_pending(ticket, self.clock.now_ms()).await?;
-        if let Err(error) = self.x.revoke(&pending.tokens).await {
+        let revoked = self.x.revoke(&pending.tokens).await;
+        if let Err(error) = &revoked {
             tracing::warn!(account = %pending.profile.id, %error, "a refused link could not be revoked at X");
         }
-        Ok(())
+        Ok(revoked.is_ok())
     }
 
     async fn take_pending(&self, ticket: &str, now: i64) -> Result<PendingLink, LinkError> {
@@ -313,9 +325,22 @@ impl Intake {
         self.unlink(from, account.id.clone()).await
     }
 
-    async fn unlink(&self, from: &Person, id: crate::account::AccountId) -> Result<Message, IntakeError> {
-        let Some(unlinked) = self.store.unlink(from, &id, self.clock.now_ms()).await? else {
-            return Ok(words::nothing_linked());
+    async fn unlink(&self, from: &Person, id: AccountId) -> Result<Message, IntakeError> {
+        Ok(match self.disconnect_account(from, &id).await? {
+            Some(done) => words::disconnected(&done.account, done.others, done.revoked),
+            None => words::nothing_linked(),
+        })
+    }
+
+    /// Takes a person's link to an account away, and at X the tokens when nobody else needs them.
+    /// `None` when the person has not linked it.
+    pub async fn disconnect_account(
+        &self,
+        from: &Person,
+        id: &AccountId,
+    ) -> Result<Option<Disconnected>, StoreError> {
+        let Some(unlinked) = self.store.unlink(from, id, self.clock.now_ms()).await? else {
+            return Ok(None);
         };
         tracing::info!(account = %id, "account disconnected");
         let (others, revoked) = match &unlinked.tokens {
@@ -328,7 +353,7 @@ impl Intake {
                 }
             },
         };
-        Ok(words::disconnected(&unlinked.account, others, revoked))
+        Ok(Some(Disconnected { account: unlinked.account, others, revoked }))
     }
 
     async fn cancel_latest(&self, from: &Person) -> Result<Message, IntakeError> {

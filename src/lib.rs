@@ -4,6 +4,7 @@
 //! See `docs/architecture.md`.
 
 pub mod account;
+pub mod app;
 pub mod caption;
 pub mod chat;
 pub mod cli;
@@ -17,5 +18,6 @@ pub mod store;
 pub mod ticket;
 pub mod twitter;
 pub mod video;
+pub mod web;
 pub mod words;
 pub mod worker;

@@ -18,8 +18,8 @@ use serenity::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    account::{Interaction, Place},
-    chat::{Audience, ChatError, Download, Inbox, MessageRef},
+    account::{Interaction, MessageRef, Place},
+    chat::{Audience, ChatError, Download, Inbox},
     clock::Clock,
     config,
     post::Attachment,

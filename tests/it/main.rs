@@ -3,5 +3,8 @@
 mod contract;
 mod discord;
 mod discord_adapter;
+mod house;
+mod posting;
 mod telegram;
 mod telegram_adapter;
+mod world;

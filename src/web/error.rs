@@ -1,0 +1,239 @@
+//! How the web part says no: as a page to people, as a problem (RFC 9457) to programs.
+
+use axum::{
+    Json,
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use super::pages;
+use crate::{
+    intake::{IntakeError, LinkError},
+    store::StoreError,
+    twitter::{OAuthError, XError},
+};
+
+/// What is refused, why, and what to do next.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Refusal {
+    pub(super) status: StatusCode,
+    /// Stable, for programs.
+    pub(super) code: &'static str,
+    pub(super) title: &'static str,
+    pub(super) why: &'static str,
+    pub(super) remedy: &'static str,
+}
+
+const CONNECT_AGAIN: &str = "Send /connect twitter again in your chat, and follow the new link.";
+
+impl Refusal {
+    pub(super) const NO_ROUTE: Refusal = Refusal {
+        status: StatusCode::NOT_FOUND,
+        code: "not_found",
+        title: "Nothing here",
+        why: "There is no page at this address.",
+        remedy: "Check the address, or begin in your chat: send /help to the bot.",
+    };
+    pub(super) const METHOD: Refusal = Refusal {
+        status: StatusCode::METHOD_NOT_ALLOWED,
+        code: "method_not_allowed",
+        title: "That is not how this address is used",
+        why: "This address does not take that kind of request.",
+        remedy: "If you came here by a link, send /connect twitter again in your chat.",
+    };
+    pub(super) const OUR_FAULT: Refusal = Refusal {
+        status: StatusCode::INTERNAL_SERVER_ERROR,
+        code: "internal_error",
+        title: "Something went wrong here",
+        why: "The fault is ours, not yours.",
+        remedy: "Try again in a minute. If it stays so, tell whoever runs this service.",
+    };
+    pub(super) const MALFORMED: Refusal = Refusal {
+        status: StatusCode::BAD_REQUEST,
+        code: "malformed_request",
+        title: "That link is not complete",
+        why: "What arrived here is not an answer from X as it should be, so nothing was linked.",
+        remedy: CONNECT_AGAIN,
+    };
+    pub(super) const TOO_LARGE: Refusal = Refusal {
+        status: StatusCode::PAYLOAD_TOO_LARGE,
+        code: "too_large",
+        title: "That is too much",
+        why: "The request is larger than anything this page asks for.",
+        remedy: CONNECT_AGAIN,
+    };
+    const TOO_SLOW: Refusal = Refusal {
+        status: StatusCode::REQUEST_TIMEOUT,
+        code: "too_slow",
+        title: "That took too long",
+        why: "Your answer did not arrive in time, so nothing was changed.",
+        remedy: "Go back and press the button again.",
+    };
+    const LINK_GONE: Refusal = Refusal {
+        status: StatusCode::GONE,
+        code: "link_gone",
+        title: "This link no longer works",
+        why: "It works once and for 10 minutes. It was used already, is too old, or was never ours.",
+        remedy: "Send /accounts in your chat to see what is linked, or send /connect twitter again for a new link.",
+    };
+    const NOT_ACCEPTED: Refusal = Refusal {
+        status: StatusCode::BAD_REQUEST,
+        code: "authorisation_rejected",
+        title: "X did not accept that",
+        why: "X no longer knows this authorisation: it lives 30 seconds and works once. Nothing was linked.",
+        remedy: CONNECT_AGAIN,
+    };
+    const MISSING_PERMISSION: Refusal = Refusal {
+        status: StatusCode::FORBIDDEN,
+        code: "permission_missing",
+        title: "A permission is missing",
+        why: "X did not grant everything that publishing a video needs, so nothing was linked.",
+        remedy: "Send /connect twitter again in your chat, and leave every permission granted on X's page.",
+    };
+    const RESTRICTED: Refusal = Refusal {
+        status: StatusCode::FORBIDDEN,
+        code: "account_restricted",
+        title: "X restricts this account",
+        why: "X does not let this account be used at present, so nothing was linked.",
+        remedy: "Open X to see what it asks of you, then send /connect twitter again in your chat.",
+    };
+    const X_DOWN: Refusal = Refusal {
+        status: StatusCode::BAD_GATEWAY,
+        code: "x_unavailable",
+        title: "X is not answering",
+        why: "X could not be reached or is unwell, so nothing was linked.",
+        remedy: "Wait a few minutes, then send /connect twitter again in your chat.",
+    };
+    const X_BUSY: Refusal = Refusal {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code: "x_busy",
+        title: "X asks us to wait",
+        why: "This service has asked X as often as X allows for now, so nothing was linked.",
+        remedy: "Wait a quarter of an hour, then send /connect twitter again in your chat.",
+    };
+    const APP_REJECTED: Refusal = Refusal {
+        status: StatusCode::BAD_GATEWAY,
+        code: "app_rejected",
+        title: "X does not accept this service",
+        why: "X refused the app that this service signs in with, so nothing was linked.",
+        remedy: "Tell whoever runs this service: its X app needs attention. `toall check` says what.",
+    };
+    pub(super) const UNAUTHENTICATED: Refusal = Refusal {
+        status: StatusCode::UNAUTHORIZED,
+        code: "unauthenticated",
+        title: "Unauthorized",
+        why: "This needs an API token that is known here.",
+        remedy: "Send /token in your chat, and pass the token as `Authorization: Bearer toall_...`.",
+    };
+    pub(super) const NO_ACCOUNT: Refusal = Refusal {
+        status: StatusCode::NOT_FOUND,
+        code: "account_not_found",
+        title: "Not Found",
+        why: "You have not linked an account with this id.",
+        remedy: "GET /api/social/accounts lists yours.",
+    };
+
+    /// Of a form that did not arrive in time.
+    pub(super) fn too_slow(_: tokio::time::error::Elapsed) -> Refusal {
+        Refusal::TOO_SLOW
+    }
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "a request could not be served");
+        Refusal::OUR_FAULT
+    }
+}
+
+impl From<IntakeError> for Refusal {
+    fn from(error: IntakeError) -> Self {
+        tracing::error!(%error, "a request could not be served");
+        Refusal::OUR_FAULT
+    }
+}
+
+impl From<LinkError> for Refusal {
+    fn from(error: LinkError) -> Self {
+        let refusal = match &error {
+            LinkError::NoSuchLink => Refusal::LINK_GONE,
+            LinkError::MissingPermission => Refusal::MISSING_PERMISSION,
+            LinkError::Rejected(OAuthError::ClientRejected | OAuthError::RedirectRejected) => {
+                Refusal::APP_REJECTED
+            }
+            LinkError::Rejected(OAuthError::X(XError::Refused { .. })) => Refusal::NOT_ACCEPTED,
+            LinkError::Rejected(OAuthError::X(error)) | LinkError::X(error) => of_x(error),
+            LinkError::Rejected(_) => Refusal::NOT_ACCEPTED,
+            LinkError::Store(_) | LinkError::Ticket(_) => Refusal::OUR_FAULT,
+        };
+        let cause = std::error::Error::source(&error).map(ToString::to_string);
+        if refusal.status.is_server_error() {
+            tracing::error!(%error, cause, "a link could not be made");
+        } else {
+            tracing::info!(%error, cause, "a link was not made");
+        }
+        refusal
+    }
+}
+
+fn of_x(error: &XError) -> Refusal {
+    match error {
+        XError::RateLimited(_) => Refusal::X_BUSY,
+        XError::OutOfCredits
+        | XError::SpendCap
+        | XError::ReadCap
+        | XError::NotEnrolled
+        | XError::AccessLevel => Refusal::APP_REJECTED,
+        XError::AccountRestricted { .. } | XError::Hidden => Refusal::RESTRICTED,
+        _ => Refusal::X_DOWN,
+    }
+}
+
+/// A refusal to somebody in a browser.
+#[derive(Debug)]
+pub(super) struct ErrorPage(pub(super) Refusal);
+
+impl<E: Into<Refusal>> From<E> for ErrorPage {
+    fn from(error: E) -> Self {
+        ErrorPage(error.into())
+    }
+}
+
+impl IntoResponse for ErrorPage {
+    fn into_response(self) -> Response {
+        pages::refused(&self.0).into_response()
+    }
+}
+
+/// A refusal to a program: `application/problem+json`.
+///
+/// The type is `about:blank`, so the title is the status's own (RFC 9457 section 4.2.1); `code` says which.
+#[derive(Debug)]
+pub(super) struct Problem(pub(super) Refusal);
+
+impl<E: Into<Refusal>> From<E> for Problem {
+    fn from(error: E) -> Self {
+        Problem(error.into())
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let Refusal { status, code, why, remedy, .. } = self.0;
+        let problem = json!({
+            "type": "about:blank",
+            "title": status.canonical_reason(),
+            "status": status.as_u16(),
+            "detail": format!("{why} {remedy}"),
+            "code": code,
+        });
+        let mut response = (status, Json(problem)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if status == StatusCode::UNAUTHORIZED {
+            headers.insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"toall\""));
+        }
+        response
+    }
+}

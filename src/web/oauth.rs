@@ -1,0 +1,109 @@
+//! The way back from X's consent page, and the question that follows it.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Form,
+    extract::{FromRequest, RawQuery, Request, State},
+    http::StatusCode,
+};
+use secrecy::SecretString;
+use serde::Deserialize;
+use url::form_urlencoded;
+
+use super::{
+    Site,
+    error::{ErrorPage, Refusal},
+    pages::{self, Page},
+};
+
+/// The longest query read, in bytes; X's code and our state together stay below 300.
+const MAX_QUERY: usize = 4 * 1024;
+/// How long a pressed button's form may take to arrive.
+const FORM_TIME: Duration = Duration::from_secs(10);
+
+/// What X sends a person back with (RFC 6749 section 4.1.2).
+enum Returned {
+    Authorised {
+        state: String,
+        code: SecretString,
+    },
+    /// By the person or by X; which of the two does not change what follows.
+    Denied {
+        state: String,
+    },
+}
+
+impl Returned {
+    /// Reads a query that anybody may have written. Unknown names are passed over, as the RFC asks.
+    fn read(query: &str) -> Result<Returned, Refusal> {
+        if query.len() > MAX_QUERY {
+            return Err(Refusal::MALFORMED);
+        }
+        let (mut code, mut state, mut error) = (None, None, None);
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let place = match &*name {
+                "code" => &mut code,
+                "state" => &mut state,
+                "error" => &mut error,
+                _ => continue,
+            };
+            if value.is_empty() || place.replace(value.into_owned()).is_some() {
+                return Err(Refusal::MALFORMED);
+            }
+        }
+        match (state, code, error) {
+            (Some(state), Some(code), None) => Ok(Returned::Authorised { state, code: code.into() }),
+            (Some(state), None, Some(_)) => Ok(Returned::Denied { state }),
+            _ => Err(Refusal::MALFORMED),
+        }
+    }
+}
+
+/// `GET /api/social/callback`: takes the code at once, for it lives 30 seconds, and asks whether to link.
+pub(super) async fn returned(
+    State(site): State<Arc<Site>>,
+    RawQuery(query): RawQuery,
+) -> Result<Page, ErrorPage> {
+    match Returned::read(&query.unwrap_or_default())? {
+        Returned::Authorised { state, code } => {
+            let (pending, ticket) = site.intake.authorised(&state, code).await?;
+            Ok(pages::question(&site.base, &pending.profile, &pending.person, ticket.expose()))
+        }
+        Returned::Denied { state } => {
+            site.intake.denied(&state).await?;
+            Ok(pages::denied())
+        }
+    }
+}
+
+/// The hidden field of the question's forms. Nobody else can know it, so it also shows that the form is ours.
+#[derive(Deserialize)]
+struct Answer {
+    ticket: String,
+}
+
+impl Answer {
+    async fn read(request: Request) -> Result<Answer, Refusal> {
+        let form = Form::<Answer>::from_request(request, &());
+        match tokio::time::timeout(FORM_TIME, form).await.map_err(Refusal::too_slow)? {
+            Ok(Form(answer)) => Ok(answer),
+            Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Refusal::TOO_LARGE),
+            Err(_) => Err(Refusal::MALFORMED),
+        }
+    }
+}
+
+/// `POST /api/social/callback`: *Link account*.
+pub(super) async fn confirm(State(site): State<Arc<Site>>, request: Request) -> Result<Page, ErrorPage> {
+    let answer = Answer::read(request).await?;
+    let linked = site.intake.confirm_link(&answer.ticket).await?;
+    let accounts = site.intake.store.accounts(&linked.person).await?;
+    Ok(pages::linked(&linked.profile, &linked.person, &accounts))
+}
+
+/// `POST /api/social/callback/refuse`: *Not me*.
+pub(super) async fn refuse(State(site): State<Arc<Site>>, request: Request) -> Result<Page, ErrorPage> {
+    let answer = Answer::read(request).await?;
+    Ok(pages::not_linked(site.intake.refuse_link(&answer.ticket).await?))
+}

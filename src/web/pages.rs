@@ -1,0 +1,252 @@
+//! The pages people see in a browser: one stylesheet, no script, nothing from elsewhere but profile pictures.
+
+use std::{collections::BTreeSet, sync::LazyLock};
+
+use axum::{
+    http::{HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, engine::general_purpose::STANDARD};
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+use sha2::{Digest, Sha256};
+use url::Url;
+
+use super::error::Refusal;
+use crate::{
+    account::{Account, AccountState, Person, Platform, Profile},
+    words,
+};
+
+const STYLE: &str = include_str!("style.css");
+
+/// Lets the browser use the stylesheet inside the page, and no other.
+static STYLE_SOURCE: LazyLock<String> =
+    LazyLock::new(|| format!("'sha256-{}'", STANDARD.encode(Sha256::digest(STYLE))));
+
+/// A whole page.
+pub(super) struct Page {
+    status: StatusCode,
+    title: String,
+    body: Markup,
+    pictures: Pictures,
+}
+
+impl Page {
+    fn new(title: &str, body: Markup) -> Self {
+        Page { status: StatusCode::OK, title: title.to_owned(), body, pictures: Pictures::default() }
+    }
+
+    fn markup(&self) -> Markup {
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (self.title) " · toall" }
+                    style { (PreEscaped(STYLE)) }
+                }
+                body {
+                    p.brand { "toall" }
+                    main { (self.body) }
+                }
+            }
+        }
+    }
+}
+
+impl IntoResponse for Page {
+    fn into_response(self) -> Response {
+        let policy = format!(
+            "default-src 'none'; style-src {}; img-src {}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+            *STYLE_SOURCE,
+            self.pictures.sources()
+        );
+        let mut response = (self.status, self.markup()).into_response();
+        // A picture's origin is checked to be plain, so the value is always valid.
+        if let Ok(policy) = HeaderValue::from_str(&policy) {
+            response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
+        }
+        response
+    }
+}
+
+/// The hosts whose profile pictures a page shows.
+///
+/// A picture lies at X. The browser, which comes from X, fetches it there itself without saying from where, and may
+/// load pictures from that host only. Fetching it here instead would have this service open addresses it was told.
+#[derive(Default)]
+struct Pictures(BTreeSet<String>);
+
+impl Pictures {
+    /// Admits a picture and returns its address, if it is a plain one.
+    fn admit(&mut self, avatar: Option<&str>) -> Option<Url> {
+        let url = Url::parse(avatar?).ok().filter(|url| ["http", "https"].contains(&url.scheme()))?;
+        let origin = url.origin().ascii_serialization();
+        // A host may hold a semicolon, which would end the directive.
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:/[]".contains(&byte);
+        origin.bytes().all(plain).then(|| self.0.insert(origin))?;
+        // X serves 48 pixels unless asked for more (docs.x.com, "User profile images and banners").
+        Url::parse(&url.as_str().replacen("_normal.", "_bigger.", 1)).ok()
+    }
+
+    fn sources(&self) -> String {
+        match self.0.is_empty() {
+            true => "'none'".to_owned(),
+            false => self.0.iter().map(String::as_str).collect::<Vec<_>>().join(" "),
+        }
+    }
+}
+
+/// A name that somebody chose, apart from the text around it and without letters that turn it around.
+fn chosen(name: &str) -> Markup {
+    let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let name: String = name.chars().filter(|c| !turns(*c)).collect();
+    html! { bdi { (name) } }
+}
+
+/// A round picture, or the first letter where there is none or while it loads.
+fn face(picture: Option<&Url>, letter: Option<char>) -> Markup {
+    html! {
+        span.face aria-hidden="true" {
+            @if let Some(letter) = letter { (letter.to_uppercase()) }
+            @if let Some(url) = picture { img src=(url) alt="" referrerpolicy="no-referrer"; }
+        }
+    }
+}
+
+fn chat_face(platform: Platform) -> Markup {
+    face(None, platform.title().chars().next())
+}
+
+/// What the chat's people call the person, and the id that no other can take.
+fn chat_person(person: &Person) -> Markup {
+    let id: String = person.id.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
+    html! {
+        b { (chosen(&words::chat_identity(person.platform, &person.name))) }
+        @if person.platform != Platform::Console { span.quiet { "id " (id) } }
+    }
+}
+
+/// Asks the person in the browser whether to link: the first form does, the second does not.
+pub(super) fn question(base: &str, profile: &Profile, person: &Person, ticket: &str) -> Page {
+    let account = words::name(&profile.username, &profile.name);
+    let chat = words::chat_identity(person.platform, &person.name);
+    let mut pictures = Pictures::default();
+    let picture = pictures.admit(profile.avatar_url.as_deref());
+    let body = html! {
+        h1 { "Link " (chosen(&account)) " to " (chosen(&chat)) "?" }
+        div.pair {
+            div.who { (face(picture.as_ref(), profile.username.chars().next())) span { b { (chosen(&account)) } span.quiet { "on X" } } }
+            span.arrow aria-hidden="true" { "↓" }
+            div.who { (chat_face(person.platform)) span { (chat_person(person)) } }
+        }
+        p { "Posts sent with " code { "/post" } " will be published there." }
+        p.quiet { "Did somebody else send you the link to X? Then they could post as you: choose Not me." }
+        div.answers {
+            form method="post" action={(base) "/api/social/callback"} {
+                input type="hidden" name="ticket" value=(ticket);
+                button.primary type="submit" { "Link account" }
+            }
+            form method="post" action={(base) "/api/social/callback/refuse"} {
+                input type="hidden" name="ticket" value=(ticket);
+                button type="submit" { "Not me" }
+            }
+        }
+    };
+    Page { pictures, ..Page::new("Link this account?", body) }
+}
+
+/// The person's accounts, after *Link account*.
+pub(super) fn linked(profile: &Profile, person: &Person, accounts: &[Account]) -> Page {
+    let mut pictures = Pictures::default();
+    let listed: Vec<_> =
+        accounts.iter().map(|account| (account, pictures.admit(account.avatar_url.as_deref()))).collect();
+    let body = html! {
+        p.mark aria-hidden="true" { "✓" }
+        h1 { "Linked " (chosen(&words::name(&profile.username, &profile.name))) }
+        p { "Go back to your chat and upload a video with " code { "/post" } " to publish it." }
+        h2 { "Accounts of " (chosen(&words::chat_identity(person.platform, &person.name))) }
+        ul.pair {
+            @for (account, picture) in &listed {
+                li.who {
+                    (face(picture.as_ref(), account.username.chars().next()))
+                    span {
+                        b { (chosen(&words::name(&account.username, &account.name))) }
+                        @if account.state == AccountState::ReconnectNeeded {
+                            span.quiet { "must be connected again" }
+                        } @else if account.preferred {
+                            span.quiet { code { "/post" } " goes here" }
+                        }
+                    }
+                }
+            }
+        }
+        p.quiet { "You can close this page. " code { "/disconnect" } " in the chat undoes it." }
+    };
+    Page { pictures, ..Page::new("Linked", body) }
+}
+
+/// After *Not me*. `revoked` is false when X could not be told.
+pub(super) fn not_linked(revoked: bool) -> Page {
+    let body = html! {
+        h1 { "Nothing was linked" }
+        @if revoked {
+            p { "X has taken the permission back, and nothing about your account was kept here." }
+        } @else {
+            p {
+                "Nothing about your account was kept here. X could not be told just now: remove the app yourself \
+                 on X, under Settings, Security and account access, Apps and sessions, Connected apps."
+            }
+        }
+        p.quiet { "You can close this page." }
+    };
+    Page::new("Nothing was linked", body)
+}
+
+/// After *Cancel* on X's page.
+pub(super) fn denied() -> Page {
+    let body = html! {
+        h1 { "Nothing was linked" }
+        p { "X was not given your permission, so all is as it was." }
+        p.quiet { "Changed your mind? Send " code { "/connect twitter" } " again in your chat for a new link." }
+    };
+    Page::new("Nothing was linked", body)
+}
+
+/// What this is, for somebody who opens the bare address.
+pub(super) fn start() -> Page {
+    let body = html! {
+        h1 { "Publish video to X from your chat" }
+        p { "This is a " b { "toall" } " service. You talk to it in Discord or Telegram, not here." }
+        ol {
+            li { "Send " code { "/connect twitter" } " to the bot, and link your X account." }
+            li { "Upload a video with " code { "/post" } " and a caption." }
+            li { "Watch it go, and open it on X." }
+        }
+        p.quiet { code { "/help" } " in the chat tells the rest." }
+    };
+    Page::new("Publish video from your chat", body)
+}
+
+/// A refusal.
+pub(super) fn refused(refusal: &Refusal) -> Page {
+    let body = html! {
+        h1 { (refusal.title) }
+        p { (refusal.why) }
+        p.remedy { (commands(refusal.remedy)) }
+    };
+    Page { status: refusal.status, ..Page::new(refusal.title, body) }
+}
+
+/// Sets the chat commands in a sentence of ours apart.
+fn commands(text: &str) -> Markup {
+    let command = ["/connect twitter", "/accounts", "/token", "/help"]
+        .into_iter()
+        .find_map(|command| text.split_once(command).map(|(before, after)| (before, command, after)));
+    match command {
+        Some((before, command, after)) => html! { (before) code { (command) } (commands(after)) },
+        None => html! { (text) },
+    }
+}
