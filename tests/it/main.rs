@@ -4,6 +4,7 @@ mod contract;
 mod discord;
 mod discord_adapter;
 mod house;
+mod killed;
 mod linking;
 mod posting;
 mod telegram;

@@ -35,7 +35,7 @@ use uuid::Uuid;
 /// How long anything may take in real time before the test is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the world's clock begins: 2026-11-22 12:00 UTC.
-const NOON: i64 = 1_795_348_800_000;
+pub const NOON: i64 = 1_795_348_800_000;
 
 pub struct World {
     pub clock: Clock,
@@ -148,11 +148,14 @@ impl World {
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
     }
 
-    /// Ends the service as SIGTERM does.
-    pub async fn stop(&mut self) {
+    /// Ends the service as SIGTERM does: told to stop at once, stopped when the future ends.
+    pub fn stop(&mut self) -> impl Future<Output = ()> + use<> {
         let Life { app, runtime } = self.life.take().unwrap();
-        runtime.spawn(app.stop()).await.unwrap();
-        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+        let stopping = runtime.spawn(app.stop());
+        async move {
+            stopping.await.unwrap();
+            tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+        }
     }
 
     pub fn app(&self) -> &App {
