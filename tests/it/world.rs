@@ -245,12 +245,21 @@ impl World {
             if reached(self) {
                 return;
             }
+            // A lane that is leased is due when its lease ends, which is nothing to wait for: so whether one is
+            // must be known for the very moment at which the times are read.
+            let leased = store.leased().await.unwrap();
             let lane = store.next_lane_due().await.unwrap();
             let message = store.next_message_due().await.unwrap();
-            let busy = store.leased().await.unwrap() > 0;
+            let busy = leased + store.leased().await.unwrap() > 0;
+            if changes.has_changed().unwrap() {
+                continue;
+            }
+            // What the last step did may have been shown meanwhile.
+            if reached(self) {
+                return;
+            }
             let due = [lane.filter(|_| !busy), message].into_iter().flatten().min();
             match due {
-                // A leased lane is due when its lease ends; that is not something to wait for.
                 Some(due) if due > self.now() && !busy => self.clock.set(due),
                 None if !busy => return,
                 _ => {
