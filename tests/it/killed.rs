@@ -253,7 +253,7 @@ async fn before_the_outcome_is_said() {
 /// Runs a post and kills the service each time something was written down, `nth` writes into each life.
 #[tokio::test(flavor = "multi_thread")]
 async fn after_any_write() {
-    join_all((1..=24).map(async |nth| {
+    join_all((1..=24).map(|nth| async move {
         let mut world = World::linked().await;
         world.post("alice", "Killed", &sample()).await;
         let mut changes = world.app().store.changes();
