@@ -1,6 +1,8 @@
 //! Chats: what people ask comes in as [`Incoming`]; what they read goes out by [`Chats`].
 
 pub mod console;
+pub mod discord;
+pub mod telegram;
 
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use crate::{
     words::{Deed, Message},
 };
 use console::Console;
+use discord::Discord;
+use telegram::Telegram;
 
 /// Something a person asked for in a chat.
 #[derive(Clone, Debug)]
@@ -117,12 +121,16 @@ pub enum ChatError {
 /// One chat service.
 #[derive(Clone)]
 pub enum Chat {
+    Discord(Discord),
+    Telegram(Telegram),
     Console(Console),
 }
 
 impl Chat {
     fn platform(&self) -> Platform {
         match self {
+            Chat::Discord(_) => Platform::Discord,
+            Chat::Telegram(_) => Platform::Telegram,
             Chat::Console(_) => Platform::Console,
         }
     }
@@ -155,6 +163,8 @@ impl Chats {
         nonce: Option<&str>,
     ) -> Result<MessageRef, ChatError> {
         match self.on(to.platform)? {
+            Chat::Discord(discord) => discord.say(to, audience, message, nonce).await,
+            Chat::Telegram(telegram) => telegram.say(to, audience, message, nonce).await,
             Chat::Console(console) => console.say(to, audience, message),
         }
     }
@@ -167,6 +177,8 @@ impl Chats {
         message: &Message,
     ) -> Result<MessageRef, ChatError> {
         match self.on(place.platform)? {
+            Chat::Discord(discord) => discord.edit(place, at, message).await,
+            Chat::Telegram(telegram) => telegram.edit(place, at, message).await,
             Chat::Console(console) => console.edit(at, message),
         }
     }
@@ -174,6 +186,8 @@ impl Chats {
     /// Fetches a file.
     pub async fn fetch(&self, file: &Attachment) -> Result<Download, ChatError> {
         match self.on(file.platform)? {
+            Chat::Discord(discord) => discord.fetch(file).await,
+            Chat::Telegram(telegram) => telegram.fetch(file).await,
             Chat::Console(console) => console.fetch(file).await,
         }
     }
@@ -181,14 +195,25 @@ impl Chats {
     /// An address that opens a private chat with the bot, where the platform has such addresses.
     pub fn private_chat_link(&self, platform: Platform) -> Option<String> {
         match self.on(platform).ok()? {
-            Chat::Console(_) => None,
+            Chat::Telegram(telegram) => telegram.private_chat_link(),
+            Chat::Discord(_) | Chat::Console(_) => None,
+        }
+    }
+
+    /// How long to leave a chat alone between two edits. Telegram allows about one message a second in a chat
+    /// (Bot API FAQ), Discord five edits in five seconds in a channel.
+    pub fn pause(&self, platform: Platform) -> Duration {
+        match platform {
+            Platform::Discord | Platform::Telegram => Duration::from_millis(1_500),
+            Platform::Console => Duration::from_millis(50),
         }
     }
 
     /// The largest file, in bytes, that a platform serves to bots, where it has a limit.
     pub fn max_file_bytes(&self, platform: Platform) -> Option<u64> {
         match self.on(platform).ok()? {
-            Chat::Console(_) => None,
+            Chat::Telegram(telegram) => telegram.max_file_bytes(),
+            Chat::Discord(_) | Chat::Console(_) => None,
         }
     }
 }

@@ -7,8 +7,10 @@ mod tests;
 
 use std::{io, path::PathBuf};
 
-use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
+
+use crate::app::Role;
 
 pub use init::{InitError, init};
 pub use logs::start_logs;
@@ -78,17 +80,6 @@ pub struct Serve {
     #[arg(long = "role", value_name = "ROLES", value_delimiter = ',', hide_possible_values = true)]
     #[arg(default_value = "chat,web,worker")]
     pub roles: Vec<Role>,
-}
-
-/// A part of the service that a process may run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Role {
-    /// The Discord and Telegram bots.
-    Chat,
-    /// Logins, the HTTP API and the upload page.
-    Web,
-    /// What brings posts to X.
-    Worker,
 }
 
 /// Try every part and say what to mend

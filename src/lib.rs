@@ -4,6 +4,7 @@
 //! See `docs/architecture.md`.
 
 pub mod account;
+pub mod app;
 pub mod caption;
 pub mod chat;
 pub mod cli;

@@ -9,11 +9,14 @@ mod access;
 mod answer;
 mod append;
 mod authorize;
+mod disk;
 mod exchange;
 mod fault;
+mod me;
 mod media;
 mod pages;
 mod posts;
+mod processing;
 mod request;
 mod state;
 #[cfg(test)]
@@ -48,7 +51,7 @@ use tokio_util::task::AbortOnDropHandle;
 pub use answer::Answer;
 pub use exchange::{Exchange, Part, Sent};
 pub use fault::{Call, Effect, Fault, Gate, Ordered};
-pub use media::ProcessingFailure;
+pub use processing::{Processing, ProcessingFailure};
 pub use state::{MediaOnX, PostOnX, Subscription, User};
 
 use fault::Struck;
@@ -93,18 +96,9 @@ pub struct Settings {
     pub enforce_rate_limits: bool,
 }
 
-/// How many steps a video takes from `pending` to `succeeded`.
-#[derive(Clone, Copy, Debug)]
-pub struct Processing {
-    /// Steps until it has succeeded; 0 leaves `processing_info` out altogether: ready at once.
-    pub steps: u32,
-    /// Seconds per step by the clock, and what `check_after_secs` says; 0 makes every status
-    /// request one step.
-    pub check_after_secs: u64,
-}
-
 impl Settings {
     /// X as documented, listening on a free loopback port and keeping media under `dir`.
+    #[allow(clippy::disallowed_methods, reason = "the simulator is a program of its own, with its own clock")]
     pub fn new(dir: impl Into<PathBuf>) -> Self {
         Self {
             listen: (Ipv4Addr::LOCALHOST, 0).into(),
@@ -151,6 +145,9 @@ impl Sandbox {
 
     /// `http://127.0.0.1:PORT`: people authorise at `{url}/i/oauth2/authorize`, the API answers
     /// under `{url}/2`, a post is seen at `{url}/{username}/status/{id}`.
+    ///
+    /// A program authorises by posting the form `user={username}&decision=authorize` to the
+    /// authorize URL itself; the answer's `location` leads back to the app.
     pub fn url(&self) -> &str {
         &self.x.url
     }
@@ -261,7 +258,7 @@ impl Sandbox {
 
 fn router(x: &Arc<X>) -> Router {
     let calls = Router::new()
-        .route("/2/users/me", get(timeline::me))
+        .route("/2/users/me", get(me::me))
         .route("/2/users/{id}/tweets", get(timeline::user_posts))
         .route("/2/tweets", post(posts::create))
         .route("/2/media/upload", get(media::status))

@@ -1,13 +1,6 @@
 //! `POST /2/media/upload/{id}/append`: one segment, streamed to disk.
 
-use std::{
-    io,
-    path::PathBuf,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-};
+use std::sync::Arc;
 
 use axum::{
     Extension,
@@ -18,14 +11,14 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use serde::Deserialize;
 use serde_json::json;
-use tokio::{fs::File, io::AsyncWriteExt};
 
 use super::{
     access::Caller,
     answer::{Answer, data},
+    disk::{Received, segment_path},
     exchange::{Part, Sent},
     fault::{Call, under_fault},
-    media::{expires_at, no_session, segment_path},
+    media::{expires_at, no_session},
     request::{has_type, invalid_body, json_body},
     state::X,
 };
@@ -84,7 +77,7 @@ async fn receive_multipart(x: &X, request: Request, sent: &mut Sent) -> Result<S
     while let Some(field) = multipart.next_field().await.map_err(broken)? {
         let name = field.name().unwrap_or_default().to_owned();
         if name == "media" {
-            let received = Received::stream(x, field).await?;
+            let received = file(x, field).await?;
             parts.push(Part { name, bytes: received.bytes, text: None });
             media = Some(received);
         } else {
@@ -114,7 +107,7 @@ struct Append {
 async fn receive_json(x: &X, request: Request, sent: &mut Sent) -> Result<Segment, Answer> {
     let (parts, body) = request.into_parts();
     // Base64 takes four bytes for three.
-    let limit = usize::try_from(x.world().max_chunk * 2).unwrap_or(usize::MAX);
+    let limit = usize::try_from(x.world().max_chunk.saturating_mul(2)).unwrap_or(usize::MAX);
     let body = to_bytes(body, limit).await.map_err(|_| Answer::empty(413))?;
     let append: Append = json_body(&parts.headers, &body)?;
     *sent = Sent::Json(json!({"segment_index": append.segment_index, "media": ""}));
@@ -154,71 +147,15 @@ fn store(x: &X, id: u64, caller: &Caller, segment: Segment) -> Result<Response, 
     Ok(data(json!({"expires_at": expires_at(media)})))
 }
 
-/// Bytes on their way to disk; removed again unless kept.
-struct Received {
-    file: Option<(File, PathBuf)>,
-    bytes: u64,
-    most: u64,
-}
-
-impl Received {
-    async fn new(x: &X) -> Result<Self, Answer> {
-        static COUNT: AtomicU64 = AtomicU64::new(0);
-        let most = x.world().max_chunk;
-        let file = if x.settings.keep_media {
-            let name = format!("receiving.{}", COUNT.fetch_add(1, Ordering::Relaxed));
-            let path = x.settings.dir.join(name);
-            let file = File::create(&path).await.map_err(|_| Answer::html(500))?;
-            Some((file, path))
-        } else {
-            None
-        };
-        Ok(Self { file, bytes: 0, most })
+/// Streams the file part; bytes beyond the limit are counted and let go.
+async fn file(x: &X, mut field: Field<'_>) -> Result<Received, Answer> {
+    let mut received = Received::new(x).await?;
+    let broken = |_| invalid_body("The multipart body is broken.");
+    while let Some(chunk) = field.chunk().await.map_err(broken)? {
+        received.write(&chunk).await?;
     }
-
-    async fn stream(x: &X, mut field: Field<'_>) -> Result<Self, Answer> {
-        let mut received = Self::new(x).await?;
-        let broken = |_| invalid_body("The multipart body is broken.");
-        while let Some(chunk) = field.chunk().await.map_err(broken)? {
-            received.write(&chunk).await?;
-        }
-        received.flush().await?;
-        Ok(received)
-    }
-
-    /// Counts all, and writes as much as X takes in one append.
-    async fn write(&mut self, chunk: &[u8]) -> Result<(), Answer> {
-        self.bytes += chunk.len() as u64;
-        match &mut self.file {
-            Some((file, _)) if self.bytes <= self.most => {
-                file.write_all(chunk).await.map_err(|_| Answer::html(500))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    async fn flush(&mut self) -> Result<(), Answer> {
-        match &mut self.file {
-            Some((file, _)) => file.flush().await.map_err(|_| Answer::html(500)),
-            None => Ok(()),
-        }
-    }
-
-    fn keep_as(mut self, place: PathBuf) -> io::Result<()> {
-        match self.file.take() {
-            Some((_, path)) => std::fs::rename(path, place),
-            None => Ok(()),
-        }
-    }
-}
-
-impl Drop for Received {
-    fn drop(&mut self) {
-        if let Some((_, path)) = self.file.take() {
-            // Nothing depends on the file being gone.
-            let _ = std::fs::remove_file(path);
-        }
-    }
+    received.flush().await?;
+    Ok(received)
 }
 
 async fn text(mut field: Field<'_>) -> Result<String, Answer> {

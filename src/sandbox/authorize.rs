@@ -26,7 +26,7 @@ const CODE_LIFE: Duration = Duration::from_secs(30);
 /// X's limit on `state`, in characters.
 const MAX_STATE: usize = 500;
 /// The scopes X knows (OpenAPI 2.167), with what the page says about the ones an uploader asks for.
-const SCOPES: [(&str, &str); 23] = [
+const SCOPES: [(&str, &str); 24] = [
     ("tweet.read", "See posts you can see"),
     ("tweet.write", "Post for you"),
     ("users.read", "See your account's name, picture and subscription"),
@@ -50,6 +50,7 @@ const SCOPES: [(&str, &str); 23] = [
     ("mute.write", "Mute accounts for you"),
     ("space.read", "See your Spaces"),
     ("timeline.read", "See your timelines"),
+    ("tweet.moderate.write", "Hide replies to your posts"),
 ];
 
 /// A code given to the app and not yet exchanged.

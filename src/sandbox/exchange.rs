@@ -172,7 +172,7 @@ fn sent(content_type: Option<&str>, body: &Bytes) -> Sent {
         return Sent::Nothing;
     }
     match content_type.map(|kind| kind.split(';').next().unwrap_or_default()) {
-        Some("application/json") => serde_json::from_slice(body).map_or(Sent::Other, |json| Sent::Json(json)),
+        Some("application/json") => serde_json::from_slice(body).map_or(Sent::Other, Sent::Json),
         Some("application/x-www-form-urlencoded") => {
             let mut fields = pairs(body);
             for (name, value) in &mut fields {

@@ -138,12 +138,16 @@ pub struct Fault {
 impl Fault {
     /// Strikes the next request of this kind once.
     pub fn on(call: Call, effect: Effect) -> Self {
-        Self { call: Some(call), segment: None, effect, skip: 0, times: 1 }
+        Self::once(Some(call), effect)
     }
 
     /// Strikes the next API request of any kind once.
     pub fn anywhere(effect: Effect) -> Self {
-        Self { call: None, ..Self::on(Call::Me, effect) }
+        Self::once(None, effect)
+    }
+
+    fn once(call: Option<Call>, effect: Effect) -> Self {
+        Self { call, segment: None, effect, skip: 0, times: 1 }
     }
 
     /// Strikes only appends of this segment.

@@ -1,13 +1,6 @@
-//! Upload sessions: initialize, finalize, status, and the processing in between.
+//! Upload sessions: initialize, finalize, status.
 
-use std::{
-    collections::BTreeMap,
-    fs::{self, File},
-    io::{self, Read, Write},
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::SystemTime,
-};
+use std::{collections::BTreeMap, sync::Arc, time::SystemTime};
 
 use axum::{
     Extension,
@@ -17,13 +10,14 @@ use axum::{
     response::Response,
 };
 use serde::Deserialize;
-use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::json;
 
 use super::{
-    MediaOnX, Processing,
+    MediaOnX,
     access::Caller,
     answer::{Answer, data},
+    disk::assemble,
+    processing::Run,
     request::{Query, invalid_body, json_body},
     state::{X, epoch_secs},
 };
@@ -76,46 +70,8 @@ pub(super) struct Media {
 }
 
 struct Finalized {
-    at: SystemTime,
-    asked: u32,
     sha256_hex: Option<String>,
-    processing: Processing,
-    failure: Option<ProcessingFailure>,
-}
-
-/// How X says that it could not process a video.
-#[derive(Clone, Debug)]
-pub struct ProcessingFailure {
-    /// `error.code`; 1 for InvalidMedia, 3 for UnsupportedMedia.
-    pub code: u32,
-    /// `error.name`.
-    pub name: String,
-    /// `error.message`.
-    pub message: String,
-    /// Leaves the state at `in_progress` beside the error, as has been seen.
-    pub while_in_progress: bool,
-}
-
-impl ProcessingFailure {
-    /// X could not read the file.
-    pub fn invalid_media() -> Self {
-        Self {
-            code: 1,
-            name: "InvalidMedia".to_owned(),
-            message: "Invalid or unsupported media.".to_owned(),
-            while_in_progress: false,
-        }
-    }
-
-    /// X read the file and does not take what is in it.
-    pub fn unsupported_media(message: &str) -> Self {
-        Self {
-            code: 3,
-            name: "UnsupportedMedia".to_owned(),
-            message: message.to_owned(),
-            while_in_progress: false,
-        }
-    }
+    run: Run,
 }
 
 impl Media {
@@ -130,11 +86,8 @@ impl Media {
 
     /// Whether a post may carry it.
     pub(super) fn is_ready(&self, now: SystemTime) -> bool {
-        let Some(finalized) = &self.finalized else {
-            return false;
-        };
-        finalized.failure.is_none()
-            && (!self.is_processed() || self.steps_done(finalized, now) >= finalized.processing.steps)
+        let finalized = self.finalized.as_ref();
+        finalized.is_some_and(|finalized| !self.is_processed() || finalized.run.is_over_well(now))
     }
 
     /// Videos and animations are processed, the rest is ready at once.
@@ -169,43 +122,6 @@ impl Media {
         }
     }
 
-    fn steps_done(&self, finalized: &Finalized, now: SystemTime) -> u32 {
-        let since = now.duration_since(finalized.at).unwrap_or_default();
-        match since.as_secs().checked_div(finalized.processing.check_after_secs) {
-            Some(steps) => u32::try_from(steps).unwrap_or(u32::MAX),
-            None => finalized.asked,
-        }
-    }
-
-    fn processing_info(&self, now: SystemTime) -> Option<Value> {
-        let finalized = self.finalized.as_ref()?;
-        let Processing { steps, check_after_secs } = finalized.processing;
-        if !self.is_processed() || steps == 0 && finalized.failure.is_none() {
-            return None;
-        }
-        let done = self.steps_done(finalized, now);
-        let over = done >= steps;
-        let percent = (u64::from(done) * 100).checked_div(u64::from(steps)).unwrap_or(100).min(100);
-        let mut info = match (&finalized.failure, over, done) {
-            (None, true, _) => json!({"state": "succeeded", "progress_percent": 100}),
-            (Some(failure), true, _) => json!({
-                "state": if failure.while_in_progress { "in_progress" } else { "failed" },
-                "progress_percent": percent,
-                "error": {
-                    "code": failure.code,
-                    "name": failure.name,
-                    "message": failure.message,
-                },
-            }),
-            (_, false, 0) => json!({"state": "pending"}),
-            (_, false, _) => json!({"state": "in_progress", "progress_percent": percent}),
-        };
-        if !over {
-            info["check_after_secs"] = json!(check_after_secs);
-        }
-        Some(info)
-    }
-
     /// The answer to finalize and status.
     fn answer(&self, now: SystemTime) -> Response {
         let left = self.expires.duration_since(now).unwrap_or_default();
@@ -219,7 +135,8 @@ impl Media {
             "photo" => body["image"] = json!({"image_type": self.media_type}),
             _ => body["video"] = json!({"video_type": self.media_type}),
         }
-        if let Some(info) = self.processing_info(now) {
+        let run = self.finalized.as_ref().filter(|_| self.is_processed());
+        if let Some(info) = run.and_then(|finalized| finalized.run.info(now)) {
             body["processing_info"] = info;
         }
         data(body)
@@ -342,16 +259,11 @@ pub(super) async fn finalize(
     let processing = world.processing;
     let failure = world.processing_failures.pop_front();
     let media = world.media.get_mut(&id).ok_or_else(no_session)?;
-    media.finalized = Some(Finalized {
-        at: now,
-        asked: 0,
-        sha256_hex,
-        processing,
-        failure: failure.map(|(failure, ordered)| {
-            ordered.fire();
-            failure
-        }),
+    let failure = failure.map(|(failure, ordered)| {
+        ordered.fire();
+        failure
     });
+    media.finalized = Some(Finalized { sha256_hex, run: Run::start(now, processing, failure) });
     Ok(media.answer(now))
 }
 
@@ -379,41 +291,11 @@ pub(super) async fn status(
         .finalized
         .as_mut()
         .ok_or_else(|| Answer::invalid_request("media_id", asked, "The upload is not finalized yet."))?;
-    finalized.asked = finalized.asked.saturating_add(1);
+    finalized.run.asked();
     Ok(media.answer(now))
-}
-
-/// Where a segment lies until finalize.
-pub(super) fn segment_path(x: &X, id: u64, index: u32) -> PathBuf {
-    x.settings.dir.join(format!("{id}.{index}"))
 }
 
 /// When the session ends, for the answer to an append.
 pub(super) fn expires_at(media: &Media) -> u64 {
     epoch_secs(media.expires)
-}
-
-/// Joins the segments into the medium's file; its SHA-256 in hex.
-fn assemble(x: &X, id: u64, segments: u32) -> io::Result<String> {
-    let mut hash = Sha256::new();
-    let mut whole = File::create(x.media_path(id))?;
-    let mut buffer = vec![0; 1 << 20];
-    for index in 0..segments {
-        let path = segment_path(x, id, index);
-        copy(&path, &mut whole, &mut hash, &mut buffer)?;
-        fs::remove_file(path)?;
-    }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
-}
-
-fn copy(from: &Path, to: &mut File, hash: &mut Sha256, buffer: &mut [u8]) -> io::Result<()> {
-    let mut from = File::open(from)?;
-    loop {
-        let read = from.read(buffer)?;
-        if read == 0 {
-            return Ok(());
-        }
-        hash.update(&buffer[..read]);
-        to.write_all(&buffer[..read])?;
-    }
 }

@@ -12,7 +12,10 @@ use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use tower_http::services::ServeFile;
 
-use super::state::{PostOnX, User, World, X};
+use super::{
+    disk::media_path,
+    state::{PostOnX, User, World, X},
+};
 
 /// Nothing from elsewhere, no scripts.
 const POLICY: &str = "default-src 'none'; img-src 'self'; media-src 'self'; style-src 'unsafe-inline'; \
@@ -125,7 +128,7 @@ pub(super) async fn media(State(x): State<Arc<X>>, Path(id): Path<String>, reque
     let found = id.parse().ok().and_then(|id: u64| {
         let world = x.world();
         let media = world.media.get(&id).filter(|media| media.is_finalized())?;
-        Some((x.media_path(id), media.media_type.parse().ok()?))
+        Some((media_path(&x, id), media.media_type.parse().ok()?))
     });
     let Some((path, kind)) = found else {
         return missing("There is no such medium.");

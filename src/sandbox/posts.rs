@@ -1,6 +1,9 @@
 //! `POST /2/tweets`.
 
-use std::{sync::Arc, time::SystemTime};
+use std::{
+    sync::Arc,
+    time::{Duration, SystemTime},
+};
 
 use axum::{
     Extension,
@@ -30,6 +33,11 @@ pub(super) struct Post {
 }
 
 impl Post {
+    /// Whether it was made at least this long ago; no length is too long to ask for.
+    pub(super) fn is_older_than(&self, age: Duration, now: SystemTime) -> bool {
+        now.duration_since(self.created_at).is_ok_and(|past| past >= age)
+    }
+
     /// The text as the API gives it back.
     pub(super) fn stored_text(&self) -> String {
         text::stored(&self.text, self.id, !self.media.is_empty())
@@ -141,7 +149,7 @@ pub(super) async fn create(
         old.user_id == post.user_id
             && old.text == post.text
             && old.media == post.media
-            && now < old.created_at + x.settings.duplicate_window
+            && !old.is_older_than(x.settings.duplicate_window, now)
     };
     if world.posts.iter().any(again) {
         return Err(Answer::duplicate_content());

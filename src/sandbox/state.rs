@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
-    path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
     time::{Duration, SystemTime},
 };
@@ -163,11 +162,6 @@ impl X {
         let mut world = self.world();
         world.last_id = by_clock.max(world.last_id + 1);
         world.last_id
-    }
-
-    /// Where the assembled file of a medium lies.
-    pub(super) fn media_path(&self, id: u64) -> PathBuf {
-        self.settings.dir.join(id.to_string())
     }
 
     pub(super) fn posts(&self) -> Vec<PostOnX> {

@@ -36,7 +36,7 @@ struct Bench {
     sandbox: Sandbox,
     http: Client,
     ahead: Arc<AtomicU64>,
-    _dir: TempDir,
+    dir: TempDir,
 }
 
 impl Bench {
@@ -48,7 +48,7 @@ impl Bench {
         let dir = tempfile::tempdir().unwrap();
         let ahead = Arc::new(AtomicU64::new(0));
         let mut settings = Settings::new(dir.path());
-        let began = SystemTime::now();
+        let began = SystemTime::UNIX_EPOCH + Duration::from_secs(1_800_000_000);
         let clock = ahead.clone();
         settings.clock = Arc::new(move || began + Duration::from_secs(clock.load(Ordering::SeqCst)));
         change(&mut settings);
@@ -56,7 +56,7 @@ impl Bench {
             sandbox: Sandbox::start(settings).await.unwrap(),
             http: Client::builder().redirect(Policy::none()).build().unwrap(),
             ahead,
-            _dir: dir,
+            dir,
         }
     }
 

@@ -110,6 +110,14 @@ impl X {
         Ok(tokens(&granted, granted.refresh_token().unwrap_or(&old).secret(), now_ms))
     }
 
+    /// Finds out whether X knows the app: it refuses a made-up refresh token only after it has accepted the credentials.
+    pub async fn check_app(&self) -> Result<(), OAuthError> {
+        match self.refresh(&"toall-check".to_owned().into(), 0).await {
+            Ok(_) | Err(OAuthError::RefreshRejected) => Ok(()),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Ends both tokens: `POST /2/oauth2/revoke`, first the refresh token. Both are tried; the first failure is told.
     pub async fn revoke(&self, tokens: &Tokens) -> Result<(), OAuthError> {
         let refresh = self.revoke_one(&tokens.refresh, "refresh_token").await;

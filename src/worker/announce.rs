@@ -19,8 +19,6 @@ use crate::{
     words::{self, Links, Pace},
 };
 
-/// Between two edits in one chat: Telegram allows about one message a second there (Bot API FAQ).
-const PER_CHAT_MS: i64 = 1_500;
 /// What is written at once.
 const BATCH: u32 = 50;
 const PARALLEL: usize = 8;
@@ -73,12 +71,13 @@ async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<(), Stor
         let chat = format!("{}:{}", job.place.platform.as_str(), job.place.chat);
         // The last word on a post does not wait for the chat's turn; Telegram says so if it minds.
         let free = memory.chats.get(&chat).copied().unwrap_or(now);
+        let pause = ms(worker.chats.pause(job.place.platform));
         if !job.post.state.is_over() && job.shown_at.is_some() && (free > now || !chats.insert(chat.clone()))
         {
-            worker.store.status_not_before(&job, free.max(now + PER_CHAT_MS)).await?;
+            worker.store.status_not_before(&job, free.max(now + pause)).await?;
             continue;
         }
-        memory.chats.insert(chat, now + PER_CHAT_MS);
+        memory.chats.insert(chat, now + pause);
         let pace = memory.pace(&job, now);
         jobs.push((job, pace));
     }
@@ -135,10 +134,11 @@ async fn show(worker: &Worker, job: &StatusJob, pace: Option<Pace>, now: i64) ->
     };
     metrics::counter!("toall_chat_edits_total", "ok" => if result.is_ok() { "yes" } else { "no" })
         .increment(1);
+    let not_before = now + ms(worker.chats.pause(job.place.platform));
     let matters = job.post.state.is_over() || job.post.state == State::NeedsUser;
     let tries = if matters { TRIES_FINAL } else { TRIES_MEANWHILE };
     match result {
-        Ok(at) => worker.store.status_shown(job, Some(&at), now + PER_CHAT_MS).await,
+        Ok(at) => worker.store.status_shown(job, Some(&at), not_before).await,
         Err(ChatError::SlowDown(wait)) => worker.store.status_later(job, now + ms(wait), false).await,
         // Somebody deleted the message: progress is not wanted there, the outcome is.
         Err(ChatError::Gone(_)) if job.shown_at.is_some() && matters && job.attempts < TRIES_FINAL => {
@@ -150,7 +150,7 @@ async fn show(worker: &Worker, job: &StatusJob, pace: Option<Pace>, now: i64) ->
         }
         Err(error) => {
             tracing::warn!(post = %job.post.id, %error, "the status cannot be shown");
-            worker.store.status_shown(job, job.shown_at.as_ref(), now + PER_CHAT_MS).await
+            worker.store.status_shown(job, job.shown_at.as_ref(), not_before).await
         }
     }
 }

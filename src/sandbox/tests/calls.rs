@@ -197,6 +197,8 @@ async fn a_new_post_may_take_its_time_to_show() {
     assert_eq!(timeline().await.1["meta"]["result_count"], 0);
     bench.pass(20);
     assert_eq!(timeline().await.1["meta"]["result_count"], 1);
+    bench.sandbox.set_visibility_delay(Duration::MAX);
+    assert_eq!(timeline().await.1["meta"]["result_count"], 0);
 }
 
 #[tokio::test]

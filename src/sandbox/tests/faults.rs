@@ -132,3 +132,25 @@ async fn answers_can_lack_what_x_sometimes_leaves_out() {
     let (_, body) = answer(bench.status(&token, &id)).await;
     assert_eq!(body["data"]["processing_info"], json!({"state": "pending"}));
 }
+
+#[tokio::test]
+async fn latency_and_delays_are_waited_out() {
+    let pause = Duration::from_millis(30);
+    let bench = Bench::with(|settings| settings.latency = pause).await;
+    let token = bench.access("alice_makes").await;
+    bench.sandbox.order(Fault::on(Call::Me, Effect::Delay(pause)));
+    assert_eq!(answer(bench.get(&token, "/2/users/me")).await.0, 200);
+    let exchanges = bench.sandbox.exchanges();
+    let took = |index: usize| exchanges[index].finished - exchanges[index].started;
+    assert!(took(0) >= pause);
+    assert!(took(1) >= 2 * pause);
+}
+
+#[tokio::test]
+async fn nothing_answers_after_shutdown() {
+    let bench = Bench::start().await;
+    let url = bench.url("/");
+    assert_eq!(bench.http.get(&url).send().await.unwrap().status(), 200);
+    bench.sandbox.shutdown().await;
+    assert!(bench.http.get(&url).send().await.is_err());
+}

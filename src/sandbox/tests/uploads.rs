@@ -30,7 +30,7 @@ async fn parallel_segments_become_the_file_that_was_sent() {
     let posts = bench.sandbox.posts();
     assert_eq!(posts[0].media[0].sha256_hex.as_deref(), Some(sent.as_str()));
     assert_eq!(posts[0].media[0].bytes, 3_000_000);
-    let names = std::fs::read_dir(bench._dir.path()).unwrap();
+    let names = std::fs::read_dir(bench.dir.path()).unwrap();
     assert_eq!(names.count(), 1, "only the assembled file stays");
 }
 
@@ -181,5 +181,5 @@ async fn media_can_be_counted_without_being_kept() {
     assert_eq!(answer(bench.create(&token, "", &[&id])).await.0, 201);
     let media = bench.sandbox.posts()[0].media[0].clone();
     assert_eq!((media.bytes, media.sha256_hex), (1_000, None));
-    assert_eq!(std::fs::read_dir(bench._dir.path()).unwrap().count(), 0);
+    assert_eq!(std::fs::read_dir(bench.dir.path()).unwrap().count(), 0);
 }

@@ -1,0 +1,286 @@
+//! Puts the parts together as the config says, runs them, and stops them in order.
+
+pub mod check;
+pub mod demo;
+
+use std::{path::Path, time::Duration};
+
+use secrecy::ExposeSecret;
+use tokio::{
+    net::TcpListener,
+    sync::mpsc,
+    task::{JoinHandle, JoinSet},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    chat::{Chat, ChatError, Chats, console::Console, discord::Discord, telegram::Telegram},
+    clock::Clock,
+    config::{Config, KeyError, load_or_create_key},
+    intake::Intake,
+    staging::{Staging, StagingError, embedded},
+    store::{OpenError, Store, Vault},
+    twitter::{SetupError, X},
+    web::{self, Web},
+    worker::Worker,
+};
+
+/// How long a stop may take before what is still running is left to the next start.
+const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// Questions from chats that wait to be answered.
+const INBOX: usize = 256;
+
+/// A part of the service that a process may run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// The Discord and Telegram bots.
+    Chat,
+    /// Logins, the HTTP API and the upload page.
+    Web,
+    /// What brings posts to X.
+    Worker,
+}
+
+/// A running service.
+pub struct App {
+    pub store: Store,
+    pub staging: Staging,
+    /// What comes in from outside; stopped first.
+    doors: Doors,
+    /// The pipeline; stopped once nothing comes in any more.
+    worker: Option<JoinHandle<()>>,
+    stop_worker: CancellationToken,
+    embedded: Option<embedded::Server>,
+}
+
+struct Doors {
+    stop: CancellationToken,
+    /// Each ends with an error only when it can never work.
+    tasks: JoinSet<Result<(), StartError>>,
+    inbox: mpsc::Sender<crate::chat::Delivery>,
+}
+
+/// Why the service cannot run. Each says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error(transparent)]
+    Key(#[from] KeyError),
+    #[error(transparent)]
+    Database(#[from] OpenError),
+    #[error("The storage cannot be used. {0}")]
+    Staging(#[from] StagingError),
+    #[error(
+        "The embedded storage under {folder} cannot be used: {source}. Give this user the right to write there."
+    )]
+    Embedded { folder: String, source: std::io::Error },
+    #[error("The settings of the X app cannot be used: {0}")]
+    X(#[from] SetupError),
+    #[error("{platform} cannot be used: {source}. Check the token in the config.")]
+    Chat { platform: &'static str, source: ChatError },
+    #[error("Cannot listen on {address}: {source}. Choose another address for {key} in the config.")]
+    Listen { key: &'static str, address: String, source: std::io::Error },
+    #[error("Metrics cannot be gathered: {0}")]
+    Metrics(String),
+}
+
+impl App {
+    /// Binds what `config` says to listen on, and starts the parts that `roles` name.
+    pub async fn start(config: &Config, roles: &[Role], clock: Clock) -> Result<App, StartError> {
+        let listener = match roles.contains(&Role::Web) {
+            true => Some(listen("web.listen", config.web.listen).await?),
+            false => None,
+        };
+        let mut app = App::start_on(config, roles, clock, listener, None).await?;
+        if let Some(metrics) = &config.metrics {
+            let listener = listen("metrics.listen", metrics.listen).await?;
+            let recorder = web::install_recorder().map_err(|error| StartError::Metrics(error.to_string()))?;
+            let stop = app.doors.stop.clone();
+            app.doors.tasks.spawn(async move {
+                web::serve_metrics(listener, recorder, stop).await;
+                Ok(())
+            });
+        }
+        Ok(app)
+    }
+
+    /// As [`App::start`], on a listener that is bound already and with a chat of the caller's own.
+    pub async fn start_on(
+        config: &Config,
+        roles: &[Role],
+        clock: Clock,
+        listener: Option<TcpListener>,
+        console: Option<Console>,
+    ) -> Result<App, StartError> {
+        let store = open_store(config, &clock).await?;
+        let (staging, embedded) = open_staging(config).await?;
+        let x = X::new(&config.twitter, config.callback_url())?;
+        let discord = config.discord.as_ref().map(|settings| Discord::new(settings, clock.clone()));
+        let discord =
+            discord.transpose().map_err(|source| StartError::Chat { platform: "Discord", source })?;
+        let telegram = config.telegram.as_ref().map(|settings| Telegram::new(settings, clock.clone()));
+        let telegram =
+            telegram.transpose().map_err(|source| StartError::Chat { platform: "Telegram", source })?;
+        let chats = Chats::new(
+            [
+                discord.clone().map(Chat::Discord),
+                telegram.clone().map(Chat::Telegram),
+                console.map(Chat::Console),
+            ]
+            .into_iter()
+            .flatten(),
+        );
+        let intake =
+            Intake { store: store.clone(), chats: chats.clone(), x: x.clone(), clock: clock.clone() };
+
+        let stop = CancellationToken::new();
+        let (inbox, deliveries) = mpsc::channel(INBOX);
+        let mut tasks = JoinSet::new();
+        tasks.spawn({
+            let (intake, stop) = (intake.clone(), stop.clone());
+            async move {
+                intake.run(deliveries, stop).await;
+                Ok(())
+            }
+        });
+        if roles.contains(&Role::Chat) {
+            if let Some(discord) = discord {
+                let (inbox, stop) = (inbox.clone(), stop.clone());
+                tasks.spawn(async move {
+                    let ran = discord.run(inbox, stop).await;
+                    ran.map_err(|source| StartError::Chat { platform: "Discord", source })
+                });
+            }
+            if let Some(telegram) = telegram {
+                let (inbox, stop) = (inbox.clone(), stop.clone());
+                tasks.spawn(async move {
+                    let ran = telegram.run(inbox, stop).await;
+                    ran.map_err(|source| StartError::Chat { platform: "Telegram", source })
+                });
+            }
+        }
+        if let Some(listener) = listener {
+            let public_url = config.public_url.clone();
+            let router = web::router(Web { intake, staging: staging.clone(), public_url });
+            let stop = stop.clone();
+            tasks.spawn(async move {
+                web::serve(listener, router, stop).await;
+                Ok(())
+            });
+        }
+
+        let stop_worker = CancellationToken::new();
+        let worker = roles.contains(&Role::Worker).then(|| {
+            let worker = Worker {
+                store: store.clone(),
+                chats,
+                staging: staging.clone(),
+                x,
+                clock,
+                settings: config.worker.clone(),
+            };
+            tokio::spawn(worker.run(stop_worker.clone()))
+        });
+        Ok(App { store, staging, doors: Doors { stop, tasks, inbox }, worker, stop_worker, embedded })
+    }
+
+    /// Where a chat of the caller's own delivers what is asked in it.
+    pub fn inbox(&self) -> crate::chat::Inbox {
+        self.doors.inbox.clone()
+    }
+
+    /// Waits for a part that can never work, such as a bot whose token is refused.
+    pub async fn failed(&mut self) -> StartError {
+        while let Some(ended) = self.doors.tasks.join_next().await {
+            match ended {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => return error,
+                Err(panic) => tracing::error!(%panic, "a part died"),
+            }
+        }
+        std::future::pending().await
+    }
+
+    /// Stops in order: first what comes in, then the pipeline at a safe point, then what they stand on.
+    pub async fn stop(mut self) {
+        let in_order = async {
+            self.doors.stop.cancel();
+            while self.doors.tasks.join_next().await.is_some() {}
+            self.stop_worker.cancel();
+            if let Some(worker) = &mut self.worker {
+                let _ = worker.await;
+            }
+        };
+        if tokio::time::timeout(STOP_WITHIN, in_order).await.is_err() {
+            tracing::warn!("not everything came to an end in time; the next start goes on with it");
+            self.doors.tasks.abort_all();
+            if let Some(worker) = &self.worker {
+                worker.abort();
+            }
+        }
+        self.store.close().await;
+        if let Some(server) = self.embedded {
+            server.shutdown().await;
+        }
+    }
+}
+
+/// Opens the database with the key that seals its secrets.
+async fn open_store(config: &Config, clock: &Clock) -> Result<Store, StartError> {
+    let key = load_or_create_key(config)?;
+    let vault = Vault::new(key.expose_secret());
+    Ok(Store::open(config.database.url.expose_secret(), vault, clock.now_ms()).await?)
+}
+
+/// The operator's bucket, or the embedded one under `data_dir`.
+async fn open_staging(config: &Config) -> Result<(Staging, Option<embedded::Server>), StartError> {
+    match &config.staging {
+        Some(settings) => Ok((Staging::connect(settings).await?, None)),
+        None => {
+            let folder = config.data_dir.join("staging");
+            let opened = Staging::embedded(&folder).await;
+            let (staging, server) =
+                opened.map_err(|source| StartError::Embedded { folder: shown(&folder), source })?;
+            Ok((staging, Some(server)))
+        }
+    }
+}
+
+fn shown(path: &Path) -> String {
+    path.display().to_string()
+}
+
+async fn listen(key: &'static str, address: std::net::SocketAddr) -> Result<TcpListener, StartError> {
+    let bound = TcpListener::bind(address).await;
+    bound.map_err(|source| StartError::Listen { key, address: address.to_string(), source })
+}
+
+/// `toall serve`: runs until SIGTERM or SIGINT, or until a part can never work.
+pub async fn serve(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
+    for warning in config.warnings() {
+        tracing::warn!("{warning}");
+    }
+    let mut app = App::start(config, roles, Clock::system()).await?;
+    tracing::info!(listen = %config.web.listen, public_url = %config.public_url, "ready");
+    let outcome = tokio::select! {
+        signal = stop_signal() => signal.map_err(Into::into),
+        error = app.failed() => Err(error.into()),
+    };
+    tracing::info!("stopping");
+    app.stop().await;
+    outcome
+}
+
+/// Returns when the process is asked to stop.
+async fn stop_signal() -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let mut terminate = signal(SignalKind::terminate())?;
+        tokio::select! {
+            interrupted = tokio::signal::ctrl_c() => interrupted,
+            _ = terminate.recv() => Ok(()),
+        }
+    }
+    #[cfg(not(unix))]
+    tokio::signal::ctrl_c().await
+}

@@ -1,0 +1,268 @@
+//! Discord: slash commands and buttons come in over the gateway, messages go out over REST.
+
+mod commands;
+mod gateway;
+mod interaction;
+mod markup;
+mod media;
+mod render;
+mod rest;
+
+use std::{num::NonZeroU64, str::FromStr};
+
+use serde_json::{Value, json};
+use serenity::{
+    http::{LightMethod::*, Route},
+    model::id::{ApplicationId, ChannelId, MessageId},
+};
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    account::{Interaction, MessageRef, Place},
+    chat::{Audience, ChatError, Download, Inbox},
+    clock::Clock,
+    config,
+    post::Attachment,
+    words::Message,
+};
+
+use self::{
+    media::Media,
+    rest::{Problem, Rest},
+};
+
+/// What is left of an interaction token's 15 minutes when `Interaction::expires_at` is reached, in
+/// milliseconds: enough to say where the message went.
+const MARGIN_MS: i64 = 60_000;
+
+/// Closes a message that only the dying interaction token could edit.
+const MOVED: &str = "This goes on in a direct message.";
+
+/// A bot on Discord. Cheap to clone; clones share connections.
+#[derive(Clone)]
+pub struct Discord {
+    rest: Rest,
+    media: Media,
+    clock: Clock,
+}
+
+impl Discord {
+    /// Prepares the clients; nothing is sent yet. Refuses settings that can never work.
+    pub fn new(settings: &config::Discord, clock: Clock) -> Result<Discord, ChatError> {
+        Ok(Discord { rest: Rest::new(settings)?, media: Media::new(&settings.media_hosts)?, clock })
+    }
+
+    /// Asks Discord who the token belongs to and returns the bot's name.
+    /// [`ChatError::Refused`] says that the token is wrong.
+    pub async fn check(&self) -> Result<String, ChatError> {
+        let bot: BotUser = self.rest.json(Route::UserMe, Get, None).await?;
+        self.rest.application().await?;
+        Ok(bot.username)
+    }
+
+    /// Registers the commands, then delivers what people ask until `stop`.
+    ///
+    /// Reconnects by itself. Returns an error only when trying again cannot help: the token is wrong.
+    pub async fn run(&self, inbox: Inbox, stop: CancellationToken) -> Result<(), ChatError> {
+        gateway::run(&self.rest, &self.clock, inbox, stop).await
+    }
+
+    /// Sends a message and returns where it stands.
+    ///
+    /// While the interaction in `to` lives, this fills the answer that the person already waits for,
+    /// which can be repeated safely. Later it is a message by the bot, which Discord drops when it
+    /// saw the same `nonce` in the last minutes; where the bot may not write, a direct message.
+    pub async fn say(
+        &self,
+        to: &Place,
+        audience: Audience,
+        message: &Message,
+        nonce: Option<&str>,
+    ) -> Result<MessageRef, ChatError> {
+        let body = render::body(message);
+        if let Some(interaction) = self.live(to) {
+            match self.answer(interaction, audience, &body).await {
+                Err(problem) if problem.is_gone() => {}
+                answered => return Ok(answered?),
+            }
+        }
+        if audience == Audience::Asker && !to.private {
+            return self.tell(&to.person, body, nonce).await;
+        }
+        match self.post(&to.chat, body.clone(), nonce).await {
+            Err(problem) if !to.private && (problem.is_forbidden() || problem.is_gone()) => {
+                self.tell(&to.person, body, nonce).await
+            }
+            posted => Ok(posted?),
+        }
+    }
+
+    /// Replaces a message of ours.
+    ///
+    /// Where the bot may not write, only the interaction token can edit; shortly before that dies, the
+    /// message moves to a direct message, and the returned reference names the new one.
+    pub async fn edit(
+        &self,
+        place: &Place,
+        at: &MessageRef,
+        message: &Message,
+    ) -> Result<MessageRef, ChatError> {
+        let body = render::body(message);
+        let direct = place.private || at.chat != place.chat;
+        let by_bot = direct
+            || place
+                .interaction
+                .as_ref()
+                .is_none_or(|interaction| interaction.bot_may_write && !interaction.ephemeral);
+        let live = self.live(place);
+        if by_bot {
+            let channel_id = id::<ChannelId>(&at.chat)?;
+            let message_id = id::<MessageId>(&at.message)?;
+            let route = Route::ChannelMessage { channel_id, message_id };
+            match self.message(route, Patch, &body).await {
+                // To the bot itself, an ephemeral message does not exist.
+                Err(problem) if live.is_some() && (problem.is_gone() || problem.is_forbidden()) => {}
+                Err(problem) if !direct && problem.is_forbidden() => {}
+                edited => return Ok(edited?),
+            }
+        }
+        if let Some(interaction) = live {
+            match self.edit_by_token(interaction, at, &body).await {
+                Err(problem) if problem.is_dead_token() => {}
+                edited => return Ok(edited?),
+            }
+        }
+        self.move_to_direct(place, at, body).await
+    }
+
+    /// Fetches an attachment, from Discord's media hosts only.
+    pub async fn fetch(&self, file: &Attachment) -> Result<Download, ChatError> {
+        self.media.fetch(&file.source).await
+    }
+
+    fn live<'a>(&self, place: &'a Place) -> Option<&'a Interaction> {
+        place.interaction.as_ref().filter(|interaction| self.clock.now_ms() < interaction.expires_at)
+    }
+
+    /// Answers by the interaction token.
+    async fn answer(
+        &self,
+        interaction: &Interaction,
+        audience: Audience,
+        body: &Value,
+    ) -> Result<MessageRef, Problem> {
+        let application_id = id::<ApplicationId>(&interaction.application)?;
+        let token = rest::token(interaction);
+        let original = Route::WebhookOriginalInteractionResponse { application_id, token };
+        if interaction.ephemeral || audience == Audience::Everyone {
+            return self.message(original, Patch, body).await;
+        }
+        // The first follow-up takes the place of a deferred answer and is as public as that is:
+        // a private one must find the place empty.
+        let standing: Result<StandingMessage, Problem> = self.rest.json(original, Get, None).await;
+        match standing {
+            Ok(message) if message.flags & StandingMessage::LOADING != 0 => {
+                self.rest.send(original, Delete, None).await?;
+            }
+            Ok(_) => {}
+            Err(problem) if problem.is_gone() && !problem.is_dead_token() => {}
+            Err(problem) => return Err(problem),
+        }
+        let mut body = body.clone();
+        body["flags"] = json!(render::SUPPRESS_EMBEDS | render::EPHEMERAL);
+        let follow_up = Route::WebhookFollowupMessages { application_id, token };
+        self.message(follow_up, Post, &body).await
+    }
+
+    async fn edit_by_token(
+        &self,
+        interaction: &Interaction,
+        at: &MessageRef,
+        body: &Value,
+    ) -> Result<MessageRef, Problem> {
+        let route = Route::WebhookFollowupMessage {
+            application_id: id(&interaction.application)?,
+            token: rest::token(interaction),
+            message_id: id(&at.message)?,
+        };
+        self.message(route, Patch, body).await
+    }
+
+    async fn move_to_direct(
+        &self,
+        place: &Place,
+        at: &MessageRef,
+        body: Value,
+    ) -> Result<MessageRef, ChatError> {
+        let nonce = format!("move:{}", at.message);
+        let moved = self.tell(&place.person, body, Some(&nonce)).await?;
+        let token_lives = |interaction: &&Interaction| {
+            self.clock.now_ms() < interaction.expires_at.saturating_add(MARGIN_MS)
+        };
+        if let Some(interaction) = place.interaction.as_ref().filter(token_lives) {
+            let closing = render::body(&Message::text(MOVED));
+            if let Err(problem) = self.edit_by_token(interaction, at, &closing).await {
+                tracing::debug!(message = at.message, %problem, "could not close a moved message");
+            }
+        }
+        Ok(moved)
+    }
+
+    /// Sends a direct message.
+    async fn tell(&self, person: &str, body: Value, nonce: Option<&str>) -> Result<MessageRef, ChatError> {
+        let recipient = json!({ "recipient_id": person });
+        let channel: Channel = self.rest.json(Route::UserMeDmChannels, Post, Some(&recipient)).await?;
+        Ok(self.post(&channel.id, body, nonce).await?)
+    }
+
+    /// Writes into a channel as the bot.
+    async fn post(&self, channel: &str, mut body: Value, nonce: Option<&str>) -> Result<MessageRef, Problem> {
+        let channel_id = id(channel)?;
+        if let Some(nonce) = nonce {
+            body["nonce"] = json!(render::nonce(nonce));
+            body["enforce_nonce"] = json!(true);
+        }
+        self.message(Route::ChannelMessages { channel_id }, Post, &body).await
+    }
+
+    /// Sends a request whose answer is a message.
+    async fn message(
+        &self,
+        route: Route<'_>,
+        method: serenity::http::LightMethod,
+        body: &Value,
+    ) -> Result<MessageRef, Problem> {
+        let standing: StandingMessage = self.rest.json(route, method, Some(body)).await?;
+        Ok(MessageRef { chat: standing.channel_id, message: standing.id })
+    }
+}
+
+/// Reads a stored snowflake.
+fn id<T: From<NonZeroU64>>(text: &str) -> Result<T, Problem> {
+    NonZeroU64::from_str(text)
+        .map(T::from)
+        .map_err(|_| Problem::Refused("that is not a Discord id".to_owned()))
+}
+
+#[derive(serde::Deserialize)]
+struct BotUser {
+    username: String,
+}
+
+#[derive(serde::Deserialize)]
+struct Channel {
+    id: String,
+}
+
+#[derive(serde::Deserialize)]
+struct StandingMessage {
+    id: String,
+    channel_id: String,
+    #[serde(default)]
+    flags: u64,
+}
+
+impl StandingMessage {
+    /// The bot "is thinking": deferred and not answered yet (message flag in Discord's documentation).
+    const LOADING: u64 = 1 << 7;
+}

@@ -1,0 +1,170 @@
+//! The gateway: registers the commands, listens, acknowledges, delivers.
+
+use std::time::Duration;
+
+use serenity::{
+    Client, async_trait,
+    client::{ClientBuilder, Context, EventHandler},
+    gateway::GatewayError,
+    http::{LightMethod, Route},
+    model::{
+        application::Interaction,
+        gateway::{BotGateway, GatewayIntents},
+    },
+};
+use tokio::{
+    sync::oneshot,
+    time::{sleep, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    chat::{ChatError, Delivery, Inbox},
+    clock::Clock,
+};
+
+use super::{
+    commands,
+    interaction::{self, Asked},
+    rest::{Problem, Rest, WRONG_TOKEN},
+};
+
+/// Discord forgets an interaction that is not acknowledged in 3 seconds; half a second is for the way.
+const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(2500);
+
+/// How long to wait for the goodbye to the gateway and for deliveries to be stored.
+const LEAVE_WITHIN: Duration = Duration::from_secs(8);
+
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+
+/// Listens until `stop`; returns an error only when trying again cannot help.
+pub(super) async fn run(
+    rest: &Rest,
+    clock: &Clock,
+    inbox: Inbox,
+    stop: CancellationToken,
+) -> Result<(), ChatError> {
+    let mut pause = FIRST_PAUSE;
+    while !stop.is_cancelled() {
+        let ear = Ear {
+            rest: rest.clone(),
+            clock: clock.clone(),
+            inbox: inbox.clone(),
+            at_work: TaskTracker::new(),
+        };
+        let wait = match listen(rest, ear, &stop).await {
+            Ok(()) => return Ok(()),
+            Err(error @ ChatError::Refused(_)) => return Err(error),
+            Err(error) => {
+                tracing::warn!(%error, "Discord is out of reach; trying again");
+                match error {
+                    ChatError::SlowDown(asked) => asked.max(pause),
+                    _ => pause,
+                }
+            }
+        };
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        stop.run_until_cancelled(sleep(wait)).await;
+    }
+    Ok(())
+}
+
+/// One client's life. serenity itself resumes or replaces a session that breaks.
+async fn listen(rest: &Rest, ear: Ear, stop: &CancellationToken) -> Result<(), ChatError> {
+    let at_work = ear.at_work.clone();
+    let Some(connected) = stop.run_until_cancelled(connect(rest, ear)).await else {
+        return Ok(());
+    };
+    let (mut client, shards) = connected?;
+    let manager = client.shard_manager.clone();
+    let ended = stop.run_until_cancelled(client.start_shards(shards)).await;
+    at_work.close();
+    let leave = async {
+        manager.shutdown_all().await;
+        at_work.wait().await;
+    };
+    if timeout(LEAVE_WITHIN, leave).await.is_err() {
+        tracing::warn!("left Discord without a goodbye");
+    }
+    match ended {
+        None | Some(Ok(())) if stop.is_cancelled() => Ok(()),
+        None | Some(Ok(())) => Err(ChatError::Trouble("the gateway closed".to_owned())),
+        Some(Err(serenity::Error::Gateway(GatewayError::InvalidAuthentication))) => {
+            Err(ChatError::Refused(WRONG_TOKEN.to_owned()))
+        }
+        Some(Err(error)) => Err(ChatError::Trouble(error.to_string())),
+    }
+}
+
+async fn connect(rest: &Rest, ear: Ear) -> Result<(Client, u32), ChatError> {
+    let application_id = rest.application().await?;
+    let route = Route::Commands { application_id };
+    rest.send(route, LightMethod::Put, Some(&commands::all())).await?;
+    let gateway: BotGateway = rest.json(Route::GatewayBot, LightMethod::Get, None).await?;
+    // Interactions come without any intent.
+    let client = ClientBuilder::new_with_http(rest.for_gateway(application_id), GatewayIntents::empty())
+        .event_handler(ear)
+        .await
+        .map_err(|error| ChatError::Trouble(error.to_string()))?;
+    // The builder asks for the address too, and falls back to a fixed one when that fails.
+    *client.ws_url.lock().await = gateway.url;
+    Ok((client, gateway.shards.max(1)))
+}
+
+/// Hears what serenity receives.
+struct Ear {
+    rest: Rest,
+    clock: Clock,
+    inbox: Inbox,
+    at_work: TaskTracker,
+}
+
+#[async_trait]
+impl EventHandler for Ear {
+    async fn interaction_create(&self, _: Context, interaction: Interaction) {
+        // Once closed, the service is leaving; nobody would answer.
+        if !self.at_work.is_closed() {
+            self.at_work.track_future(self.hear(interaction)).await;
+        }
+    }
+}
+
+impl Ear {
+    async fn hear(&self, interaction: Interaction) {
+        let Some(asked) = interaction::read(interaction, self.clock.now_ms()) else {
+            return;
+        };
+        // Unacknowledged, Discord tells the person that it failed: doing it all the same would have
+        // them ask twice.
+        if let Err(problem) = self.acknowledge(&asked).await {
+            tracing::warn!(interaction = %asked.id, %problem, "not acknowledged, so not done");
+            return;
+        }
+        let (done, stored) = oneshot::channel();
+        let delivery = Delivery { incoming: asked.incoming, done };
+        match self.inbox.send(delivery).await {
+            // Resolves, by a message or by a drop, once it is stored.
+            Ok(()) => drop(stored.await),
+            Err(_) => tracing::warn!(interaction = %asked.id, "nobody takes what was asked"),
+        }
+    }
+
+    async fn acknowledge(&self, asked: &Asked) -> Result<(), Problem> {
+        let route = Route::InteractionResponse { interaction_id: asked.id, token: &asked.token };
+        let body = asked.acknowledgement.body();
+        let persist = async {
+            loop {
+                match self.rest.send(route, LightMethod::Post, Some(&body)).await {
+                    Err(Problem::Trouble(_)) => sleep(Duration::from_millis(100)).await,
+                    // A redelivery after a resume, or a first try whose answer was lost.
+                    Err(problem) if problem.is_already_acknowledged() => return Ok(()),
+                    answer => return answer.map(drop),
+                }
+            }
+        };
+        timeout(ACKNOWLEDGE_WITHIN, persist)
+            .await
+            .unwrap_or_else(|_| Err(Problem::Trouble("no answer in time".to_owned())))
+    }
+}

@@ -1,0 +1,213 @@
+//! From a Discord interaction to what was asked, and how it is acknowledged.
+
+use serde_json::{Value, json};
+use serenity::model::{
+    Permissions,
+    application::{
+        CommandDataOptionValue, CommandInteraction, ComponentInteraction, Interaction as DiscordInteraction,
+        InteractionContext,
+    },
+    channel::{Attachment as DiscordAttachment, ChannelType, PartialChannel},
+    id::{ApplicationId, ChannelId, InteractionId, MessageId},
+    user::User,
+};
+
+use crate::{
+    account::{Interaction, Person, Place, Platform},
+    chat::{Ask, Incoming},
+    post::{Attachment, Kind},
+    words::Deed,
+};
+
+use super::{MARGIN_MS, render};
+
+/// How long an interaction token is taken, in milliseconds
+/// (Discord's developer documentation, "Receiving and Responding to Interactions").
+const TOKEN_LIFE_MS: i64 = 15 * 60 * 1000;
+
+/// An interaction, read.
+pub(super) struct Asked {
+    pub(super) id: InteractionId,
+    pub(super) token: String,
+    pub(super) acknowledgement: Acknowledgement,
+    pub(super) incoming: Incoming,
+}
+
+/// How an interaction is acknowledged before anything is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Acknowledgement {
+    /// An answer that everyone sees will follow.
+    Public,
+    /// An answer that the asker alone sees will follow.
+    Ephemeral,
+    /// The message under which a button was pressed may change.
+    Update,
+}
+
+impl Acknowledgement {
+    /// The body of the callback: types 5 (deferred message) and 6 (deferred update).
+    pub(super) fn body(self) -> Value {
+        match self {
+            Acknowledgement::Public => json!({ "type": 5 }),
+            Acknowledgement::Ephemeral => {
+                json!({ "type": 5, "data": { "flags": render::EPHEMERAL } })
+            }
+            Acknowledgement::Update => json!({ "type": 6 }),
+        }
+    }
+}
+
+/// Reads an interaction that came at `now_ms`; `None` for kinds that this bot never causes.
+pub(super) fn read(interaction: DiscordInteraction, now_ms: i64) -> Option<Asked> {
+    match interaction {
+        DiscordInteraction::Command(command) => Some(read_command(command, now_ms)),
+        DiscordInteraction::Component(press) => Some(read_press(press, now_ms)),
+        _ => None,
+    }
+}
+
+fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
+    let word = |name: &str| {
+        let option = command.data.options.iter().find(|o| o.name == name);
+        match option.map(|option| &option.value) {
+            Some(CommandDataOptionValue::String(text)) => text.trim().to_owned(),
+            _ => String::new(),
+        }
+    };
+    let ask = match command.data.name.as_str() {
+        "connect" => Ask::Connect { what: word("platform") },
+        "post" => Ask::Post {
+            caption: word("caption"),
+            file: command
+                .data
+                .options
+                .iter()
+                .find_map(|option| match option.value {
+                    CommandDataOptionValue::Attachment(id) => command.data.resolved.attachments.get(&id),
+                    _ => None,
+                })
+                .map(attachment),
+            dedupe_key: format!("discord:{}", command.id),
+        },
+        "accounts" => Ask::Accounts,
+        "disconnect" => Ask::Disconnect { what: word("account") },
+        "posts" => Ask::Posts,
+        "token" => Ask::Token,
+        "help" => Ask::Help,
+        other => Ask::Unknown { command: other.to_owned() },
+    };
+    let acknowledgement = match ask {
+        Ask::Post { .. } => Acknowledgement::Public,
+        _ => Acknowledgement::Ephemeral,
+    };
+    let envelope = Envelope {
+        application: command.application_id,
+        token: &command.token,
+        channel: command.channel_id,
+        bot_may_write: bot_may_write(command.app_permissions, command.channel.as_ref()),
+        in_guild: command.guild_id.is_some(),
+        context: command.context,
+        message: None,
+    };
+    let from = person(&command.user);
+    let at = envelope.place(&from, acknowledgement, now_ms);
+    Asked { id: command.id, token: command.token, acknowledgement, incoming: Incoming { from, at, ask } }
+}
+
+fn read_press(press: ComponentInteraction, now_ms: i64) -> Asked {
+    // A button that another version made: say what this one can do.
+    let ask = press.data.custom_id.parse().map_or(Ask::Help, |deed: Deed| Ask::Press(deed));
+    let acknowledgement = match &ask {
+        Ask::Press(Deed::Cancel(_) | Deed::Retry(_) | Deed::PostAgain(_) | Deed::ItIsThere(_)) => {
+            Acknowledgement::Update
+        }
+        _ => Acknowledgement::Ephemeral,
+    };
+    let envelope = Envelope {
+        application: press.application_id,
+        token: &press.token,
+        channel: press.channel_id,
+        bot_may_write: bot_may_write(press.app_permissions, press.channel.as_ref()),
+        in_guild: press.guild_id.is_some(),
+        context: press.context,
+        message: Some(press.message.id),
+    };
+    let from = person(&press.user);
+    let at = envelope.place(&from, acknowledgement, now_ms);
+    Asked { id: press.id, token: press.token, acknowledgement, incoming: Incoming { from, at, ask } }
+}
+
+/// What commands and presses have in common about where they happened.
+struct Envelope<'a> {
+    application: ApplicationId,
+    token: &'a str,
+    channel: ChannelId,
+    bot_may_write: bool,
+    in_guild: bool,
+    context: Option<InteractionContext>,
+    message: Option<MessageId>,
+}
+
+impl Envelope<'_> {
+    fn place(self, from: &Person, acknowledgement: Acknowledgement, now_ms: i64) -> Place {
+        let private = match self.context {
+            Some(context) => context == InteractionContext::BotDm,
+            None => !self.in_guild,
+        };
+        Place {
+            platform: Platform::Discord,
+            chat: self.channel.to_string(),
+            thread: None,
+            message: self.message.map(|message| message.to_string()),
+            person: from.id.clone(),
+            private,
+            interaction: Some(Interaction {
+                application: self.application.to_string(),
+                token: self.token.into(),
+                expires_at: now_ms.saturating_add(TOKEN_LIFE_MS - MARGIN_MS),
+                bot_may_write: private || (self.in_guild && self.bot_may_write),
+                ephemeral: acknowledgement == Acknowledgement::Ephemeral,
+            }),
+        }
+    }
+}
+
+/// Whether the bot itself may send messages to the channel; threads have a permission of their own.
+fn bot_may_write(permissions: Option<Permissions>, channel: Option<&PartialChannel>) -> bool {
+    let thread = channel.is_some_and(|channel| {
+        matches!(
+            channel.kind,
+            ChannelType::PublicThread | ChannelType::PrivateThread | ChannelType::NewsThread
+        )
+    });
+    let send = if thread { Permissions::SEND_MESSAGES_IN_THREADS } else { Permissions::SEND_MESSAGES };
+    permissions
+        .is_some_and(|allowed| allowed.administrator() || allowed.contains(Permissions::VIEW_CHANNEL | send))
+}
+
+fn person(user: &User) -> Person {
+    Person {
+        platform: Platform::Discord,
+        id: user.id.to_string(),
+        // The user name is unique; a display name could be set to that of the person to be deceived
+        // on the page that asks to whom an account is linked.
+        name: user.tag(),
+    }
+}
+
+fn attachment(file: &DiscordAttachment) -> Attachment {
+    let kind = match file.content_type.as_deref() {
+        Some(kind) if kind.starts_with("video/") => Kind::Video,
+        Some(kind) if kind.starts_with("image/") => Kind::Photo,
+        Some(kind) if kind.starts_with("audio/") => Kind::Audio,
+        _ => Kind::File,
+    };
+    Attachment {
+        platform: Platform::Discord,
+        source: file.url.clone(),
+        name: file.filename.clone(),
+        bytes: Some(u64::from(file.size)),
+        content_type: file.content_type.clone(),
+        kind,
+    }
+}

@@ -1,0 +1,249 @@
+//! The one way out to Discord's REST API, and what its refusals mean.
+
+use std::{sync::Arc, time::Duration};
+
+use secrecy::ExposeSecret;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Value;
+use serenity::{
+    http::{Http, HttpBuilder, LightMethod, Request, Route},
+    model::id::ApplicationId,
+};
+
+use crate::{account::Interaction, chat::ChatError, config};
+
+/// Answers are small; anything larger is not Discord's.
+const ANSWER_LIMIT: usize = 1024 * 1024;
+
+/// Characters of a refusal's reason that are worth a log line.
+const REASON_LIMIT: usize = 300;
+
+/// Pauses up to this long are waited out here, longer ones are the caller's to plan.
+const SHORT_PAUSE: Duration = Duration::from_secs(3);
+
+/// The address that serenity writes into every route, and replaces when given another.
+const DISCORD: &str = "https://discord.com";
+
+/// Sends requests as the bot.
+///
+/// serenity's own rate limiter stays off: it ignores another `api_url`, counts all interactions as
+/// one bucket and keeps an entry for each for ever. A 429 says how long to wait, which is enough.
+#[derive(Clone)]
+pub(super) struct Rest {
+    http: Arc<Http>,
+    client: reqwest::Client,
+}
+
+impl Rest {
+    pub(super) fn new(settings: &config::Discord) -> Result<Self, ChatError> {
+        let client = reqwest::Client::builder()
+            .use_rustls_tls()
+            .redirect(reqwest::redirect::Policy::none())
+            .connect_timeout(Duration::from_secs(10))
+            .timeout(Duration::from_secs(20))
+            .build()
+            .map_err(|error| ChatError::Trouble(error.to_string()))?;
+        let token = settings.token.expose_secret();
+        if token.trim().is_empty() || !token.trim().bytes().all(|byte| byte.is_ascii_graphic()) {
+            return Err(ChatError::Refused(WRONG_TOKEN.to_owned()));
+        }
+        let api = settings.api_url.as_str().trim_end_matches('/');
+        let mut http = HttpBuilder::new(token).client(client.clone()).ratelimiter_disabled(true);
+        if api != DISCORD {
+            http = http.proxy(api);
+        }
+        Ok(Rest { http: Arc::new(http.build()), client })
+    }
+
+    /// A client of serenity's own with the same settings, for its gateway.
+    pub(super) fn for_gateway(&self, application: ApplicationId) -> Http {
+        let mut http = HttpBuilder::new(self.http.token())
+            .client(self.client.clone())
+            .ratelimiter_disabled(true)
+            .application_id(application);
+        if let Some(proxy) = &self.http.proxy {
+            http = http.proxy(proxy);
+        }
+        http.build()
+    }
+
+    /// The application that the bot belongs to.
+    pub(super) async fn application(&self) -> Result<ApplicationId, Problem> {
+        let application: Application =
+            self.json(Route::Oauth2ApplicationCurrent, LightMethod::Get, None).await?;
+        Ok(application.id)
+    }
+
+    /// Sends a request and reads the JSON that answers it.
+    pub(super) async fn json<T: DeserializeOwned>(
+        &self,
+        route: Route<'_>,
+        method: LightMethod,
+        body: Option<&Value>,
+    ) -> Result<T, Problem> {
+        let answer = self.send(route, method, body).await?;
+        serde_json::from_slice(&answer)
+            .map_err(|_| Problem::Trouble("the answer could not be read".to_owned()))
+    }
+
+    /// Sends a request and returns the body of a successful answer.
+    pub(super) async fn send(
+        &self,
+        route: Route<'_>,
+        method: LightMethod,
+        body: Option<&Value>,
+    ) -> Result<Vec<u8>, Problem> {
+        let mut tries = 3;
+        loop {
+            tries -= 1;
+            match self.send_once(route, method, body).await {
+                Err(Problem::SlowDown(pause)) if tries > 0 && pause <= SHORT_PAUSE => {
+                    tokio::time::sleep(pause).await;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn send_once(
+        &self,
+        route: Route<'_>,
+        method: LightMethod,
+        body: Option<&Value>,
+    ) -> Result<Vec<u8>, Problem> {
+        let request = Request::new(route, method)
+            .body(body.map(|body| body.to_string().into_bytes()))
+            .build(&self.client, self.http.token(), self.http.proxy.as_deref())
+            .map_err(|error| Problem::Refused(error.to_string()))?;
+        let mut response = request.send().await.map_err(trouble)?;
+        let status = response.status().as_u16();
+        let mut answer = Vec::new();
+        while let Some(bytes) = response.chunk().await.map_err(trouble)? {
+            if answer.len() + bytes.len() > ANSWER_LIMIT {
+                return Err(Problem::Trouble("the answer was too long".to_owned()));
+            }
+            answer.extend_from_slice(&bytes);
+        }
+        if response.status().is_success() {
+            return Ok(answer);
+        }
+        let refusal: Refusal = serde_json::from_slice(&answer).unwrap_or_default();
+        Err(match status {
+            429 => Problem::SlowDown(refusal.pause(response.headers())),
+            500.. => Problem::Trouble(format!("status {status}")),
+            _ => Problem::Answer { status, code: refusal.code, message: refusal.reason() },
+        })
+    }
+}
+
+/// The secret that lets an interaction be answered.
+pub(super) fn token(interaction: &Interaction) -> &str {
+    interaction.token.expose_secret()
+}
+
+/// Why a request did not succeed.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Problem {
+    /// Discord's refusal, with its JSON error code (0 when it gave none).
+    #[error("status {status}, code {code}: {message}")]
+    Answer { status: u16, code: u64, message: String },
+    #[error("asked to wait {0:?}")]
+    SlowDown(Duration),
+    #[error("{0}")]
+    Trouble(String),
+    /// Not sent, because Discord could only refuse it.
+    #[error("{0}")]
+    Refused(String),
+}
+
+// Codes: Discord's developer documentation, "Opcodes and Status Codes", JSON error codes.
+const UNKNOWN_WEBHOOK: u64 = 10015;
+const UNKNOWN_INTERACTION: u64 = 10062;
+const ALREADY_ACKNOWLEDGED: u64 = 40060;
+const INVALID_WEBHOOK_TOKEN: u64 = 50027;
+
+impl Problem {
+    /// Whether the interaction token is no longer taken.
+    pub(super) fn is_dead_token(&self) -> bool {
+        matches!(
+            self,
+            Problem::Answer { code: UNKNOWN_WEBHOOK | UNKNOWN_INTERACTION | INVALID_WEBHOOK_TOKEN, .. }
+        )
+    }
+
+    /// Whether what the request names is not there (any more).
+    pub(super) fn is_gone(&self) -> bool {
+        self.is_dead_token() || matches!(self, Problem::Answer { status: 404, .. })
+    }
+
+    pub(super) fn is_forbidden(&self) -> bool {
+        matches!(self, Problem::Answer { status: 403, .. })
+    }
+
+    pub(super) fn is_already_acknowledged(&self) -> bool {
+        matches!(self, Problem::Answer { code: ALREADY_ACKNOWLEDGED, .. })
+    }
+}
+
+/// What to do about a token that Discord does not take.
+pub(super) const WRONG_TOKEN: &str = "Discord does not accept the bot token. Copy it again from the \
+    developer portal (your application, Bot, Reset Token) into `token` under [discord]";
+
+impl From<Problem> for ChatError {
+    fn from(problem: Problem) -> Self {
+        match problem {
+            Problem::SlowDown(pause) => ChatError::SlowDown(pause),
+            Problem::Trouble(reason) => ChatError::Trouble(reason),
+            Problem::Refused(reason) => ChatError::Refused(reason),
+            gone if gone.is_gone() => ChatError::Gone(gone.to_string()),
+            forbidden if forbidden.is_forbidden() => ChatError::Forbidden(forbidden.to_string()),
+            Problem::Answer { status: 401, .. } => ChatError::Refused(WRONG_TOKEN.to_owned()),
+            refused => ChatError::Refused(refused.to_string()),
+        }
+    }
+}
+
+/// Says what went wrong on the way, without the address: it may hold an interaction token.
+pub(super) fn trouble(error: reqwest::Error) -> Problem {
+    let error = error.without_url();
+    let mut reason = error.to_string();
+    let mut source = std::error::Error::source(&error);
+    while let Some(cause) = source {
+        reason = format!("{reason}: {cause}");
+        source = cause.source();
+    }
+    Problem::Trouble(reason)
+}
+
+#[derive(Deserialize)]
+struct Application {
+    id: ApplicationId,
+}
+
+/// The body of a refusal.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Refusal {
+    code: u64,
+    message: String,
+    /// Which fields were wrong and why, nested as the request was.
+    errors: Value,
+    retry_after: Option<f64>,
+}
+
+impl Refusal {
+    fn reason(&self) -> String {
+        let mut reason = self.message.clone();
+        if !self.errors.is_null() {
+            reason = format!("{reason} {}", self.errors);
+        }
+        reason.chars().take(REASON_LIMIT).collect()
+    }
+
+    /// Seconds are in the body, or in the header when the refusal came from the network in front of it.
+    fn pause(&self, headers: &reqwest::header::HeaderMap) -> Duration {
+        let header = || headers.get("retry-after")?.to_str().ok()?.parse().ok();
+        let seconds = self.retry_after.or_else(header).unwrap_or(5.0);
+        Duration::try_from_secs_f64(seconds.clamp(0.0, 86_400.0)).unwrap_or(SHORT_PAUSE)
+    }
+}

@@ -1,0 +1,239 @@
+//! Telegram, over teloxide: long polling in, messages and files out.
+
+mod error;
+mod file;
+mod poll;
+mod render;
+mod understand;
+mod wire;
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
+
+use secrecy::ExposeSecret;
+use teloxide::{
+    Bot, RequestError,
+    payloads::{EditMessageText, EditMessageTextSetters, SendMessage, SendMessageSetters},
+    requests::JsonRequest,
+    types::{ChatId, LinkPreviewOptions, MessageId, ReplyMarkup, ReplyParameters, ThreadId},
+};
+use tokio_util::sync::CancellationToken;
+use url::Host;
+
+use self::{
+    render::{Outgoing, render},
+    wire::{Briefly, Sent},
+};
+use crate::{
+    account::{MessageRef, Place},
+    chat::{Audience, ChatError, Download, Inbox},
+    clock::Clock,
+    config,
+    post::Attachment,
+    words::Message,
+};
+
+/// What Telegram's own Bot API server lets a bot download: `MAX_DOWNLOAD_FILE_SIZE = 20 << 20` in
+/// `Client.h` of tdlib/telegram-bot-api ("up to 20MB", Bot API, `getFile`).
+const CLOUD_FILE_BYTES: u64 = 20 << 20;
+/// The size of file a local Bot API server is used for (Bot API, "Using a Local Bot API Server").
+const LOCAL_FILE_BYTES: u64 = 2_000 << 20;
+/// Silence on a connection after which it is given up.
+const STALLED: Duration = Duration::from_secs(30);
+/// How long a request other than a download may take in all, long polls included.
+const ANSWERED: Duration = Duration::from_secs(60);
+/// A local server answers `getFile` only once it has the whole file.
+const LOCAL_GET_FILE: Duration = Duration::from_secs(600);
+
+/// The Telegram bot. Cheap to clone.
+///
+/// It has no `Debug`: teloxide's would print the token.
+#[derive(Clone)]
+pub struct Telegram {
+    bot: Bot,
+    /// The same bot with the patience that `getFile` needs.
+    files: Bot,
+    /// Whether Telegram's own servers are at the other end, not a local Bot API server.
+    cloud: bool,
+    clock: Clock,
+    /// The bot's user name without the `@`, once Telegram has said it.
+    name: Arc<OnceLock<String>>,
+}
+
+impl Telegram {
+    /// Prepares the bot; nothing is sent yet. `clock` only tells today from another day in messages.
+    ///
+    /// # Errors
+    /// [`ChatError::Refused`] for an API address that requests cannot be sent to.
+    pub fn new(settings: &config::Telegram, clock: Clock) -> Result<Telegram, ChatError> {
+        let mut api_url = settings.api_url.clone();
+        // teloxide appends segments, and panics where there can be none.
+        api_url
+            .path_segments_mut()
+            .map_err(|()| ChatError::Refused("telegram.api_url is not an http address".into()))?
+            .pop_if_empty();
+        let cloud = api_url.host() == Some(Host::Domain("api.telegram.org"));
+        let bot = |client: reqwest::ClientBuilder| -> Result<Bot, ChatError> {
+            let built = client.build();
+            let client = built.map_err(|_| ChatError::Trouble("no HTTPS client could be set up".into()))?;
+            Ok(Bot::with_client(settings.token.expose_secret(), client).set_api_url(api_url.clone()))
+        };
+        Ok(Telegram {
+            bot: bot(client(STALLED).timeout(ANSWERED))?,
+            files: bot(client(if cloud { STALLED } else { LOCAL_GET_FILE }))?,
+            cloud,
+            clock,
+            name: Arc::default(),
+        })
+    }
+
+    /// Asks Telegram who the bot is and returns its `@name`.
+    ///
+    /// # Errors
+    /// [`ChatError::Refused`] if Telegram does not know the token.
+    pub async fn check(&self) -> Result<String, ChatError> {
+        Ok(format!("@{}", poll::who(&self.bot).await?))
+    }
+
+    /// Receives messages until `stop`. What was received is confirmed to Telegram only after
+    /// every delivery was answered, so a crash in between makes Telegram send it again.
+    ///
+    /// # Errors
+    /// [`ChatError::Refused`] if Telegram does not know the token. Later trouble is waited out.
+    pub async fn run(&self, inbox: Inbox, stop: CancellationToken) -> Result<(), ChatError> {
+        poll::run(&self.bot, &self.name, &inbox, &stop).await
+    }
+
+    /// Sends a message as a reply to the one that asked. `nonce` is not used:
+    /// Telegram has no way to refuse a second copy.
+    ///
+    /// # Errors
+    /// [`ChatError::NeedsPrivateChat`] when the asker of a group never opened a chat with the bot;
+    /// otherwise what Telegram answered, sorted.
+    pub async fn say(
+        &self,
+        to: &Place,
+        audience: Audience,
+        message: &Message,
+        _nonce: Option<&str>,
+    ) -> Result<MessageRef, ChatError> {
+        let direct = audience == Audience::Asker && !to.private;
+        let outgoing = render(message, self.clock.now_ms());
+        let sent = if direct {
+            let person = ChatId(number(&to.person)?);
+            let sent = self.send(person, None, &outgoing).await;
+            sent.map_err(error::sort_direct)?
+        } else {
+            let chat = ChatId(number(&to.chat)?);
+            match self.send(chat, Some(to), &outgoing).await {
+                // The group became a supergroup, where the old message ids mean nothing.
+                Err(RequestError::MigrateToChatId(chat)) => self.send(chat, None, &outgoing).await,
+                sent => sent,
+            }
+            .map_err(error::sort)?
+        };
+        Ok(MessageRef { chat: sent.chat.id.to_string(), message: sent.message_id.to_string() })
+    }
+
+    /// Replaces a message of ours. One that already reads the same counts as replaced.
+    ///
+    /// # Errors
+    /// [`ChatError::Gone`] if the message was deleted or can no longer be edited.
+    pub async fn edit(
+        &self,
+        _place: &Place,
+        at: &MessageRef,
+        message: &Message,
+    ) -> Result<MessageRef, ChatError> {
+        let outgoing = render(message, self.clock.now_ms());
+        let mut chat = ChatId(number(&at.chat)?);
+        let id = MessageId(number(&at.message)?);
+        let mut edited = self.replace(chat, id, &outgoing).await;
+        if let Err(RequestError::MigrateToChatId(moved)) = edited {
+            chat = moved;
+            edited = self.replace(chat, id, &outgoing).await;
+        }
+        match edited {
+            Err(refusal) if !error::is_not_modified(&refusal) => Err(error::sort(refusal)),
+            _ => Ok(MessageRef { chat: chat.to_string(), message: at.message.clone() }),
+        }
+    }
+
+    /// Fetches a file: over HTTP, or from disk where a local Bot API server put it.
+    ///
+    /// # Errors
+    /// [`ChatError::TooLarge`] above what the server serves, [`ChatError::Gone`] if it has no such file.
+    pub async fn fetch(&self, file: &Attachment) -> Result<Download, ChatError> {
+        file::fetch(&self.files, self.cloud, &file.source).await
+    }
+
+    /// An address that opens a private chat with the bot (`t.me`, Telegram's "Deep links"), once
+    /// [`Telegram::run`] has learnt the bot's name.
+    pub fn private_chat_link(&self) -> Option<String> {
+        Some(format!("https://t.me/{}?start=hello", self.name.get()?))
+    }
+
+    /// The largest file this server hands to bots, in bytes.
+    pub fn max_file_bytes(&self) -> Option<u64> {
+        Some(if self.cloud { CLOUD_FILE_BYTES } else { LOCAL_FILE_BYTES })
+    }
+
+    async fn send(
+        &self,
+        chat: ChatId,
+        reply_in: Option<&Place>,
+        outgoing: &Outgoing,
+    ) -> Result<Sent, RequestError> {
+        let mut request = SendMessage::new(chat, &outgoing.text)
+            .entities(outgoing.entities.clone())
+            .link_preview_options(no_preview());
+        if let Some(keyboard) = &outgoing.keyboard {
+            request = request.reply_markup(ReplyMarkup::InlineKeyboard(keyboard.clone()));
+        }
+        let id = |text: &Option<String>| text.as_deref().and_then(|id| number(id).ok());
+        if let Some(thread) = reply_in.and_then(|place| id(&place.thread)) {
+            request = request.message_thread_id(ThreadId(MessageId(thread)));
+        }
+        if let Some(message) = reply_in.and_then(|place| id(&place.message)) {
+            let reply = ReplyParameters::new(MessageId(message));
+            request = request.reply_parameters(reply.allow_sending_without_reply());
+        }
+        JsonRequest::new(self.bot.clone(), Briefly(request)).await
+    }
+
+    async fn replace(&self, chat: ChatId, id: MessageId, outgoing: &Outgoing) -> Result<Sent, RequestError> {
+        let mut request = EditMessageText::new(chat, id, &outgoing.text)
+            .entities(outgoing.entities.clone())
+            .link_preview_options(no_preview());
+        // Without a keyboard in the edit, Telegram takes the old one away.
+        if let Some(keyboard) = &outgoing.keyboard {
+            request = request.reply_markup(keyboard.clone());
+        }
+        JsonRequest::new(self.bot.clone(), Briefly(request)).await
+    }
+}
+
+/// A client that gives up on silence, and never carries the token elsewhere.
+fn client(patience: Duration) -> reqwest::ClientBuilder {
+    reqwest::Client::builder()
+        .connect_timeout(Duration::from_secs(10))
+        .read_timeout(patience)
+        .redirect(reqwest::redirect::Policy::none())
+        .tcp_nodelay(true)
+}
+
+fn no_preview() -> LinkPreviewOptions {
+    LinkPreviewOptions {
+        is_disabled: true,
+        url: None,
+        prefer_small_media: false,
+        prefer_large_media: false,
+        show_above_text: false,
+    }
+}
+
+fn number<N: std::str::FromStr>(id: &str) -> Result<N, ChatError> {
+    id.parse().map_err(|_| ChatError::Refused("the stored id is not one of Telegram's".into()))
+}

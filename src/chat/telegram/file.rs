@@ -1,0 +1,106 @@
+//! Files of messages: from Telegram over HTTP, or from a local Bot API server's disk.
+
+use std::{io, path::Path, time::Duration};
+
+use futures::{StreamExt, TryStreamExt};
+use reqwest::{StatusCode, Url, header::RETRY_AFTER};
+use teloxide::{Bot, requests::Requester, types::FileId};
+use tokio_util::io::ReaderStream;
+
+use super::error::{network, sort_file};
+use crate::chat::{ChatError, Download};
+
+/// Bytes read from disk at a time.
+const DISK_CHUNK: usize = 256 * 1024;
+
+/// Fetches by file id. File paths live an hour and hold the token's folder, so they go nowhere else.
+pub(super) async fn fetch(bot: &Bot, cloud: bool, file_id: &str) -> Result<Download, ChatError> {
+    let file = bot.get_file(FileId(file_id.to_owned())).await.map_err(sort_file)?;
+    // Only a local server answers with a path on disk (Bot API, "Using a Local Bot API Server").
+    if !cloud && Path::new(&file.path).is_absolute() {
+        return from_disk(Path::new(&file.path)).await;
+    }
+    let mut url = bot.api_url();
+    append(&mut url, bot.token(), &file.path)?;
+    download(bot.client(), url).await
+}
+
+// teloxide would send the slashes of the path as %2F.
+fn append(url: &mut Url, token: &str, path: &str) -> Result<(), ChatError> {
+    url.path_segments_mut()
+        .map_err(|()| ChatError::Refused("telegram.api_url is not an http address".into()))?
+        .push("file")
+        .push(&format!("bot{token}"))
+        .extend(path.split('/'));
+    Ok(())
+}
+
+async fn download(client: &reqwest::Client, url: Url) -> Result<Download, ChatError> {
+    let trouble = |error: reqwest::Error| ChatError::Trouble(network(&error).into());
+    let answer = client.get(url).send().await.map_err(trouble)?;
+    match answer.status() {
+        StatusCode::OK => {}
+        StatusCode::NOT_FOUND | StatusCode::GONE => {
+            return Err(ChatError::Gone("Telegram no longer has the file".into()));
+        }
+        StatusCode::TOO_MANY_REQUESTS => {
+            let seconds = answer.headers().get(RETRY_AFTER);
+            let seconds = seconds.and_then(|value| value.to_str().ok()?.parse().ok());
+            return Err(ChatError::SlowDown(Duration::from_secs(seconds.unwrap_or(5))));
+        }
+        status if status.is_server_error() => {
+            return Err(ChatError::Trouble(format!("Telegram answered {status}")));
+        }
+        status => {
+            return Err(ChatError::Refused(format!("Telegram answered {status} to the download")));
+        }
+    }
+    Ok(Download { bytes: answer.content_length(), body: answer.bytes_stream().map_err(trouble).boxed() })
+}
+
+async fn from_disk(path: &Path) -> Result<Download, ChatError> {
+    let open = async {
+        let path = tokio::fs::canonicalize(path).await?;
+        // Asked before opening: to open a pipe would wait for its other end.
+        let about = tokio::fs::metadata(&path).await?;
+        if !about.is_file() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        Ok((tokio::fs::File::open(path).await?, about.len()))
+    };
+    let (file, bytes) = open.await.map_err(unreadable)?;
+    Ok(Download {
+        bytes: Some(bytes),
+        body: ReaderStream::with_capacity(file, DISK_CHUNK).map_err(unreadable).boxed(),
+    })
+}
+
+fn unreadable(error: io::Error) -> ChatError {
+    match error.kind() {
+        io::ErrorKind::NotFound => ChatError::Gone(
+            "the local Bot API server's file is not there; toall must see the server's folder under the same path".into(),
+        ),
+        io::ErrorKind::PermissionDenied => ChatError::Refused(
+            "toall may not read the local Bot API server's files; let its user read that folder".into(),
+        ),
+        io::ErrorKind::InvalidInput => {
+            ChatError::Refused("the local Bot API server named something that is not a file".into())
+        }
+        kind => ChatError::Trouble(format!("the local Bot API server's file: {kind}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_keeps_its_slashes_and_cannot_climb() {
+        let mut url = Url::parse("https://bots.example/telegram").unwrap();
+        append(&mut url, "1:a", "videos/file 1.mp4").unwrap();
+        assert_eq!(url.as_str(), "https://bots.example/telegram/file/bot1:a/videos/file%201.mp4");
+        let mut url = Url::parse("https://bots.example").unwrap();
+        append(&mut url, "1:a", "../../bot2:b/x?y").unwrap();
+        assert_eq!(url.as_str(), "https://bots.example/file/bot1:a/bot2:b/x%3Fy");
+    }
+}

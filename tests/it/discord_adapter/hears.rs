@@ -1,0 +1,279 @@
+//! What people ask arrives, acknowledged first.
+
+use serde_json::json;
+use toall::{
+    account::{AccountId, Person, Platform},
+    chat::{Ask, ChatError, discord::Discord as Adapter},
+    clock::Clock,
+    post::{Attachment, Kind, PostId},
+    words::{Deed, Message},
+};
+use tokio::sync::mpsc;
+use tokio_util::sync::CancellationToken;
+
+use super::{Bot, MINUTE, NOON};
+use crate::discord::{DIRECT, Discord, Fault, File};
+
+const PUBLIC: (u64, u64) = (5, 0);
+const EPHEMERAL: (u64, u64) = (5, 64);
+const UPDATE: (u64, u64) = (6, 0);
+
+/// How an interaction was acknowledged.
+fn acknowledged(bot: &Bot, interaction: u64) -> (u64, u64) {
+    let world = bot.discord.world();
+    let (kind, flags, took) = world.interactions[&interaction].acknowledged.unwrap();
+    assert!(took.as_millis() < 300, "acknowledged after {took:?}");
+    (kind, flags)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commands_are_registered_at_start() {
+    let bot = Bot::start().await;
+    let commands = bot
+        .discord
+        .wait_for("the commands", |world| (!world.commands.is_empty()).then(|| world.commands.clone()))
+        .await;
+    let names: Vec<_> = commands.iter().map(|c| c["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["connect", "post", "accounts", "disconnect", "posts", "token", "help"]);
+    let connect = &commands[0]["options"][0];
+    assert_eq!(connect["name"], "platform");
+    assert_eq!(connect["choices"][0]["value"], "twitter");
+    let post = &commands[1]["options"];
+    assert_eq!((&post[0]["name"], &post[0]["type"]), (&json!("video"), &json!(11)));
+    assert_eq!(post[0]["required"], true);
+    assert_eq!((&post[1]["name"], &post[1]["type"]), (&json!("caption"), &json!(3)));
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_command_arrives_and_private_matters_are_ephemeral() {
+    let mut bot = Bot::start().await;
+    let what = |what: &str| what.to_owned();
+    type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Ask);
+    let cases: [Case; 7] = [
+        ("connect", &[("platform", "twitter")], Ask::Connect { what: what("twitter") }),
+        ("accounts", &[], Ask::Accounts),
+        ("disconnect", &[], Ask::Disconnect { what: what("") }),
+        ("disconnect", &[("account", " @alice ")], Ask::Disconnect { what: what("@alice") }),
+        ("posts", &[], Ask::Posts),
+        ("token", &[], Ask::Token),
+        ("help", &[], Ask::Help),
+    ];
+    for (command, options, ask) in cases {
+        let id = bot.discord.slash("alice", "general", command, options, None).await;
+        let incoming = bot.heard().await;
+        assert_eq!(incoming.ask, ask);
+        assert_eq!(acknowledged(&bot, id), EPHEMERAL, "{command}");
+        assert!(incoming.at.interaction.unwrap().ephemeral);
+    }
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_arrives_with_its_place_and_is_answered_in_public() {
+    let mut bot = Bot::start().await;
+    let video = bot.discord.attach("surf.mov", "video/quicktime", File::from(&b"moov"[..]));
+    let options = [("caption", " First wave *of* the year\n")];
+    let id = bot.discord.slash("alice", "general", "post", &options, Some(&video)).await;
+    let incoming = bot.heard().await;
+    assert_eq!(acknowledged(&bot, id), PUBLIC);
+    assert_eq!(
+        incoming.ask,
+        Ask::Post {
+            caption: "First wave *of* the year".to_owned(),
+            file: Some(Attachment {
+                platform: Platform::Discord,
+                source: video.url,
+                name: "surf.mov".to_owned(),
+                bytes: Some(4),
+                content_type: Some("video/quicktime".to_owned()),
+                kind: Kind::Video,
+            }),
+            dedupe_key: format!("discord:{id}"),
+        }
+    );
+    let (alice, general) = {
+        let mut world = bot.discord.world();
+        (world.user("alice").to_string(), world.channel("general").to_string())
+    };
+    assert_eq!(
+        incoming.from,
+        Person { platform: Platform::Discord, id: alice.clone(), name: "alice".to_owned() }
+    );
+    let place = incoming.at;
+    assert_eq!((place.chat, place.person, place.private), (general, alice, false));
+    let interaction = place.interaction.unwrap();
+    assert!(!interaction.ephemeral && interaction.bot_may_write);
+    assert_eq!(interaction.expires_at, NOON + 14 * MINUTE);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_bot_knows_where_it_may_write() {
+    let mut bot = Bot::start().await;
+    bot.discord.world().let_bot_write("closed", false);
+    let thread = bot.discord.world().channel("thread");
+    bot.discord.world().channels.get_mut(&thread).unwrap().thread = true;
+    for (channel, may_write, private) in
+        [("general", true, false), ("closed", false, false), ("thread", true, false), (DIRECT, true, true)]
+    {
+        let place = bot.asked("alice", channel, "help").await.at;
+        assert_eq!(place.private, private, "{channel}");
+        assert_eq!(place.interaction.unwrap().bot_may_write, may_write, "{channel}");
+    }
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn presses_arrive_and_keep_the_message_they_stand_under() {
+    let mut bot = Bot::start().await;
+    let post: PostId = "0192f3c4-0000-7000-8000-000000000000".parse().unwrap();
+    let account = AccountId("42".to_owned());
+    let deeds = [
+        (Deed::Cancel(post), UPDATE),
+        (Deed::Retry(post), UPDATE),
+        (Deed::PostAgain(post), UPDATE),
+        (Deed::ItIsThere(post), UPDATE),
+        (Deed::Connect, EPHEMERAL),
+        (Deed::Disconnect(account.clone()), EPHEMERAL),
+        (Deed::Prefer(account), EPHEMERAL),
+    ];
+    let message = deeds.iter().fold(Message::text("What now?"), |message, (deed, _)| {
+        message.button(&deed.to_string(), deed.clone())
+    });
+    let place = bot.asked("alice", "general", "post").await.at;
+    let audience = toall::chat::Audience::Everyone;
+    bot.adapter.say(&place, audience, &message, None).await.unwrap();
+    let asking = bot.only_message("general");
+    for (deed, acknowledgement) in deeds {
+        let id = bot.discord.press("bob", asking.id, &deed.to_string()).await;
+        let incoming = bot.heard().await;
+        assert_eq!(incoming.from.name, "bob");
+        assert_eq!(incoming.at.message, Some(asking.id.to_string()));
+        assert_eq!(acknowledged(&bot, id), acknowledgement, "{deed}");
+        assert_eq!(incoming.ask, Ask::Press(deed));
+    }
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_token_is_said_at_start() {
+    let clock = Clock::by_hand(NOON);
+    let discord = Discord::start(clock.clone()).await;
+    for token in ["MTIz.other.token", "not a token\n", ""] {
+        let mut settings = discord.settings();
+        settings.token = token.into();
+        let refused = match Adapter::new(&settings, clock.clone()) {
+            Ok(adapter) => {
+                let checked = adapter.check().await;
+                assert!(matches!(checked, Err(ChatError::Refused(_))), "{checked:?}");
+                let (inbox, _) = mpsc::channel(1);
+                adapter.run(inbox, CancellationToken::new()).await.unwrap_err()
+            }
+            Err(error) => error,
+        };
+        let said = refused.to_string();
+        assert!(said.contains("does not accept the bot token"), "{said}");
+        assert!(token.is_empty() || !said.contains(token), "{said}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_right_token_names_the_bot() {
+    let bot = Bot::start().await;
+    assert_eq!(bot.adapter.check().await.unwrap(), "toall");
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_lost_when_the_gateway_breaks() {
+    let mut bot = Bot::start().await;
+    bot.asked("alice", "general", "help").await;
+    bot.discord.world().gateway.break_connection();
+    let asked = bot.asked("alice", "general", "accounts").await;
+    assert_eq!(asked.ask, Ask::Accounts);
+    bot.discord.world().gateway.ask_to_reconnect();
+    bot.discord.wait_for("the second resume", |world| (world.gateway.resumed == 2).then_some(())).await;
+    assert_eq!(bot.asked("alice", "general", "posts").await.ask, Ask::Posts);
+    assert_eq!(bot.discord.world().gateway.identified, 1);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_session_that_discord_forgot_is_replaced() {
+    let mut bot = Bot::start().await;
+    bot.asked("alice", "general", "help").await;
+    bot.discord.world().gateway.forget_session();
+    assert_eq!(bot.asked("alice", "general", "posts").await.ask, Ask::Posts);
+    assert_eq!(bot.discord.world().gateway.identified, 2);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bot_that_stopped_can_run_again() {
+    let mut bot = Bot::start().await;
+    bot.asked("alice", "general", "help").await;
+    bot.stop.cancel();
+    bot.running.await.unwrap().unwrap();
+    let (inbox, mut asked) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let (adapter, stop) = (bot.adapter.clone(), stop.clone());
+        async move { adapter.run(inbox, stop).await }
+    });
+    bot.discord.wait_for("a second session", |world| (world.gateway.identified == 2).then_some(())).await;
+    bot.discord.slash("alice", "general", "posts", &[], None).await;
+    assert_eq!(asked.recv().await.unwrap().incoming.ask, Ask::Posts);
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replayed_interaction_keeps_its_key() {
+    let mut bot = Bot::start().await;
+    let first = bot.asked("alice", "general", "post").await;
+    bot.discord.world().gateway.repeat_last();
+    let again = bot.heard().await;
+    assert_eq!(again.ask, first.ask);
+    assert!(matches!(first.ask, Ask::Post { dedupe_key, .. } if dedupe_key.starts_with("discord:")));
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_acknowledgement_is_tried_again_and_what_fails_is_not_done() {
+    let mut bot = Bot::start().await;
+    let trouble = |times, status, code| Fault {
+        on: ("POST", "/callback"),
+        times,
+        status,
+        body: json!({ "code": code, "message": "ordered" }),
+        done: false,
+    };
+    bot.discord.world().faults = vec![trouble(2, 503, 0)];
+    assert_eq!(bot.asked("alice", "general", "help").await.ask, Ask::Help);
+
+    // Discord has told the person that it failed.
+    bot.discord.world().faults = vec![trouble(1, 404, 10062)];
+    bot.discord.slash("alice", "general", "post", &[], None).await;
+    bot.discord.wait_for("the fault", |world| (world.faults[0].times == 0).then_some(())).await;
+    assert_eq!(bot.asked("alice", "general", "posts").await.ask, Ask::Posts);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_in_bad_weather_goes_on_by_itself() {
+    let clock = Clock::by_hand(NOON);
+    let discord = Discord::start(clock.clone()).await;
+    discord.world().faults =
+        vec![Fault { on: ("PUT", "/commands"), times: 1, status: 502, body: json!(null), done: false }];
+    let adapter = Adapter::new(&discord.settings(), clock).unwrap();
+    let (inbox, _asked) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let stop = stop.clone();
+        async move { adapter.run(inbox, stop).await }
+    });
+    discord.wait_for("the bot to be online", |world| world.gateway.session()).await;
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}

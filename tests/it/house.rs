@@ -1,0 +1,99 @@
+//! The one rule of the house: a module may use what lies below it, never what lies beside or above.
+
+use std::{collections::BTreeMap, fs, path::Path};
+
+/// Floors from the ground up; rooms on one floor do not know each other, but for those of the ground.
+const FLOORS: [&[&str]; 7] = [
+    &["account", "caption", "clock", "config", "post", "ticket", "video", "words"],
+    &["chat", "staging", "store", "twitter"],
+    &["intake", "worker"],
+    &["web"],
+    &["app"],
+    &["cli"],
+    &["main"],
+];
+
+fn floor(room: &str) -> usize {
+    FLOORS
+        .iter()
+        .position(|rooms| rooms.contains(&room))
+        .unwrap_or_else(|| panic!("src/{room} is on no floor; add it to FLOORS"))
+}
+
+/// The rooms that a source names by `crate::`, inside braces too; tests may look anywhere.
+fn named(source: &str) -> Vec<String> {
+    let source = source.split("#[cfg(test)]").next().unwrap_or_default();
+    let word = |text: &str| text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut rooms = Vec::new();
+    for rest in source.split("crate::").skip(1) {
+        match rest.strip_prefix('{') {
+            None => rooms.push(word(rest)),
+            Some(group) => {
+                let mut depth = 0;
+                let mut start = true;
+                for (at, c) in group.char_indices() {
+                    match c {
+                        '{' => depth += 1,
+                        '}' if depth == 0 => break,
+                        '}' => depth -= 1,
+                        ',' if depth == 0 => start = true,
+                        c if start && depth == 0 && !c.is_whitespace() => {
+                            rooms.push(word(&group[at..]));
+                            start = false;
+                        }
+                        _ => {}
+                    }
+                }
+            }
+        }
+    }
+    rooms.retain(|room| room.chars().next().is_some_and(char::is_lowercase));
+    rooms
+}
+
+fn sources(folder: &Path, found: &mut Vec<std::path::PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+        match entry.file_type().unwrap().is_dir() {
+            true => sources(&entry.path(), found),
+            false => found.push(entry.path()),
+        }
+    }
+}
+
+#[test]
+fn modules_use_only_what_lies_below() {
+    let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&src, &mut files);
+    let mut wrong = BTreeMap::new();
+    for file in files.iter().filter(|file| file.extension().is_some_and(|ending| ending == "rs")) {
+        let relative = file.strip_prefix(&src).unwrap();
+        let room = relative.iter().next().unwrap().to_str().unwrap().trim_end_matches(".rs").to_owned();
+        if room == "lib"
+            || file.file_stem().is_some_and(|stem| stem == "tests")
+            || relative.iter().any(|part| part == "tests")
+        {
+            continue;
+        }
+        for used in named(&fs::read_to_string(file).unwrap()) {
+            if used == room {
+                continue;
+            }
+            let allowed = match room.as_str() {
+                "sandbox" => false,
+                "app" if used == "sandbox" => true,
+                _ => floor(&used) < floor(&room) || (floor(&used) == 0 && floor(&room) == 0),
+            };
+            if !allowed {
+                wrong.insert(format!("{} uses {used}", relative.display()), ());
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{:#?}", wrong.keys());
+}
+
+#[test]
+fn the_rule_reads_nested_uses() {
+    let source = "use crate::{\n    account::{A, B},\n    store::Store,\n};\nfn f() { crate::web::x() }";
+    assert_eq!(named(source), ["account", "store", "web"]);
+}

@@ -1,0 +1,10 @@
+//! The whole service against simulated neighbours, over real sockets on loopback.
+
+mod contract;
+mod discord;
+mod discord_adapter;
+mod house;
+mod posting;
+mod telegram;
+mod telegram_adapter;
+mod world;

@@ -1,0 +1,165 @@
+//! From the service to a chat.
+
+use std::time::Duration;
+
+use toall::{
+    account::{MessageRef, Place, Platform},
+    chat::{Audience, ChatError},
+    post::PostId,
+    words::{Deed, Message},
+};
+
+use super::{adapter, error};
+use crate::telegram::{ALICE, BOB, Fault, Speaker, Telegram};
+
+fn place(speaker: &Speaker, message: i64) -> Place {
+    Place {
+        platform: Platform::Telegram,
+        chat: speaker.chat().to_string(),
+        thread: None,
+        message: Some(message.to_string()),
+        person: ALICE.id.to_string(),
+        private: speaker.chat() > 0,
+        interaction: None,
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_a_reply_with_buttons_and_no_markup() {
+    let telegram = Telegram::start().await;
+    let alice = telegram.private(ALICE);
+    let place = place(&alice, alice.text("/posts"));
+    let deed = Deed::Cancel(PostId(uuid::Uuid::max()));
+    let message = Message::text("<b>Uploading</b> to @alice_makes until ")
+        .time(1_767_323_045_000)
+        .button("Cancel", deed.clone())
+        .open("Open on X", "https://x.com/a")
+        .open("Watch", "http://127.0.0.1:8080/upload/1");
+    let bot = adapter(&telegram);
+    let at = bot.say(&place, Audience::Asker, &message, Some("unused")).await.unwrap();
+    let said = telegram.said(ALICE.id).pop().unwrap();
+    assert_eq!((at.chat.as_str(), at.message), ("4201", said.id.to_string()));
+    assert_eq!(
+        said.text,
+        "<b>Uploading</b> to @alice_makes until 03:04 UTC\nWatch: http://127.0.0.1:8080/upload/1"
+    );
+    assert_eq!(said.code, ["@alice_makes"]);
+    assert_eq!(said.reply_to, place.message.as_ref().map(|id| id.parse().unwrap()));
+    let buttons: Vec<_> = said.buttons.iter().map(|it| (it.label.as_str(), it.url.as_deref())).collect();
+    assert_eq!(buttons, [("Cancel", None), ("Open on X", Some("https://x.com/a"))]);
+    assert_eq!(said.buttons[0].data, Some(deed.to_string()));
+    let sent = &telegram.calls("sendMessage")[0].body;
+    assert!(sent.get("parse_mode").is_none());
+    assert_eq!(sent["link_preview_options"]["is_disabled"], true);
+}
+
+#[tokio::test]
+async fn an_answer_finds_its_topic_and_survives_a_deleted_question() {
+    let telegram = Telegram::start().await;
+    let topic = telegram.group(1, ALICE).topic(77);
+    let asked = topic.text("/posts");
+    let mut place = place(&topic, asked);
+    place.thread = Some("77".into());
+    telegram.delete(topic.chat(), asked);
+    let message = Message::text("Here");
+    let bot = adapter(&telegram);
+    bot.say(&place, Audience::Everyone, &message, None).await.unwrap();
+    let said = telegram.said(topic.chat()).pop().unwrap();
+    assert_eq!((said.topic, said.reply_to), (Some(77), None));
+    place.thread = Some("78".into());
+    let gone = error(bot.say(&place, Audience::Everyone, &message, None).await);
+    assert!(matches!(gone, ChatError::Gone(_)), "{gone}");
+}
+
+#[tokio::test]
+async fn what_is_for_the_asker_alone_never_lands_in_the_group() {
+    let telegram = Telegram::start().await;
+    let group = telegram.group(1, ALICE);
+    let place = place(&group, group.text("/connect twitter"));
+    let bot = adapter(&telegram);
+    let message = Message::text("Your link");
+    let secret = async || bot.say(&place, Audience::Asker, &message, None).await;
+    assert!(matches!(error(secret().await), ChatError::NeedsPrivateChat));
+    telegram.private(ALICE);
+    secret().await.unwrap();
+    assert_eq!(telegram.said(ALICE.id).pop().unwrap().text, "Your link");
+    telegram.block(ALICE);
+    assert!(matches!(error(secret().await), ChatError::NeedsPrivateChat));
+    assert!(telegram.said(group.chat()).is_empty());
+    let mut stranger = place.clone();
+    stranger.person = BOB.id.to_string();
+    let unknown = bot.say(&stranger, Audience::Asker, &message, None).await;
+    assert!(matches!(error(unknown), ChatError::NeedsPrivateChat));
+}
+
+#[tokio::test]
+async fn an_edit_replaces_text_and_buttons() {
+    let telegram = Telegram::start().await;
+    let alice = telegram.private(ALICE);
+    let place = place(&alice, alice.text("/posts"));
+    let bot = adapter(&telegram);
+    let first = Message::text("Uploading").button("Connect", Deed::Connect);
+    let at = bot.say(&place, Audience::Everyone, &first, None).await.unwrap();
+    let last = Message::text("Posted").open("Open on X", "https://x.com/a/status/1");
+    for _ in 0..2 {
+        // The second time nothing changes, which Telegram refuses and people do not care about.
+        assert_eq!(bot.edit(&place, &at, &last).await.unwrap(), at);
+    }
+    bot.edit(&place, &at, &Message::text("Posted")).await.unwrap();
+    let said = telegram.said(ALICE.id);
+    assert_eq!(said.len(), 1);
+    assert_eq!((said[0].text.as_str(), said[0].buttons.len()), ("Posted", 0));
+
+    telegram.delete(ALICE.id, at.message.parse().unwrap());
+    let gone = error(bot.edit(&place, &at, &last).await);
+    assert!(matches!(gone, ChatError::Gone(_)), "{gone}");
+    let theirs = MessageRef { message: place.message.clone().unwrap(), ..at.clone() };
+    let gone = error(bot.edit(&place, &theirs, &last).await);
+    assert!(matches!(gone, ChatError::Gone(_)), "{gone}");
+    let nonsense = MessageRef { message: "x".into(), ..at };
+    let refused = error(bot.edit(&place, &nonsense, &last).await);
+    assert!(matches!(refused, ChatError::Refused(_)), "{refused}");
+}
+
+#[tokio::test]
+async fn a_group_that_became_a_supergroup_is_followed() {
+    let telegram = Telegram::start().await;
+    let group = telegram.group(1, ALICE);
+    let place = place(&group, group.text("/posts"));
+    let bot = adapter(&telegram);
+    let message = Message::text("Here");
+    let old = bot.say(&place, Audience::Everyone, &message, None).await.unwrap();
+    telegram.migrate(group.chat(), -1_009_000_000_001);
+    let at = bot.say(&place, Audience::Everyone, &message, None).await.unwrap();
+    assert_eq!(at.chat, "-1009000000001");
+    assert_eq!(telegram.said(-1_009_000_000_001)[0].reply_to, None);
+    let gone = error(bot.edit(&place, &old, &Message::text("There")).await);
+    assert!(matches!(gone, ChatError::Gone(_)), "{gone}");
+    let moved = MessageRef { message: at.message.clone(), ..old };
+    assert_eq!(bot.edit(&place, &moved, &Message::text("There")).await.unwrap(), at);
+}
+
+#[tokio::test]
+async fn refusals_are_told_apart() {
+    let telegram = Telegram::start().await;
+    let group = telegram.group(1, ALICE);
+    let place = place(&group, group.text("/posts"));
+    let bot = adapter(&telegram);
+    let message = Message::text("Here");
+    let say = async || error(bot.say(&place, Audience::Everyone, &message, None).await);
+
+    telegram.fail_next("sendMessage", Fault::SlowDown(7));
+    assert!(matches!(say().await, ChatError::SlowDown(wait) if wait == Duration::from_secs(7)));
+    telegram.fail_next("sendMessage", Fault::Drop);
+    assert!(matches!(say().await, ChatError::Trouble(_)));
+    let forbidden = "Bad Request: not enough rights to send text messages to the chat";
+    telegram.fail_next("editMessageText", Fault::Refuse(400, forbidden));
+    let at = MessageRef { chat: place.chat.clone(), message: "1".into() };
+    let edited = bot.edit(&place, &at, &message).await;
+    assert!(matches!(error(edited), ChatError::Forbidden(_)));
+    telegram.kick(group.chat());
+    assert!(matches!(say().await, ChatError::Forbidden(_)));
+    telegram.fail_next("sendMessage", Fault::Broken);
+    // teloxide waits ten seconds on a server error before it says so.
+    assert!(matches!(say().await, ChatError::Trouble(_)));
+}

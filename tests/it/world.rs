@@ -1,0 +1,392 @@
+//! The whole service in a world of its own: simulated X, embedded S3, a console chat, and a clock turned by hand.
+
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use reqwest::{Client, StatusCode, header::LOCATION, redirect::Policy};
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use toall::{
+    account::{Person, Place, Platform},
+    app::{App, Role},
+    chat::{
+        Ask, Delivery, Incoming,
+        console::{Console, Shown},
+    },
+    clock::Clock,
+    config::{self, Config, OnUnsure},
+    post::{Attachment, Kind},
+    sandbox::{Sandbox, Settings},
+    words::{Act, Deed, Message, Span},
+};
+use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
+use url::Url;
+use uuid::Uuid;
+
+/// How long anything may take in real time before the test is given up.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Where the world's clock begins: 2026-11-22 12:00 UTC.
+const NOON: i64 = 1_795_348_800_000;
+
+pub struct World {
+    pub clock: Clock,
+    pub x: Sandbox,
+    pub console: Console,
+    pub config: Config,
+    pub folder: TempDir,
+    life: Option<Life>,
+}
+
+/// One run of the service, on a runtime of its own so that it can be killed.
+struct Life {
+    app: App,
+    runtime: Runtime,
+}
+
+pub fn person(name: &str) -> Person {
+    Person { platform: Platform::Console, id: format!("id-{name}"), name: name.to_owned() }
+}
+
+pub fn place(name: &str) -> Place {
+    Place {
+        platform: Platform::Console,
+        chat: format!("chat-{name}"),
+        thread: None,
+        message: None,
+        person: format!("id-{name}"),
+        private: true,
+        interaction: None,
+    }
+}
+
+/// A message as a person reads it: text, then buttons.
+pub fn read(message: &Message) -> String {
+    let text = message.text.iter().map(|span| match span {
+        Span::Text(text) | Span::Link(text) => text.clone(),
+        Span::Time(at) => format!("<{}>", (at - NOON) / 1_000),
+    });
+    let buttons = message.buttons.iter().map(|button| format!(" [{}]", button.label));
+    text.chain(buttons).collect()
+}
+
+pub fn sha256_hex(bytes: &[u8]) -> String {
+    toall::ticket::hex(&Sha256::digest(bytes))
+}
+
+pub fn sample() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("assets/sample.mp4")
+}
+
+pub fn fixture(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)
+}
+
+impl World {
+    pub async fn new() -> World {
+        World::with(|_, _| {}).await
+    }
+
+    /// A world whose simulated X and config are changed before anything runs.
+    pub async fn with(change: impl FnOnce(&mut Settings, &mut Config)) -> World {
+        let folder = TempDir::new().unwrap();
+        let clock = Clock::by_hand(NOON);
+        let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        let listen = free.local_addr().unwrap();
+        let public_url: Url = format!("http://{listen}/").parse().unwrap();
+        let hands = clock.clone();
+        let mut settings = Settings {
+            redirect_uris: vec![format!("{public_url}api/social/callback")],
+            clock: Arc::new(move || {
+                UNIX_EPOCH + Duration::from_millis(hands.now_ms().unsigned_abs()) as Duration
+            }) as Arc<dyn Fn() -> SystemTime + Send + Sync>,
+            // So that a second post would be seen.
+            duplicate_window: Duration::ZERO,
+            ..Settings::new(folder.path().join("x"))
+        };
+        let mut config = config_for(&public_url, listen, folder.path());
+        change(&mut settings, &mut config);
+        let x = Sandbox::start(settings).await.unwrap();
+        let x_url: Url = x.url().parse().unwrap();
+        config.twitter.authorize_url = x_url.join("/i/oauth2/authorize").unwrap();
+        config.twitter.api_url = x_url.clone();
+        config.twitter.web_url = x_url;
+        drop(free);
+        let mut world = World { clock, x, console: Console::default(), config, folder, life: None };
+        world.boot().await;
+        world
+    }
+
+    /// Starts the service, on what an earlier run left.
+    pub async fn boot(&mut self) {
+        let runtime =
+            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        let (config, clock, console) = (self.config.clone(), self.clock.clone(), self.console.clone());
+        let started = runtime.spawn(async move {
+            let listener = TcpListener::bind(config.web.listen).await.unwrap();
+            App::start_on(&config, &[Role::Web, Role::Worker], clock, Some(listener), Some(console)).await
+        });
+        let app = started.await.unwrap().unwrap();
+        self.life = Some(Life { app, runtime });
+    }
+
+    /// Ends the service between two instructions, as a power cut does.
+    pub async fn kill(&mut self) {
+        let Life { app, runtime } = self.life.take().unwrap();
+        drop(app);
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+    }
+
+    /// Ends the service as SIGTERM does.
+    pub async fn stop(&mut self) {
+        let Life { app, runtime } = self.life.take().unwrap();
+        runtime.spawn(app.stop()).await.unwrap();
+        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+    }
+
+    pub fn app(&self) -> &App {
+        &self.life.as_ref().unwrap().app
+    }
+
+    pub fn now(&self) -> i64 {
+        self.clock.now_ms()
+    }
+
+    /// Lets time pass at once.
+    pub fn pass(&self, span: Duration) {
+        self.clock.set(self.now() + i64::try_from(span.as_millis()).unwrap());
+    }
+
+    /// Asks something as `name` and waits until it is dealt with.
+    pub async fn ask(&self, name: &str, ask: Ask) {
+        let (done, dealt_with) = oneshot::channel();
+        let incoming = Incoming { from: person(name), at: place(name), ask };
+        self.app().inbox().send(Delivery { incoming, done }).await.unwrap();
+        tokio::time::timeout(PATIENCE, dealt_with).await.expect("nobody answers").unwrap();
+    }
+
+    /// Presses the button with this label under a message.
+    pub async fn press(&self, name: &str, shown: &Shown, label: &str) {
+        let button = shown.message.buttons.iter().find(|button| button.label == label);
+        let button = button.unwrap_or_else(|| panic!("no {label} under {}", read(&shown.message)));
+        let Act::Do(deed) = &button.act else { panic!("{label} opens a page") };
+        self.press_deed(name, deed.clone()).await;
+    }
+
+    pub async fn press_deed(&self, name: &str, deed: Deed) {
+        self.ask(name, Ask::Press(deed)).await;
+    }
+
+    /// Posts a file of this machine.
+    pub async fn post(&self, name: &str, caption: &str, file: &Path) {
+        self.ask(name, self.post_of(caption, file)).await;
+    }
+
+    pub fn post_of(&self, caption: &str, file: &Path) -> Ask {
+        let attachment = Attachment {
+            platform: Platform::Console,
+            source: file.to_str().unwrap().to_owned(),
+            name: file.file_name().unwrap().to_str().unwrap().to_owned(),
+            bytes: std::fs::metadata(file).ok().map(|found| found.len()),
+            content_type: None,
+            kind: Kind::Video,
+        };
+        let dedupe_key = format!("console:{}", Uuid::now_v7());
+        Ask::Post { caption: caption.to_owned(), file: Some(attachment), dedupe_key }
+    }
+
+    /// What was said in a person's chat, oldest first.
+    pub fn said(&self, name: &str) -> Vec<Shown> {
+        let chat = place(name).chat;
+        self.console.messages().into_iter().filter(|shown| shown.at.chat == chat).collect()
+    }
+
+    pub fn last(&self, name: &str) -> Shown {
+        self.said(name).pop().unwrap_or_else(|| panic!("nothing was said to {name}"))
+    }
+
+    pub fn last_text(&self, name: &str) -> String {
+        read(&self.last(name).message)
+    }
+
+    /// Turns the clock and waits until nothing is left to do.
+    pub async fn settle(&self) {
+        self.until("the end", |_| false).await;
+    }
+
+    /// Turns the clock and waits until `reached`, or until nothing is left to do.
+    pub async fn until(&self, what: &str, reached: impl Fn(&World) -> bool) {
+        let store = self.app().store.clone();
+        let mut changes = store.changes();
+        let mut seen = self.console.changes();
+        loop {
+            changes.mark_unchanged();
+            seen.mark_unchanged();
+            if reached(self) {
+                return;
+            }
+            let lane = store.next_lane_due().await.unwrap();
+            let message = store.next_message_due().await.unwrap();
+            let busy = store.leased().await.unwrap() > 0;
+            let due = [lane.filter(|_| !busy), message].into_iter().flatten().min();
+            match due {
+                // A leased lane is due when its lease ends; that is not something to wait for.
+                Some(due) if due > self.now() && !busy => self.clock.set(due),
+                None if !busy => return,
+                _ => {
+                    let changed = async {
+                        tokio::select! {
+                            _ = changes.changed() => {}
+                            _ = seen.changed() => {}
+                        }
+                    };
+                    if tokio::time::timeout(PATIENCE, changed).await.is_err() {
+                        let posts: Vec<_> =
+                            self.console.messages().iter().map(|s| read(&s.message)).collect();
+                        panic!("stuck on the way to {what}; said so far: {posts:#?}");
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits in real time until the simulated X has seen what `reached` wants, without turning the clock.
+    pub async fn until_x(&self, what: &str, reached: impl Fn(&Sandbox) -> bool) {
+        let mut changes = self.x.changes();
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                changes.mark_unchanged();
+                if reached(&self.x) {
+                    return;
+                }
+                changes.changed().await.unwrap();
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("X never saw {what}"));
+    }
+
+    /// The address that `/connect twitter` answers `name` with.
+    pub async fn connect_link(&self, name: &str) -> Url {
+        self.ask(name, Ask::Connect { what: "twitter".to_owned() }).await;
+        let shown = self.last(name);
+        let link = shown.message.buttons.iter().find_map(|button| match &button.act {
+            Act::Open(url) => Some(url.parse().unwrap()),
+            Act::Do(_) => None,
+        });
+        link.unwrap_or_else(|| panic!("no link in {}", read(&shown.message)))
+    }
+
+    /// Authorises at X as `x_user`, and returns the callback that X sends the browser to.
+    pub async fn authorise(&self, link: &Url, x_user: &str, decision: &str) -> Url {
+        let form = [("user", x_user), ("decision", decision)];
+        let answer = browser().post(link.clone()).form(&form).send().await.unwrap();
+        assert_eq!(answer.status(), StatusCode::FOUND, "X refused the link");
+        answer.headers()[LOCATION].to_str().unwrap().parse().unwrap()
+    }
+
+    /// Links `x_user` to `name` through the browser, from `/connect` to the confirmation.
+    pub async fn link(&self, name: &str, x_user: &str) {
+        let link = self.connect_link(name).await;
+        let callback = self.authorise(&link, x_user, "authorize").await;
+        let page = Page::open(&callback).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.html);
+        let done = page.submit(0).await;
+        assert!(done.status.is_success() || done.status.is_redirection(), "{}", done.html);
+        self.settle().await;
+    }
+
+    /// Files that are still staged.
+    pub fn staged(&self) -> Vec<PathBuf> {
+        fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
+            let Ok(entries) = std::fs::read_dir(folder) else { return };
+            for entry in entries.flatten() {
+                match entry.file_type() {
+                    Ok(kind) if kind.is_dir() => walk(&entry.path(), found),
+                    _ => found.push(entry.path()),
+                }
+            }
+        }
+        let mut found = Vec::new();
+        walk(&self.config.data_dir.join("staging"), &mut found);
+        found.retain(|path| path.to_string_lossy().contains("posts"));
+        found
+    }
+}
+
+impl Drop for World {
+    fn drop(&mut self) {
+        // A runtime may not be dropped where tasks run.
+        if let Some(Life { app, runtime }) = self.life.take() {
+            drop(app);
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// A browser that shows where it is sent instead of going there.
+pub fn browser() -> Client {
+    Client::builder().redirect(Policy::none()).build().unwrap()
+}
+
+/// A page as a browser has it.
+pub struct Page {
+    pub url: Url,
+    pub status: StatusCode,
+    pub html: String,
+}
+
+impl Page {
+    pub async fn open(url: &Url) -> Page {
+        Page::read(url.clone(), browser().get(url.clone()).send().await.unwrap()).await
+    }
+
+    async fn read(url: Url, answer: reqwest::Response) -> Page {
+        let status = answer.status();
+        Page { url, status, html: answer.text().await.unwrap() }
+    }
+
+    /// Presses the button of the form at `index`, counted from 0.
+    pub async fn submit(&self, index: usize) -> Page {
+        let form =
+            self.html.split("<form").nth(index + 1).expect("no such form").split("</form>").next().unwrap();
+        let attribute = |tag: &str, name: &str| {
+            tag.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned()
+        };
+        let action = self.url.join(&attribute(form, "action")).unwrap();
+        let hidden = form.split("<input").nth(1).expect("no hidden field");
+        let fields = [(attribute(hidden, "name"), attribute(hidden, "value"))];
+        let answer = browser().post(action.clone()).form(&fields).send().await.unwrap();
+        Page::read(action, answer).await
+    }
+}
+
+fn config_for(public_url: &Url, listen: SocketAddr, folder: &Path) -> Config {
+    let x: Url = "http://127.0.0.1:1/".parse().unwrap();
+    Config {
+        public_url: public_url.clone(),
+        data_dir: folder.join("data"),
+        web: config::Web { listen },
+        metrics: None,
+        database: config::Database { url: format!("sqlite:{}/data/toall.db", folder.display()).into() },
+        security: config::Security { encryption_key: None },
+        discord: None,
+        telegram: None,
+        twitter: config::Twitter {
+            client_id: "sandbox-client".to_owned(),
+            client_secret: Some("sandbox-secret".to_owned().into()),
+            authorize_url: x.clone(),
+            api_url: x.clone(),
+            web_url: x,
+        },
+        staging: None,
+        worker: config::Worker {
+            concurrency: 4,
+            upload_parallelism: 4,
+            on_unsure: OnUnsure::Ask,
+            settle_secs: 60,
+        },
+    }
+}
