@@ -209,7 +209,7 @@ pub(super) fn not_linked(revoked: bool) -> Page {
 pub(super) fn denied() -> Page {
     let body = html! {
         h1 { "Nothing was linked" }
-        p { "X was not given your permission, so all is as it was." }
+        p { "X sent you back without a permission for this service, so all is as it was." }
         p.quiet { "Changed your mind? Send " code { "/connect twitter" } " again in your chat for a new link." }
     };
     Page::new("Nothing was linked", body)
