@@ -99,8 +99,12 @@ impl World {
 
     /// A world whose simulated X and config are changed before anything runs.
     pub async fn with(change: impl FnOnce(&mut Settings, &mut Config)) -> World {
+        World::with_clock(Clock::by_hand(NOON), change).await
+    }
+
+    /// A world that shares its clock with others.
+    pub async fn with_clock(clock: Clock, change: impl FnOnce(&mut Settings, &mut Config)) -> World {
         let folder = TempDir::new().unwrap();
-        let clock = Clock::by_hand(NOON);
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
         let listen = listener.local_addr().unwrap();
@@ -135,7 +139,14 @@ impl World {
         let listener = self.listener.try_clone().unwrap();
         let started = runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).unwrap();
-            App::start_on(&config, &[Role::Web, Role::Worker], clock, Some(listener), Some(console)).await
+            App::start_on(
+                &config,
+                &[Role::Chat, Role::Web, Role::Worker],
+                clock,
+                Some(listener),
+                Some(console),
+            )
+            .await
         });
         let app = started.await.unwrap().unwrap();
         self.life = Some(Life { app, runtime });
