@@ -9,11 +9,13 @@ use axum::{
     Router,
     body::{Bytes, to_bytes},
     extract::{Request, State},
-    http::{Method, StatusCode, header},
+    http::{Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
 use toall::config;
-use tokio::{net::TcpListener, task::JoinHandle};
+use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
+
+use crate::world::PATIENCE;
 
 /// The code and status it refuses everything with, while it does.
 pub type Refusal = (StatusCode, &'static str);
@@ -29,6 +31,8 @@ pub struct Bucket {
 struct Inner {
     objects: Mutex<BTreeMap<String, Bytes>>,
     refusal: Mutex<Option<Refusal>>,
+    hang: Mutex<Option<Method>>,
+    hung: Notify,
 }
 
 impl Bucket {
@@ -57,6 +61,16 @@ impl Bucket {
         *self.inner.refusal.lock().unwrap() = refusal;
     }
 
+    /// Does what the next such request asks, and never answers it.
+    pub fn hang(&self, method: Method) {
+        *self.inner.hang.lock().unwrap() = Some(method);
+    }
+
+    /// Returns once a request has been left without an answer.
+    pub async fn hung(&self) {
+        tokio::time::timeout(PATIENCE, self.inner.hung.notified()).await.expect("nothing hung");
+    }
+
     pub fn keys(&self) -> Vec<String> {
         self.inner.objects.lock().unwrap().keys().cloned().collect()
     }
@@ -75,6 +89,16 @@ async fn answer(State(bucket): State<Arc<Inner>>, request: Request) -> Response 
     if let Some((status, code)) = *bucket.refusal.lock().unwrap() {
         return (status, format!("<Error><Code>{code}</Code></Error>")).into_response();
     }
+    let method = parts.method.clone();
+    let response = act(&bucket, parts, key, body);
+    if bucket.hang.lock().unwrap().take_if(|wanted| *wanted == method).is_some() {
+        bucket.hung.notify_one();
+        std::future::pending::<()>().await;
+    }
+    response
+}
+
+fn act(bucket: &Inner, parts: Parts, key: String, body: Bytes) -> Response {
     let mut objects = bucket.objects.lock().unwrap();
     match parts.method {
         // A list, asked for by the sweep: nothing in it is old.

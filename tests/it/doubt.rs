@@ -154,7 +154,7 @@ async fn a_service_told_to_retry_does_so_when_the_looks_are_over() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn looks_that_fail_prove_nothing() {
-    for effect in [
+    let effects = [
         Effect::Refuse(Answer::html(503)),
         Effect::Drop,
         Effect::Garble,
@@ -163,7 +163,8 @@ async fn looks_that_fail_prove_nothing() {
         Effect::Refuse(Answer::too_many_requests()),
         Effect::Refuse(Answer::usage_capped("Monthly")),
         Effect::Refuse(Answer::credits_depleted()),
-    ] {
+    ];
+    join_all(effects.map(|effect| async move {
         let world = World::linked().await;
         world.x.order(Fault::on(Call::CreatePost, Effect::ActThenDrop));
         let looks = world.x.order(Fault::on(Call::Timeline, effect).times(2));
@@ -172,5 +173,6 @@ async fn looks_that_fail_prove_nothing() {
         assert_eq!(looks.fired(), 2);
         world.assert_posted_once("alice", "Once", &sample()).await;
         assert_eq!(world.requests(Call::CreatePost).len(), 1);
-    }
+    }))
+    .await;
 }

@@ -5,6 +5,7 @@ use std::{
     time::Duration,
 };
 
+use axum::http::Method;
 use futures::future::join_all;
 use toall::{
     chat::console,
@@ -12,7 +13,10 @@ use toall::{
     sandbox::{Call, Effect, Exchange, Fault, Gate, Sent},
 };
 
-use crate::world::{World, read, sample};
+use crate::{
+    bucket::Bucket,
+    world::{World, read, sample},
+};
 
 /// Makes three segments of 4 MiB.
 const FILM_BYTES: usize = 9_000_000;
@@ -209,6 +213,35 @@ async fn killed_in_chat(call: console::Call, after: usize, fault: console::Fault
 async fn while_fetching_the_file() {
     let world = killed_in_chat(console::Call::Fetch, 0, console::Fault::Hang).await;
     assert_one_status(&world, &sample()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_storage_acted_and_before_anybody_knew() {
+    // The file is stored; looked into; deleted.
+    for method in [Method::PUT, Method::GET, Method::DELETE] {
+        let bucket = Bucket::start().await;
+        let settings = bucket.settings();
+        let mut world = World::with(|_, config| config.staging = Some(settings)).await.and_linked().await;
+        let gate = Gate::closed();
+        let held = world.x.order(Fault::on(Call::CreatePost, Effect::Hold(gate.clone())));
+        let late = method == Method::DELETE;
+        if !late {
+            gate.open();
+            bucket.hang(method.clone());
+        }
+        world.post("alice", "Killed", &sample()).await;
+        if late {
+            world.until("the creation", |_| held.fired() == 1).await;
+            bucket.hang(method);
+            gate.open();
+        }
+        bucket.hung().await;
+        world.kill().await;
+        world.boot().await;
+        world.settle().await;
+        assert_one_status(&world, &sample()).await;
+        assert_eq!(bucket.keys(), [""; 0]);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

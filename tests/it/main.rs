@@ -1,6 +1,7 @@
 //! The whole service against simulated neighbours, over real sockets on loopback.
 
 mod bucket;
+mod cancelling;
 mod chats;
 mod contract;
 mod discord;

@@ -33,7 +33,7 @@ use url::Url;
 use uuid::Uuid;
 
 /// How long anything may take in real time before the test is given up.
-const PATIENCE: Duration = Duration::from_secs(30);
+pub const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the world's clock begins: 2026-11-22 12:00 UTC.
 pub const NOON: i64 = 1_795_348_800_000;
 
