@@ -258,6 +258,20 @@ async fn while_sending_the_status() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn while_saying_that_an_account_is_linked() {
+    let mut world = World::new().await;
+    let page = world.question(&world.connect_link("alice").await, "alice_makes").await;
+    world.console.order(console::Call::Say, console::Fault::Hang);
+    page.submit(0).await;
+    world.until("the chat to hang", |world| world.console.ordered() == 0).await;
+    world.kill().await;
+    world.boot().await;
+    world.settle().await;
+    assert_eq!(world.said("alice").len(), 2);
+    assert!(world.last_text("alice").starts_with("Linked @alice_makes (Alice)."));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn while_editing_the_status() {
     for fault in [console::Fault::Hang, console::Fault::ActThenHang] {
         let world = killed_in_chat(console::Call::Edit, 1, fault).await;

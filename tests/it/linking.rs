@@ -6,11 +6,10 @@ use reqwest::StatusCode;
 use toall::{
     account::{Person, Platform},
     chat::{Ask, Audience},
-    post::State,
     sandbox::{Answer, Call, Effect, Fault},
 };
 
-use crate::world::{Page, World, person, place, read, sample};
+use crate::world::{Page, World, person, place, read};
 
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
@@ -18,29 +17,13 @@ fn connect() -> Ask {
     Ask::Connect { what: "twitter".to_owned() }
 }
 
-fn disconnect(what: &str) -> Ask {
-    Ask::Disconnect { what: what.to_owned() }
-}
-
-/// The names of the accounts a person has linked.
-async fn accounts(world: &World, person: &Person) -> Vec<String> {
-    let accounts = world.app().store.accounts(person).await.unwrap();
-    accounts.into_iter().map(|account| account.username).collect()
-}
-
 /// Nothing came of it: the page says so, nobody has an account, and the chat heard nothing but the link.
 async fn assert_not_linked(world: &World, page: &Page, status: StatusCode, words: &str) {
     assert_eq!(page.status, status, "{}", page.text());
     assert!(page.text().contains(words), "{}", page.text());
     world.settle().await;
-    assert_eq!(accounts(world, &person("alice")).await, [""; 0]);
+    assert_eq!(world.accounts(&person("alice")).await, [""; 0]);
     assert_eq!(world.said("alice").len(), 1);
-}
-
-/// X was told that both tokens are not wanted.
-fn assert_revoked(world: &World) {
-    let revoked: Vec<_> = world.requests(Call::Revoke).iter().map(|exchange| exchange.status).collect();
-    assert_eq!(revoked, [Some(200); 2]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -61,7 +44,7 @@ async fn an_account_is_linked_once_the_person_has_seen_to_whom() {
          Posts sent with /post will be published there. Did somebody else send you the link to X? Then they could \
          post as you: choose Not me. Link account Not me"
     );
-    assert_eq!(accounts(&world, &person("alice")).await, [""; 0], "nothing is linked before the answer");
+    assert_eq!(world.accounts(&person("alice")).await, [""; 0], "nothing is linked before the answer");
 
     let done = page.submit(0).await;
     assert!(done.text().contains("Linked @alice_makes (Alice) Go back to your chat"), "{}", done.text());
@@ -70,7 +53,7 @@ async fn an_account_is_linked_once_the_person_has_seen_to_whom() {
         world.last_text("alice"),
         "Linked @alice_makes (Alice). Upload a video with /post to publish it."
     );
-    assert_eq!(accounts(&world, &person("alice")).await, ["alice_makes"]);
+    assert_eq!(world.accounts(&person("alice")).await, ["alice_makes"]);
     world.ask("alice", Ask::Accounts).await;
     assert_eq!(world.last_text("alice"), "Your X account:\n@alice_makes (Alice)");
 }
@@ -86,7 +69,7 @@ async fn a_callback_opened_twice_asks_once() {
     assert_eq!(world.requests(Call::Token).len(), 1, "the second visit does not reach X");
 
     page.submit(0).await;
-    assert_eq!(accounts(&world, &person("alice")).await, ["alice_makes"], "the first page still links");
+    assert_eq!(world.accounts(&person("alice")).await, ["alice_makes"], "the first page still links");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -109,7 +92,7 @@ async fn a_question_left_open_is_given_back_to_x() {
             x.exchanges().iter().filter(|exchange| exchange.call == Some(Call::Revoke)).count() == 2
         })
         .await;
-    assert_revoked(&world);
+    world.assert_revoked();
     let late = page.submit(0).await;
     assert_not_linked(&world, &late, StatusCode::GONE, "This link no longer works").await;
 }
@@ -173,7 +156,7 @@ async fn not_me_forgets_and_revokes() {
         "Nothing was linked X has taken the permission back, and nothing about your account was kept here.",
     )
     .await;
-    assert_revoked(&world);
+    world.assert_revoked();
     assert_eq!(page.submit(0).await.status, StatusCode::GONE, "it cannot be linked afterwards");
 }
 
@@ -192,8 +175,8 @@ async fn a_link_sent_on_names_who_would_post() {
 
     // Confirmed all the same, it goes to the one who asked, as the page said.
     page.submit(0).await;
-    assert_eq!(accounts(&world, &mallory).await, ["alice_makes"]);
-    assert_eq!(accounts(&world, &person("alice")).await, [""; 0]);
+    assert_eq!(world.accounts(&mallory).await, ["alice_makes"]);
+    assert_eq!(world.accounts(&person("alice")).await, [""; 0]);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,7 +190,7 @@ async fn a_second_confirmation_changes_nothing() {
         assert!(again.text().contains("This link no longer works"), "{}", again.text());
     }
     world.settle().await;
-    assert_eq!(accounts(&world, &person("alice")).await, ["alice_makes"]);
+    assert_eq!(world.accounts(&person("alice")).await, ["alice_makes"]);
     assert_eq!(world.said("alice").len(), 2, "linked is said once");
     assert_eq!(world.requests(Call::Revoke).len(), 0);
 }
@@ -221,7 +204,7 @@ async fn a_permission_left_out_is_named_and_nothing_is_kept() {
     let callback = world.authorise(&world.connect_link("alice").await, "alice_makes", "authorize").await;
     let page = Page::open(&callback).await;
     assert_not_linked(&world, &page, StatusCode::FORBIDDEN, "A permission is missing").await;
-    assert_revoked(&world);
+    world.assert_revoked();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -244,125 +227,10 @@ async fn x_out_of_reach_while_linking_is_said_on_the_page() {
         assert!(status.is_server_error() || status == StatusCode::FORBIDDEN, "{status}");
         assert_not_linked(&world, &page, status, title).await;
         if call == Call::Me {
-            assert_revoked(&world);
+            world.assert_revoked();
         }
         // A new link works once X does.
         world.link("alice", "alice_makes").await;
-        assert_eq!(accounts(&world, &person("alice")).await, ["alice_makes"]);
+        assert_eq!(world.accounts(&person("alice")).await, ["alice_makes"]);
     }
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn relinking_replaces_the_tokens_of_the_same_account() {
-    let world = World::linked().await;
-    // X ends the earlier grant with the new one, so a post with old tokens would fail.
-    world.link("alice", "alice_makes").await;
-    assert_eq!(accounts(&world, &person("alice")).await, ["alice_makes"]);
-
-    world.post("alice", "once more", &sample()).await;
-    world.settle().await;
-    world.assert_posted_once("alice", "once more", &sample()).await;
-    assert_eq!(world.requests(Call::Refresh).len(), 0);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn two_people_share_one_account_one_lane_and_one_set_of_tokens() {
-    let world = World::linked().await;
-    world.link("bob", "alice_makes").await;
-    world.pass(Duration::from_secs(3 * 3_600));
-
-    for (name, caption) in [("alice", "first"), ("bob", "second"), ("alice", "third")] {
-        world.post(name, caption, &sample()).await;
-    }
-    world.settle().await;
-    let texts: Vec<_> = world.x.posts().into_iter().map(|post| post.text).collect();
-    assert_eq!(texts, ["first", "second", "third"]);
-    assert_eq!(world.requests(Call::Refresh).len(), 1, "one refresh serves both");
-    assert!(world.last_text("bob").starts_with("Posted to @alice_makes\n"));
-
-    world.ask("alice", disconnect("")).await;
-    assert_eq!(
-        world.last_text("alice"),
-        "Disconnected @alice_makes (Alice) from you. Others here still post to it."
-    );
-    assert_eq!(world.requests(Call::Revoke).len(), 0);
-    world.post("bob", "fourth", &sample()).await;
-    world.settle().await;
-    assert_eq!(world.x.posts().len(), 4);
-
-    world.ask("bob", disconnect("")).await;
-    assert_eq!(
-        world.last_text("bob"),
-        "Disconnected @alice_makes (Alice). X has been told, and I have forgotten its keys."
-    );
-    assert_revoked(&world);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_person_with_two_accounts_chooses() {
-    let world = World::linked().await;
-    world.link("alice", "bob_films").await;
-    world.ask("alice", Ask::Accounts).await;
-    let listed = world.last("alice");
-    assert_eq!(
-        read(&listed.message),
-        "Your X accounts:\n@alice_makes (Alice)\n@bob_films (Bob) · /post goes here [Post to @alice_makes]"
-    );
-    world.press("alice", &listed, "Post to @alice_makes").await;
-    assert_eq!(world.last_text("alice"), "/post now goes to @alice_makes (Alice).");
-    world.post("alice", "to the first", &sample()).await;
-    world.settle().await;
-    assert_eq!(world.x.posts()[0].username, "alice_makes");
-
-    world.ask("alice", disconnect("@carol")).await;
-    assert_eq!(world.last_text("alice"), "You have not linked @carol. Linked: @alice_makes, @bob_films.");
-    world.ask("alice", disconnect("")).await;
-    let which = world.last("alice");
-    assert_eq!(read(&which.message), "Which account shall I disconnect? [@alice_makes] [@bob_films]");
-    world.press("alice", &which, "@alice_makes").await;
-    assert_eq!(
-        world.last_text("alice"),
-        "Disconnected @alice_makes (Alice). X has been told, and I have forgotten its keys."
-    );
-    assert_revoked(&world);
-    world.post("alice", "to the second", &sample()).await;
-    world.settle().await;
-    assert_eq!(world.x.posts()[1].username, "bob_films");
-
-    world.ask("alice", disconnect("@Bob_Films")).await;
-    world.ask("alice", disconnect("")).await;
-    assert_eq!(world.last_text("alice"), "You have no linked X account, so there is nothing to disconnect.");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn disconnecting_works_while_x_does_not() {
-    let world = World::linked().await;
-    world.x.order(Fault::on(Call::Revoke, Effect::Drop).times(2));
-    world.ask("alice", disconnect("")).await;
-    assert_eq!(
-        world.last_text("alice"),
-        "Disconnected @alice_makes (Alice), and I have forgotten its keys. X could not be told just now; \
-         you can remove the app yourself under Settings, Connected apps, on X."
-    );
-    assert_eq!(accounts(&world, &person("alice")).await, [""; 0]);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn disconnecting_ends_the_posts_that_wait() {
-    let world = World::linked().await;
-    let limit = world.x.order(Fault::on(Call::Initialize, Effect::Refuse(Answer::too_many_requests())));
-    world.post("alice", "too late", &sample()).await;
-    world.until("the limit", |_| limit.fired() == 1).await;
-    world.until_row("alice", "waiting", |post| post.waiting.is_some()).await;
-
-    world.ask("alice", disconnect("")).await;
-    world.settle().await;
-    let status = world.said("alice").into_iter().rev().nth(1).unwrap();
-    assert_eq!(
-        read(&status.message),
-        "sample.mp4 was not posted to @alice_makes.\nThe account was disconnected before the post's turn came."
-    );
-    assert_eq!(world.row("alice").await.state, State::Failed);
-    assert_eq!(world.x.posts().len(), 0);
-    world.assert_at_rest().await;
 }

@@ -1,5 +1,6 @@
 //! The whole service against simulated neighbours, over real sockets on loopback.
 
+mod accounts;
 mod bucket;
 mod cancelling;
 mod chats;
@@ -9,6 +10,7 @@ mod discord_adapter;
 mod doubt;
 mod house;
 mod killed;
+mod limits;
 mod linking;
 mod outages;
 mod posting;

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use toall::{
+    account::Person,
     post::{Post, State},
     sandbox::{Call, Exchange, Gate},
 };
@@ -63,6 +64,18 @@ impl World {
             }
         });
         waited.await.unwrap_or_else(|_| panic!("the post never was {what}"))
+    }
+
+    /// The names of the accounts a person has linked.
+    pub async fn accounts(&self, person: &Person) -> Vec<String> {
+        let accounts = self.app().store.accounts(person).await.unwrap();
+        accounts.into_iter().map(|account| account.username).collect()
+    }
+
+    /// X was told once that both tokens are not wanted any more.
+    pub fn assert_revoked(&self) {
+        let revoked: Vec<_> = self.requests(Call::Revoke).iter().map(|exchange| exchange.status).collect();
+        assert_eq!(revoked, [Some(200); 2]);
     }
 
     /// The requests of one kind that X has answered.
