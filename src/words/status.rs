@@ -84,7 +84,7 @@ fn posted(account: &Account, links: Links<'_>) -> Message {
 fn unsure(post: &Post, account: &Account, links: Links<'_>) -> Message {
     Message::text(format!(
         "X did not say whether it posted {} to @{}, and it has not shown up there yet. \
-         Please look at the account: is it there? I keep looking meanwhile.\n",
+         Please look at the account: is it there?\n",
         file_name(&post.attachment.name),
         account.username,
     ))
@@ -189,6 +189,7 @@ fn wait(post: &Post, waiting: &Waiting, head: &str) -> Message {
             "X no longer lets me post to this account · {head}\nConnect it again and the post goes on by itself."
         ))
         .button("Reconnect", Deed::Connect),
+        Waiting::Unknown => Message::text(format!("Waiting · {head}")),
         Waiting::Looking => Message::text(format!(
             "X did not answer when it was asked to post {}. I am looking at the account before I try again, \
              so that it is not posted twice.\n{head}",
@@ -306,6 +307,7 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
         Failure::GaveUp { on: Party::Staging } => {
             ("The storage of this service had a problem for too long. Try again later.", TryAgain)
         }
+        Failure::Unknown => ("Something went wrong. Try again.", TryAgain),
         Failure::CrashLoop => {
             ("This video stopped the service several times, so I put it aside. Try another file.", TryAgain)
         }

@@ -154,7 +154,7 @@ async fn cancelling_on_x_leaves_all_as_it_was() {
         &world,
         &page,
         StatusCode::OK,
-        "Nothing was linked X was not given your permission, so all is as it was.",
+        "Nothing was linked X sent you back without a permission for this service, so all is as it was.",
     )
     .await;
     let again = Page::open(&callback).await;

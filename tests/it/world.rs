@@ -139,7 +139,14 @@ impl World {
         let listener = self.listener.try_clone().unwrap();
         let started = runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).unwrap();
-            App::start_on(&config, &[Role::Chat, Role::Web, Role::Worker], clock, Some(listener), Some(console)).await
+            App::start_on(
+                &config,
+                &[Role::Chat, Role::Web, Role::Worker],
+                clock,
+                Some(listener),
+                Some(console),
+            )
+            .await
         });
         let app = started.await.unwrap().unwrap();
         self.life = Some(Life { app, runtime });
@@ -248,8 +255,10 @@ impl World {
             }
             let lane = store.next_lane_due().await.unwrap();
             let message = store.next_message_due().await.unwrap();
+            // Files that are kept for a second try are not waited for.
+            let cleaning = store.next_cleaning_due().await.unwrap().filter(|due| *due <= self.now() + 60_000);
             let busy = store.leased().await.unwrap() > 0;
-            let due = [lane.filter(|_| !busy), message].into_iter().flatten().min();
+            let due = [lane.filter(|_| !busy), message, cleaning].into_iter().flatten().min();
             match due {
                 // A leased lane is due when its lease ends; that is not something to wait for.
                 Some(due) if due > self.now() && !busy => self.clock.set(due),
