@@ -181,8 +181,8 @@ pub fn not_yours() -> Message {
 /// `/upload`, until there is an upload page.
 pub fn upload_later() -> Message {
     Message::text(
-        "An upload page for large files is being built. Until then, send videos here in the chat. \
-         Whoever runs me can set up a local Bot API server, with which Telegram serves files of up to 2 GB.",
+        "I have no upload page yet: send videos here in the chat. Whoever runs me can set up a local Bot API \
+         server, with which Telegram serves files of up to 2 GB.",
     )
 }
 

@@ -46,6 +46,11 @@ pub fn status(post: &Post, account: &Account, links: Links<'_>, pace: Option<Pac
         State::Posted => posted(account, links),
         State::NeedsUser => unsure(post, account, links),
         State::Failed => failed(post, account, links),
+        State::Canceled if post.intent_at.is_some() => Message::text(format!(
+            "Left as it is. X did not say whether it posted {}; the account shows it.\n",
+            file_name(&post.attachment.name)
+        ))
+        .link(links.profile),
         State::Canceled => {
             Message::text(format!("Cancelled. {} was not posted.", file_name(&post.attachment.name)))
         }
@@ -161,7 +166,16 @@ fn progress(done: u64, total: Option<u64>, pace: Option<Pace>, now: i64) -> Stri
     });
     let left =
         left.filter(|left| *left > 0).map(|left| format!(" · about {} left", span(left))).unwrap_or_default();
-    format!("{bar} {} %  {} of {}{left}", done * 100 / total, size(done), size(total))
+    format!("{bar} {} %  {}{left}", done * 100 / total, part(done, total))
+}
+
+/// `43 of 84 MB`; both units where they differ.
+fn part(done: u64, total: u64) -> String {
+    let (done, total) = (size(done), size(total));
+    match (done.split_once(' '), total.split_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} of {total}"),
+        _ => format!("{done} of {total}"),
+    }
 }
 
 fn wait(post: &Post, waiting: &Waiting, head: &str) -> Message {

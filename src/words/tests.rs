@@ -96,6 +96,8 @@ fn a_post_under_way() {
     sent.intent_at = Some(NOW);
     let mut link = post(State::Publishing);
     link.caption = "see example.com".to_owned();
+    let mut left = post(State::Canceled);
+    left.intent_at = Some(NOW);
     let mut posted = post(State::Posted);
     posted.x_post_id = Some("1993".to_owned());
     insta::assert_snapshot!(catalogue([
@@ -111,6 +113,7 @@ fn a_post_under_way() {
         ("on the person's word".into(), shown(&post(State::Posted))),
         ("unsure".into(), shown(&post(State::NeedsUser))),
         ("cancelled".into(), shown(&post(State::Canceled))),
+        ("left in doubt".into(), shown(&left)),
     ]));
 }
 
@@ -274,7 +277,7 @@ fn sizes_and_spans_are_as_people_write_them() {
     assert_eq!(length(3_723_000), "1:02:03");
     assert_eq!(span(6_000), "6 s");
     assert_eq!(span(150_000), "3 min");
-    assert_eq!(file_name("../\u{202e}a\u{7}\n.mp4"), "../\u{202e}a.mp4");
+    assert_eq!(file_name("../\u{202e}a\u{7}\n.mp4"), "../a.mp4");
     assert_eq!(file_name(&"a".repeat(100)).chars().count(), 60);
     assert_eq!(file_name(" \n"), "video");
 }
