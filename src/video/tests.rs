@@ -152,7 +152,6 @@ fn what_x_cannot_take_is_refused_with_its_reason() {
         (b"FLV\x01\x05\0\0\0\x09", Refusal::Container("flv"), "a .flv video; X takes MP4 and MOV"),
         (TRUNCATED, Refusal::Damaged(Damage::Truncated), "the file is damaged: its end is missing"),
         (&SAMPLE[..20_000], Refusal::Damaged(Damage::Truncated), "the file is damaged: its end is missing"),
-        (HEVC, Refusal::Codec(VideoCodec::Hevc), "the video is encoded as HEVC (H.265); X takes H.264"),
         (TOO_SHORT, Refusal::TooShort(short), "200 ms long; X takes 500 ms and more"),
     ] {
         assert_eq!(verdict(file), Err(refusal), "{text}");
