@@ -1,5 +1,6 @@
 //! The whole service against simulated neighbours, over real sockets on loopback.
 
+mod chats;
 mod contract;
 mod discord;
 mod discord_adapter;

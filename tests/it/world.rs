@@ -30,7 +30,7 @@ use uuid::Uuid;
 /// How long anything may take in real time before the test is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the world's clock begins: 2026-11-22 12:00 UTC.
-const NOON: i64 = 1_795_348_800_000;
+pub const NOON: i64 = 1_795_348_800_000;
 
 pub struct World {
     pub clock: Clock,
@@ -92,8 +92,12 @@ impl World {
 
     /// A world whose simulated X and config are changed before anything runs.
     pub async fn with(change: impl FnOnce(&mut Settings, &mut Config)) -> World {
+        World::with_clock(Clock::by_hand(NOON), change).await
+    }
+
+    /// A world that shares its clock with others.
+    pub async fn with_clock(clock: Clock, change: impl FnOnce(&mut Settings, &mut Config)) -> World {
         let folder = TempDir::new().unwrap();
-        let clock = Clock::by_hand(NOON);
         let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let listen = free.local_addr().unwrap();
         let public_url: Url = format!("http://{listen}/").parse().unwrap();
@@ -127,7 +131,14 @@ impl World {
         let (config, clock, console) = (self.config.clone(), self.clock.clone(), self.console.clone());
         let started = runtime.spawn(async move {
             let listener = TcpListener::bind(config.web.listen).await.unwrap();
-            App::start_on(&config, &[Role::Web, Role::Worker], clock, Some(listener), Some(console)).await
+            App::start_on(
+                &config,
+                &[Role::Chat, Role::Web, Role::Worker],
+                clock,
+                Some(listener),
+                Some(console),
+            )
+            .await
         });
         let app = started.await.unwrap().unwrap();
         self.life = Some(Life { app, runtime });
