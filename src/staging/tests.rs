@@ -1,4 +1,7 @@
-#![allow(clippy::disallowed_methods, reason = "the tests stand outside: their files have the age of the real clock")]
+#![allow(
+    clippy::disallowed_methods,
+    reason = "the tests stand outside: their files have the age of the real clock"
+)]
 
 use std::{
     io,
