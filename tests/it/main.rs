@@ -5,6 +5,7 @@ mod contract;
 mod discord;
 mod discord_adapter;
 mod house;
+mod linking;
 mod posting;
 mod telegram;
 mod telegram_adapter;
