@@ -22,7 +22,7 @@ use crate::{
     store::{OpenError, Store, Vault},
     twitter::{SetupError, X},
     web::{self, Web},
-    worker::Worker,
+    worker::{Running, Worker},
 };
 
 /// How long a stop may take before what is still running is left to the next start; with closing, 20 s in all.
@@ -179,6 +179,7 @@ impl App {
                 x,
                 clock,
                 settings: config.worker.clone(),
+                running: Running::default(),
             };
             tokio::spawn(worker.run(stop_worker.clone()))
         });

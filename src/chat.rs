@@ -62,8 +62,8 @@ pub enum Ask {
 
 /// An [`Incoming`] on its way to whoever handles it.
 ///
-/// Dropping `done` (or sending on it) says that what had to be stored is stored:
-/// only then may a chat tell its service that the message was received.
+/// Sending on `done` says that what had to be stored is stored: only then may a chat tell its service that the
+/// message was received. Dropped unsent, it was not: the message must come again.
 #[derive(Debug)]
 pub struct Delivery {
     pub incoming: Incoming,

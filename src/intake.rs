@@ -1,6 +1,9 @@
 //! What people ask for: one function per thing. Each checks, writes rows, and answers.
 
-use tokio::sync::mpsc;
+use std::{panic::AssertUnwindSafe, sync::Arc};
+
+use futures::FutureExt;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 use uuid::Uuid;
@@ -11,7 +14,7 @@ use crate::{
     chat::{Ask, Audience, ChatError, Chats, Delivery, Incoming},
     clock::Clock,
     post::{Attachment, NewPost, PostId, State},
-    store::{Answered, LinkRequest, PendingLink, Store, StoreError},
+    store::{Accepted, Answered, LinkRequest, PendingLink, Store, StoreError},
     ticket::{NoRandomness, Ticket},
     twitter::{OAuthError, X, XError},
     video::MAX_BYTES,
@@ -81,14 +84,17 @@ pub struct Disconnected {
 }
 
 impl Intake {
-    /// Answers what comes in until `stop`, then finishes what was begun.
+    /// Answers what comes in until `stop`, and then what had come in by then.
     pub async fn run(self, mut inbox: mpsc::Receiver<Delivery>, stop: CancellationToken) {
         let tasks = TaskTracker::new();
-        let slots = std::sync::Arc::new(tokio::sync::Semaphore::new(PARALLEL));
+        let slots = Arc::new(Semaphore::new(PARALLEL));
         loop {
             let delivery = tokio::select! {
                 delivery = inbox.recv() => delivery,
-                () = stop.cancelled() => break,
+                () = stop.cancelled(), if !inbox.is_closed() => {
+                    inbox.close();
+                    continue;
+                }
             };
             let Some(Delivery { incoming, done }) = delivery else { break };
             let Ok(slot) = slots.clone().acquire_owned().await else { break };
@@ -100,8 +106,10 @@ impl Intake {
             );
             tasks.spawn(
                 async move {
-                    intake.handle(incoming).await;
-                    // The other end is gone when its chat was closed meanwhile; then it will ask again.
+                    // What makes us panic would do so each time it is delivered again.
+                    if AssertUnwindSafe(intake.handle(incoming)).catch_unwind().await.is_err() {
+                        tracing::error!("what was asked could not be handled");
+                    }
                     let _ = done.send(());
                     drop(slot);
                 }
@@ -208,9 +216,18 @@ impl Intake {
             }
         };
         let pending = PendingLink { person: request.person, place: request.place, profile, tokens };
-        let ticket = Ticket::draw()?;
-        self.store.keep_pending(&ticket, &pending, now + LINK_LIFE_MS).await?;
-        Ok((pending, ticket))
+        let kept = async {
+            let ticket = Ticket::draw()?;
+            self.store.keep_pending(&ticket, &pending, now + LINK_LIFE_MS).await?;
+            Ok(ticket)
+        };
+        match kept.await {
+            Ok(ticket) => Ok((pending, ticket)),
+            Err(error) => {
+                let _ = self.x.revoke(&pending.tokens).await;
+                Err(error)
+            }
+        }
     }
 
     /// X sent the person back without a code: the link request is used up.
@@ -225,10 +242,10 @@ impl Intake {
 
     /// Links what the person in the browser confirmed, and says so in the chat.
     pub async fn confirm_link(&self, ticket: &str) -> Result<PendingLink, LinkError> {
-        let now = self.clock.now_ms();
-        let pending = self.take_pending(ticket, now).await?;
-        self.store.link(&pending.person, &pending.profile, &pending.tokens, now).await?;
-        self.store.notify(&pending.place, &words::linked(&pending.profile), now).await?;
+        let ticket = Ticket::shown(ticket).ok_or(LinkError::NoSuchLink)?;
+        let words = |pending: &PendingLink| words::linked(&pending.profile);
+        let pending = self.store.confirm_pending(&ticket, words, self.clock.now_ms()).await?;
+        let pending = pending.ok_or(LinkError::NoSuchLink)?;
         tracing::info!(account = %pending.profile.id, "account linked");
         Ok(pending)
     }
@@ -292,8 +309,8 @@ impl Intake {
             place: at.clone(),
         };
         let accepted = self.store.accept(&new, self.clock.now_ms()).await?;
-        tracing::info!(post = %new.id, account = %new.account, ?accepted, "post accepted");
-        Ok(None)
+        tracing::info!(post = %new.id, account = %new.account, ?accepted, "post asked for");
+        Ok((accepted == Accepted::NotLinked).then(words::not_linked))
     }
 
     async fn posts(&self, from: &Person) -> Result<Message, IntakeError> {
@@ -343,17 +360,17 @@ impl Intake {
             return Ok(None);
         };
         tracing::info!(account = %id, "account disconnected");
-        let (others, revoked) = match &unlinked.tokens {
-            None => (true, false),
+        let revoked = match &unlinked.tokens {
+            None => false,
             Some(tokens) => match self.x.revoke(tokens).await {
-                Ok(()) => (false, true),
+                Ok(()) => true,
                 Err(error) => {
                     tracing::warn!(account = %id, %error, "the tokens could not be revoked at X");
-                    (false, false)
+                    false
                 }
             },
         };
-        Ok(Some(Disconnected { account: unlinked.account, others, revoked }))
+        Ok(Some(Disconnected { account: unlinked.account, others: unlinked.others, revoked }))
     }
 
     async fn cancel_latest(&self, from: &Person) -> Result<Message, IntakeError> {
@@ -364,7 +381,7 @@ impl Intake {
         let Some(post) = under_way else { return Ok(words::nothing_to_cancel()) };
         let answered = self.store.cancel(from, post.id, self.clock.now_ms()).await?;
         Ok(match answered {
-            Answered::Done => words::cancelled(&post.attachment.name),
+            Answered::Done => words::cancelled(&post.attachment.name, post.intent_at.is_some()),
             Answered::TooLate | Answered::NotYours => words::nothing_to_cancel(),
         })
     }

@@ -170,8 +170,16 @@ pub struct Post {
     pub processing_since: Option<i64>,
     /// How far X says it is, 0 to 100.
     pub processing_percent: Option<u8>,
-    /// When the intent to post was written. While set, the post may be on X.
+    /// Upload sessions begun since the post was accepted or tried again.
+    pub sessions: u32,
+    /// When the last attempt to post was begun whose outcome is not known. While set, the post may be on X.
     pub intent_at: Option<i64>,
+    /// When the first such attempt was begun: a look for the post must reach back to here.
+    pub first_intent_at: Option<i64>,
+    /// Attempts to post that were begun.
+    pub intents: u32,
+    /// The person wants it posted again if one more look finds nothing.
+    pub resend: bool,
     /// Looks at the account's timeline since the intent that found nothing.
     pub looks: u32,
     pub x_post_id: Option<String>,
@@ -213,6 +221,9 @@ pub enum Waiting {
     Reconnect,
     /// The answer to the creation was lost; looking for the post.
     Looking,
+    /// Something that a later version wrote.
+    #[serde(other)]
+    Unknown,
 }
 
 /// Somebody the service depends on.
@@ -278,4 +289,7 @@ pub enum Failure {
     },
     /// The step died several times without a word.
     CrashLoop,
+    /// Something that a later version wrote.
+    #[serde(other)]
+    Unknown,
 }

@@ -178,7 +178,9 @@ fn span(ms: i64) -> String {
 
 /// A file name as its sender wrote it, on one line and not endless.
 fn file_name(name: &str) -> String {
-    let name: String = name.chars().filter(|c| !c.is_control()).collect();
+    // Bidirectional overrides (Unicode UAX #9) could make one name look like another.
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let name: String = name.chars().filter(|c| !c.is_control() && !turns(*c)).collect();
     match name.trim() {
         "" => "video".to_owned(),
         name if name.chars().count() > 60 => {

@@ -11,13 +11,18 @@ mod publish;
 mod stage;
 mod upload;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use crate::{
+    account::AccountId,
     chat::Chats,
     clock::Clock,
     config,
@@ -27,7 +32,7 @@ use crate::{
     twitter::X,
 };
 
-/// What steps work with. Cheap to clone.
+/// What steps work with. Cheap to clone; clones are one worker.
 #[derive(Clone)]
 pub struct Worker {
     pub store: Store,
@@ -36,6 +41,26 @@ pub struct Worker {
     pub x: X,
     pub clock: Clock,
     pub settings: config::Worker,
+    pub running: Running,
+}
+
+/// What a worker has under way.
+#[derive(Clone, Default)]
+pub struct Running {
+    tasks: TaskTracker,
+    refreshes: Arc<Mutex<HashMap<AccountId, Arc<tokio::sync::Mutex<()>>>>>,
+}
+
+impl Running {
+    /// Waits for the turn to refresh an account's tokens.
+    async fn refresh_turn(&self, account: &AccountId) -> OwnedMutexGuard<()> {
+        let turn = {
+            let mut refreshes = self.refreshes.lock().unwrap_or_else(PoisonError::into_inner);
+            refreshes.retain(|_, turn| Arc::strong_count(turn) > 1);
+            refreshes.entry(account.clone()).or_default().clone()
+        };
+        turn.lock_owned().await
+    }
 }
 
 /// What a step found out.
@@ -77,14 +102,21 @@ enum StepError {
 const CREDITS_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// How often a step that meets trouble is tried: with delays of up to ten minutes, about nine hours.
 const MAX_ATTEMPTS: u32 = 60;
+/// A database that fails is left alone this long.
+const RECOVERY: Duration = Duration::from_secs(2);
+/// Tries of a look that did not work, after which the person is asked all the same.
+const MAX_LOOKS: u32 = 8;
+/// A post in doubt does not keep its account waiting longer than this for X to let us look.
+const MAX_DOUBT: Duration = Duration::from_secs(5 * 60);
 /// A changed row wakes the loop; this is the net beneath.
 const POLL: i64 = 2_000;
 
 impl Worker {
     /// Does what is due until `stop`, then lets what is running come to a safe point.
     pub async fn run(self, stop: CancellationToken) {
-        let steps = TaskTracker::new();
-        let announcer = tokio::spawn(announce::run(self.clone(), stop.clone()));
+        let steps = &self.running.tasks;
+        let silence = CancellationToken::new();
+        let announcer = tokio::spawn(announce::run(self.clone(), silence.clone()));
         let slots = Arc::new(Semaphore::new(self.settings.concurrency));
         // Asked for before looking, so that no wake-up falls in between.
         let mut changes = self.store.changes();
@@ -104,7 +136,9 @@ impl Worker {
                 Ok(None) => drop(slot),
                 Err(error) => {
                     drop(slot);
-                    tracing::error!(error = chain(&error), "the queue could not be read");
+                    tracing::error!(error = chain(&error), "the queue could not be worked on");
+                    stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
+                    continue;
                 }
             }
             let due = self.store.next_lane_due().await.ok().flatten();
@@ -117,6 +151,8 @@ impl Worker {
         }
         steps.close();
         steps.wait().await;
+        // Only now, so that what the last steps found is said.
+        silence.cancel();
         if announcer.await.is_err() {
             tracing::error!("the announcer died");
         }
@@ -196,7 +232,7 @@ impl Worker {
             Ok(Next::Posted(x_post_id)) => {
                 tracing::info!(x_post_id, "posted");
                 metrics::counter!("toall_posts_total", "outcome" => "posted").increment(1);
-                self.save_posted(&lease, &x_post_id).await;
+                insist(|| self.store.posted(&lease, &x_post_id, self.clock.now_ms())).await;
                 return;
             }
             Ok(Next::Go(state, after)) => {
@@ -210,8 +246,7 @@ impl Worker {
             }
             Ok(Next::Ask(after)) => {
                 kind = "unsure";
-                post.state = State::NeedsUser;
-                post.waiting = None;
+                ask(&mut post);
                 after
             }
             Err(StepError::Store(StoreError::LeaseLost)) => {
@@ -240,19 +275,18 @@ impl Worker {
             post.failure = Some(failure);
             ("failed", None)
         };
-        let in_doubt = post.intent_at.is_some();
+        if post.intent_at.is_some() {
+            return self.doubt(post, error, now);
+        }
         match error {
             StepError::Fail(failure) => fail(post, failure.clone()),
             StepError::Trouble { with, .. } => {
                 post.attempt = post.attempt.saturating_add(1);
-                if post.attempt > MAX_ATTEMPTS && !in_doubt {
+                if post.attempt > MAX_ATTEMPTS {
                     return fail(post, Failure::GaveUp { on: *with });
                 }
                 let after = backoff(post.attempt);
-                post.waiting = Some(match in_doubt {
-                    true => Waiting::Looking,
-                    false => Waiting::Trouble { with: *with, until: until(after) },
-                });
+                post.waiting = Some(Waiting::Trouble { with: *with, until: until(after) });
                 ("trouble", Some(after))
             }
             StepError::Back { to, .. } => {
@@ -262,9 +296,9 @@ impl Worker {
                     return fail(post, Failure::GaveUp { on: Party::X });
                 }
                 // Once is an expired session; more often is an incident.
-                let after = if post.attempt == 1 { Duration::ZERO } else { backoff(post.attempt) };
-                post.waiting =
-                    (post.attempt > 1).then(|| Waiting::Trouble { with: Party::X, until: until(after) });
+                let tries = post.attempt.max(post.sessions.saturating_sub(1));
+                let after = if tries <= 1 { Duration::ZERO } else { backoff(tries) };
+                post.waiting = (tries > 1).then(|| Waiting::Trouble { with: Party::X, until: until(after) });
                 ("back", Some(after))
             }
             StepError::RateLimited { until } => {
@@ -285,18 +319,25 @@ impl Worker {
         }
     }
 
-    /// Keeps a fact that X told us. It is tried until it is written: nobody else knows it.
-    async fn save_posted(&self, lease: &Lease, x_post_id: &str) {
-        let mut pause = Duration::from_millis(50);
-        while let Err(error) = self.store.posted(lease, x_post_id, self.clock.now_ms()).await {
-            tracing::error!(
-                x_post_id,
-                error = chain(&error),
-                "posted, but that could not be written down yet"
-            );
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(Duration::from_secs(5));
+    /// What follows from an error about a post that may be on X: it is never failed, and not kept waiting for ever.
+    fn doubt(&self, post: &mut Post, error: &StepError, now: i64) -> (&'static str, Option<Duration>) {
+        post.attempt = post.attempt.saturating_add(1);
+        let (after, waiting) = match error {
+            StepError::RateLimited { until } => {
+                let wait = Duration::from_millis(until.saturating_sub(now).max(0).unsigned_abs());
+                (wait + jitter(Duration::from_secs(2)), Waiting::Looking)
+            }
+            StepError::OutOfCredits => (CREDITS_PAUSE, Waiting::Looking),
+            StepError::SignedOut => (Duration::ZERO, Waiting::Reconnect),
+            _ => (backoff(post.attempt), Waiting::Looking),
+        };
+        let out_of_patience = post.attempt > MAX_LOOKS || after > MAX_DOUBT;
+        if post.state != State::NeedsUser && !out_of_patience {
+            post.waiting = Some(waiting);
+            return ("doubt", Some(after));
         }
+        ask(post);
+        ("unsure", (post.attempt <= MAX_ATTEMPTS).then_some(after))
     }
 
     /// A row that could not be written keeps its lease until that runs out; then the step is done again.
@@ -319,6 +360,28 @@ fn backoff(attempt: u32) -> Duration {
 
 fn jitter(most: Duration) -> Duration {
     most.mul_f64(fastrand::f64())
+}
+
+/// Leaves it to the person to say whether the post is on X.
+fn ask(post: &mut Post) {
+    post.state = State::NeedsUser;
+    post.waiting = None;
+    post.resend = false;
+}
+
+/// Writes down what nobody else knows: tried until it is written.
+async fn insist<T, F: Future<Output = Result<T, StoreError>>>(mut write: impl FnMut() -> F) -> T {
+    let mut pause = Duration::from_millis(50);
+    loop {
+        match write().await {
+            Ok(done) => return done,
+            Err(error) => {
+                tracing::error!(error = chain(&error), "what was learnt cannot be written down yet");
+                tokio::time::sleep(pause).await;
+                pause = (pause * 2).min(Duration::from_secs(5));
+            }
+        }
+    }
 }
 
 /// An error with its causes, for the log.

@@ -62,7 +62,11 @@ CREATE TABLE posts (
     segments_done      INTEGER NOT NULL DEFAULT 0,
     processing_since   INTEGER,
     processing_percent INTEGER,
-    intent_at          INTEGER,
+    sessions           INTEGER NOT NULL DEFAULT 0,    -- upload sessions begun since accepted or tried again
+    intent_at          INTEGER,                       -- the last attempt to post whose outcome is not known
+    first_intent_at    INTEGER,                       -- the first such attempt: looks begin there
+    intents            INTEGER NOT NULL DEFAULT 0,
+    resend             INTEGER NOT NULL DEFAULT 0,    -- post again if one more look finds nothing
     looks              INTEGER NOT NULL DEFAULT 0,
     x_post_id          TEXT UNIQUE,
     vouched            INTEGER NOT NULL DEFAULT 0,    -- on X by the person's word, its id unknown
@@ -79,7 +83,9 @@ CREATE TABLE posts (
     created_at         INTEGER NOT NULL,
     updated_at         INTEGER NOT NULL,
     CHECK (state <> 'posted' OR x_post_id IS NOT NULL OR vouched = 1),
-    CHECK (state <> 'failed' OR failure IS NOT NULL)
+    CHECK (state <> 'failed' OR failure IS NOT NULL),
+    -- What may be on X is never said not to be.
+    CHECK (state <> 'failed' OR intent_at IS NULL)
 ) STRICT;
 CREATE INDEX posts_lane ON posts (account_id, due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX posts_status ON posts (status_due_at) WHERE status_due_at IS NOT NULL;

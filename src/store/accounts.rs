@@ -2,14 +2,16 @@
 
 use sqlx::{FromRow, Sqlite, Transaction};
 
-use super::{Lease, Store, StoreError};
+use super::{Lease, Store, StoreError, queue};
 use crate::account::{Account, AccountId, AccountState, Person, Profile, Tier, Tokens};
 
 /// What was undone by [`Store::unlink`].
 #[derive(Debug)]
 pub struct Unlinked {
     pub account: Account,
-    /// To be revoked at X: nobody else has linked this account.
+    /// Others have linked it too, so its tokens live on.
+    pub others: bool,
+    /// To be revoked at X, when nobody else has linked the account.
     pub tokens: Option<Tokens>,
 }
 
@@ -86,16 +88,16 @@ impl Store {
     ///
     /// The newest grant replaces an older one, also for others who linked the same account: X lets only it live.
     /// Posts that waited for a reconnection go on.
-    pub async fn link(
+    pub(super) async fn link(
         &self,
+        tx: &mut Transaction<'_, Sqlite>,
         person: &Person,
         profile: &Profile,
         tokens: &Tokens,
         now: i64,
     ) -> Result<(), StoreError> {
         let sealed = self.seal_tokens(&profile.id, tokens)?;
-        let mut tx = self.begin().await?;
-        let user = upsert_user(&mut tx, person, now).await?;
+        let user = upsert_user(tx, person, now).await?;
         sqlx::query(
             "INSERT INTO x_accounts (id, username, name, avatar_url, tier, active, token_state, tokens_sealed, scope,
                                      access_expires_at, token_rev, updated_at)
@@ -118,7 +120,7 @@ impl Store {
         .bind(&tokens.scope)
         .bind(tokens.access_expires_at)
         .bind(now)
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
         sqlx::query(
             "INSERT INTO account_links (user_id, account_id, created_at) VALUES ($1, $2, $3)
@@ -127,15 +129,18 @@ impl Store {
         .bind(&user)
         .bind(&profile.id.0)
         .bind(now)
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
         sqlx::query("UPDATE users SET default_account = $1 WHERE id = $2")
             .bind(&profile.id.0)
             .bind(&user)
-            .execute(&mut *tx)
+            .execute(&mut **tx)
             .await?;
-        refresh_statuses(&mut tx, &profile.id, now).await?;
-        self.commit(tx).await?;
+        sqlx::query("UPDATE posts SET waiting = NULL WHERE account_id = $1 AND due_at IS NOT NULL AND intent_at IS NULL")
+            .bind(&profile.id.0)
+            .execute(&mut **tx)
+            .await?;
+        refresh_statuses(tx, &profile.id, now).await?;
         Ok(())
     }
 
@@ -239,19 +244,19 @@ impl Store {
             .await?;
         }
         self.commit(tx).await?;
-        Ok(Some(Unlinked { account: row.into(), tokens }))
+        Ok(Some(Unlinked { account: row.into(), others: others > 0, tokens }))
     }
 
-    /// The tokens of the leased account with their revision; `None` when they are gone or refused.
-    pub async fn tokens(&self, lease: &Lease) -> Result<Option<(Tokens, i64)>, StoreError> {
+    /// An account's tokens with their revision; `None` when they are gone or refused.
+    pub async fn tokens(&self, account: &AccountId) -> Result<Option<(Tokens, i64)>, StoreError> {
         let row: Option<(Option<Vec<u8>>, i64, String)> =
             sqlx::query_as("SELECT tokens_sealed, token_rev, token_state FROM x_accounts WHERE id = $1")
-                .bind(&lease.account.0)
+                .bind(&account.0)
                 .fetch_optional(&self.write)
                 .await?;
         match row {
             Some((Some(sealed), rev, state)) if state != "broken" => {
-                Ok(Some((self.open_tokens(&lease.account, &sealed)?, rev)))
+                Ok(Some((self.open_tokens(account, &sealed)?, rev)))
             }
             _ => Ok(None),
         }
@@ -260,8 +265,9 @@ impl Store {
     /// Writes that a refresh is about to be sent. Only the lane's holder may: the lease is shown.
     pub async fn begin_refresh(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
         let done = sqlx::query(
-            "UPDATE x_accounts SET token_state = 'refreshing', updated_at = $1
-              WHERE id = $2 AND epoch = $3 AND lease_owner = $4 AND token_state <> 'broken'",
+            "UPDATE x_accounts SET token_state = CASE WHEN token_state = 'ok' THEN 'refreshing' ELSE token_state END,
+                    updated_at = $1
+              WHERE id = $2 AND epoch = $3 AND lease_owner = $4",
         )
         .bind(now)
         .bind(&lease.account.0)
@@ -282,10 +288,11 @@ impl Store {
         now: i64,
     ) -> Result<bool, StoreError> {
         let sealed = self.seal_tokens(account, tokens)?;
+        let mut tx = self.begin().await?;
         let done = sqlx::query(
             "UPDATE x_accounts SET tokens_sealed = $1, token_state = 'ok', scope = $2, access_expires_at = $3,
                     token_rev = token_rev + 1, updated_at = $4
-              WHERE id = $5 AND token_rev = $6",
+              WHERE id = $5 AND token_rev = $6 AND tokens_sealed IS NOT NULL",
         )
         .bind(sealed)
         .bind(&tokens.scope)
@@ -293,10 +300,15 @@ impl Store {
         .bind(now)
         .bind(&account.0)
         .bind(rev)
-        .execute(&self.write)
+        .execute(&mut *tx)
         .await?;
-        self.changed();
-        Ok(done.rows_affected() == 1)
+        let kept = done.rows_affected() == 1;
+        if kept {
+            // Somebody may have thought the account broken meanwhile, and let its lane rest.
+            queue::rearm(&mut tx, account, now).await?;
+        }
+        self.commit(tx).await?;
+        Ok(kept)
     }
 
     /// Marks an account as *reconnect needed* after X refused its refresh token, unless a relinking has
@@ -316,23 +328,6 @@ impl Store {
         }
         self.commit(tx).await?;
         Ok(done.rows_affected() == 1)
-    }
-
-    /// Keeps a profile that was read anew: names and subscriptions change.
-    pub async fn save_profile(&self, profile: &Profile, now: i64) -> Result<(), StoreError> {
-        sqlx::query(
-            "UPDATE x_accounts SET username = $1, name = $2, avatar_url = $3, tier = $4, updated_at = $5 WHERE id = $6",
-        )
-        .bind(&profile.username)
-        .bind(&profile.name)
-        .bind(&profile.avatar_url)
-        .bind(profile.tier.as_str())
-        .bind(now)
-        .bind(&profile.id.0)
-        .execute(&self.write)
-        .await?;
-        self.changed();
-        Ok(())
     }
 
     /// Keeps an API token of a person's, hashed.

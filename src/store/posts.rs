@@ -15,6 +15,8 @@ pub enum Accepted {
     New,
     /// The same chat message was accepted before.
     Already,
+    /// The person disconnected the account a moment ago.
+    NotLinked,
 }
 
 /// What became of a button or command about one post.
@@ -29,12 +31,14 @@ pub enum Answered {
 
 /// How long a failed post's file is kept for another try.
 const KEEP_FAILED_MS: i64 = 24 * 3_600_000;
+/// How long the file of a post in doubt is kept for an answer.
+const KEEP_UNSURE_MS: i64 = 7 * 24 * 3_600_000;
 /// A step that a cancellation interrupts may still be putting the file; deleting waits for it to notice.
 const KEEP_CANCELED_MS: i64 = 60_000;
 
 #[derive(FromRow)]
 pub(super) struct PostRow {
-    id: String,
+    pub(super) id: String,
     user_id: String,
     account_id: String,
     caption: String,
@@ -52,7 +56,11 @@ pub(super) struct PostRow {
     segments_done: i64,
     processing_since: Option<i64>,
     processing_percent: Option<i64>,
+    sessions: i64,
     intent_at: Option<i64>,
+    first_intent_at: Option<i64>,
+    intents: i64,
+    resend: i64,
     looks: i64,
     x_post_id: Option<String>,
     failure: Option<String>,
@@ -101,7 +109,11 @@ impl TryFrom<PostRow> for Post {
                 .processing_percent
                 .map(|percent| small(percent, "progress"))
                 .transpose()?,
+            sessions: small(row.sessions, "upload sessions")?,
             intent_at: row.intent_at,
+            first_intent_at: row.first_intent_at,
+            intents: small(row.intents, "intents")?,
+            resend: row.resend == 1,
             looks: small(row.looks, "looks")?,
             x_post_id: row.x_post_id,
             failure: row.failure.as_deref().map(|text| json(text, "failure")).transpose()?,
@@ -119,6 +131,9 @@ impl Store {
             serde_json::to_string(&new.attachment).map_err(|_| StoreError::Unreadable("attachment"))?;
         let mut tx = self.begin().await?;
         let user = accounts::upsert_user(&mut tx, &new.person, now).await?;
+        if !linked(&mut tx, &new.person, &new.account).await? {
+            return Ok(Accepted::NotLinked);
+        }
         let done = sqlx::query(
             "INSERT INTO posts (id, dedupe_key, user_id, account_id, caption, attachment, state, due_at, object_key,
                                 place_sealed, status_due_at, created_at, updated_at)
@@ -206,8 +221,9 @@ impl Store {
         sqlx::query(
             "UPDATE posts SET state = CASE WHEN sha256 IS NULL THEN 'staging' ELSE 'inspecting' END,
                     due_at = $1, attempt = 0, claims = 0, failure = NULL, waiting = NULL, clean_at = NULL,
+                    bytes = CASE WHEN sha256 IS NULL THEN NULL ELSE bytes END,
                     object_key = $2, media_id = NULL, chunk_bytes = NULL, segments_done = 0, processing_since = NULL,
-                    processing_percent = NULL, intent_at = NULL, looks = 0, updated_at = $1
+                    processing_percent = NULL, sessions = 0, looks = 0, updated_at = $1
               WHERE id = $3",
         )
         .bind(now)
@@ -222,7 +238,7 @@ impl Store {
         Ok(Answered::Done)
     }
 
-    /// The person says that a post in doubt is not on X: it is made again.
+    /// The person says that a post in doubt is not on X: it is made again, unless one more look finds it.
     pub async fn post_again(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
         let mut tx = self.begin().await?;
         let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
@@ -230,8 +246,8 @@ impl Store {
             return Ok(Answered::TooLate);
         }
         sqlx::query(
-            "UPDATE posts SET state = 'publishing', intent_at = NULL, looks = 0, attempt = 0, claims = 0,
-                    waiting = NULL, due_at = $1, updated_at = $1
+            "UPDATE posts SET state = 'publishing', resend = 1, looks = 0, attempt = 0, claims = 0, waiting = NULL,
+                    clean_at = NULL, due_at = $1, updated_at = $1
               WHERE id = $2",
         )
         .bind(now)
@@ -276,6 +292,7 @@ pub(super) fn clean_at(state: State, now: i64) -> Option<i64> {
         State::Posted => Some(now),
         State::Canceled => Some(now + KEEP_CANCELED_MS),
         State::Failed => Some(now + KEEP_FAILED_MS),
+        State::NeedsUser => Some(now + KEEP_UNSURE_MS),
         _ => None,
     }
 }
@@ -299,7 +316,7 @@ async fn linked(
     account: &AccountId,
 ) -> Result<bool, sqlx::Error> {
     let found: Option<i64> =
-        sqlx::query_scalar("SELECT 1 FROM account_links WHERE user_id = $1 AND account_id = $2")
+        sqlx::query_scalar("SELECT created_at FROM account_links WHERE user_id = $1 AND account_id = $2")
             .bind(accounts::user_id(person))
             .bind(&account.0)
             .fetch_optional(&mut **tx)
@@ -326,7 +343,7 @@ pub(super) async fn disconnect(
     for (id, intent_at) in posts {
         // Of a post that may be on X only its person can say so now.
         let (state, failure, clean_at) = match intent_at {
-            Some(_) => (State::NeedsUser, None, None),
+            Some(_) => (State::NeedsUser, None, clean_at(State::NeedsUser, now)),
             None => (State::Failed, Some(&failure), Some(now + KEEP_CANCELED_MS)),
         };
         sqlx::query(

@@ -19,6 +19,9 @@ use crate::{
 /// How long a lane is held without a heartbeat.
 pub const LEASE: Duration = Duration::from_secs(60);
 
+/// How long a row is left alone that a later version wrote.
+pub(super) const UNREADABLE_PAUSE_MS: i64 = 10 * 60_000;
+
 /// Claims of one post without anything written down, after which it is thought to kill its worker.
 const CRASH_LOOP: i64 = 5;
 
@@ -99,7 +102,22 @@ impl Store {
                 self.commit(tx).await?;
                 continue;
             };
-            let post = Post::try_from(row)?;
+            let id = row.id.clone();
+            let post = match Post::try_from(row) {
+                Ok(post) => post,
+                Err(error) => {
+                    // One row that cannot be read must not keep everybody else waiting.
+                    tracing::error!(post = id, %error, "a post is put off");
+                    sqlx::query("UPDATE posts SET due_at = $1 WHERE id = $2")
+                        .bind(now + UNREADABLE_PAUSE_MS)
+                        .bind(&id)
+                        .execute(&mut *tx)
+                        .await?;
+                    release(&mut tx, &account, now).await?;
+                    self.commit(tx).await?;
+                    continue;
+                }
+            };
             let claims: i64 =
                 sqlx::query_scalar("UPDATE posts SET claims = claims + 1 WHERE id = $1 RETURNING claims")
                     .bind(post.id.to_string())
@@ -146,7 +164,7 @@ impl Store {
     pub async fn staged_so_far(&self, lease: &Lease, bytes: u64, now: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         self.fence(&mut tx, lease).await?;
-        sqlx::query("UPDATE posts SET bytes = $1 WHERE id = $2")
+        sqlx::query("UPDATE posts SET bytes = $1, claims = 0, waiting = NULL WHERE id = $2")
             .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
             .bind(lease.post.id.to_string())
             .execute(&mut *tx)
@@ -167,7 +185,8 @@ impl Store {
             .execute(&mut *tx)
             .await?;
         sqlx::query(
-            "UPDATE posts SET media_id = $1, media_expires_at = $2, chunk_bytes = $3, segments_done = 0, claims = 0
+            "UPDATE posts SET media_id = $1, media_expires_at = $2, chunk_bytes = $3, segments_done = 0, claims = 0,
+                    sessions = sessions + 1, waiting = NULL
               WHERE id = $4",
         )
         .bind(&media.id)
@@ -198,7 +217,8 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         sqlx::query(
-            "UPDATE posts SET segments_done = segments_done + $1, claims = 0 WHERE id = $2 AND media_id = $3",
+            "UPDATE posts SET segments_done = segments_done + $1, claims = 0, waiting = NULL
+              WHERE id = $2 AND media_id = $3",
         )
         .bind(i64::try_from(done.rows_affected()).unwrap_or(0))
         .bind(lease.post.id.to_string())
@@ -225,7 +245,11 @@ impl Store {
     pub async fn intend(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         self.fence(&mut tx, lease).await?;
-        sqlx::query("UPDATE posts SET intent_at = $1, looks = 0, updated_at = $1 WHERE id = $2")
+        sqlx::query(
+            "UPDATE posts SET intent_at = $1, first_intent_at = COALESCE(first_intent_at, $1), intents = intents + 1,
+                    resend = 0, looks = 0, updated_at = $1
+              WHERE id = $2",
+        )
             .bind(now)
             .bind(lease.post.id.to_string())
             .execute(&mut *tx)
@@ -238,6 +262,15 @@ impl Store {
     pub async fn posted(&self, lease: &Lease, x_post_id: &str, now: i64) -> Result<(), StoreError> {
         let id = lease.post.id;
         let mut tx = self.begin().await?;
+        let known: Option<String> = sqlx::query_scalar("SELECT x_post_id FROM posts WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_one(&mut *tx)
+            .await?;
+        if let Some(known) = known.filter(|known| known != x_post_id) {
+            tracing::error!(post = %id, first = known, second = x_post_id, "two posts on X were made of one");
+            event(&mut tx, self, id, Some(lease.epoch), "also_posted", Some(x_post_id), now).await?;
+            return Ok(self.commit(tx).await?);
+        }
         sqlx::query(
             "UPDATE posts SET state = 'posted', x_post_id = $1, due_at = NULL, waiting = NULL, failure = NULL,
                     attempt = 0, claims = 0, clean_at = $2, updated_at = $2
@@ -277,8 +310,9 @@ impl Store {
                     media_type = $6, duration_ms = $7, media_id = $8, media_expires_at = $9, chunk_bytes = $10,
                     segments_done = CASE WHEN $8 IS NULL THEN 0 ELSE segments_done END,
                     processing_since = $11, processing_percent = $12, intent_at = $13, looks = $14,
-                    failure = $15, waiting = $16, clean_at = $17, updated_at = $18
-              WHERE id = $19",
+                    failure = $15, waiting = $16, clean_at = $17, updated_at = $18, first_intent_at = $19,
+                    resend = $20
+              WHERE id = $21",
         )
         .bind(post.state.as_str())
         .bind(due_at)
@@ -298,6 +332,8 @@ impl Store {
         .bind(&waiting)
         .bind(clean_at(post.state, now))
         .bind(now)
+        .bind(post.first_intent_at)
+        .bind(i64::from(post.resend))
         .bind(post.id.to_string())
         .execute(&mut *tx)
         .await?;
@@ -347,7 +383,7 @@ impl Store {
     /// Goes on only for the lane's present holder and a post that is still to be worked on.
     async fn fence(&self, tx: &mut Transaction<'_, Sqlite>, lease: &Lease) -> Result<(), StoreError> {
         let holds: Option<i64> = sqlx::query_scalar(
-            "SELECT 1 FROM x_accounts WHERE id = $1 AND epoch = $2 AND lease_owner = $3 AND current_post_id = $4",
+            "SELECT epoch FROM x_accounts WHERE id = $1 AND epoch = $2 AND lease_owner = $3 AND current_post_id = $4",
         )
         .bind(&lease.account.0)
         .bind(lease.epoch)

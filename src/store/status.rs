@@ -1,8 +1,8 @@
 //! What people are still to be shown, and files that are to go.
 
-use sqlx::FromRow;
+use sqlx::{FromRow, Sqlite, Transaction};
 
-use super::{Store, StoreError, posts::PostRow};
+use super::{Store, StoreError, posts::PostRow, queue::UNREADABLE_PAUSE_MS};
 use crate::{
     account::{MessageRef, Place},
     post::{Post, PostId},
@@ -63,30 +63,51 @@ impl Store {
                 .bind(i64::from(limit))
                 .fetch_all(&self.read)
                 .await?;
-        rows.into_iter()
-            .map(|row| {
-                let post = Post::try_from(row.post)?;
-                let place = self.open_place(&row.place_sealed, &post.id.to_string())?;
-                let shown_at = row
-                    .status_msg
-                    .map(|text| serde_json::from_str(&text).map_err(|_| StoreError::Unreadable("message")))
-                    .transpose()?;
-                Ok(StatusJob {
-                    post,
-                    place,
-                    shown_at,
-                    attempts: attempts(row.status_attempts),
-                    want: row.status_want,
-                })
-            })
-            .collect()
+        let mut jobs = Vec::with_capacity(rows.len());
+        for row in rows {
+            let id = row.post.id.clone();
+            match self.status_job(row) {
+                Ok(job) => jobs.push(job),
+                Err(error) => {
+                    tracing::error!(post = id, %error, "a status is put off");
+                    sqlx::query("UPDATE posts SET status_due_at = $1 WHERE id = $2")
+                        .bind(now + UNREADABLE_PAUSE_MS)
+                        .bind(id)
+                        .execute(&self.write)
+                        .await?;
+                }
+            }
+        }
+        Ok(jobs)
     }
 
-    /// When a status, a notice or a cleaning is due next, in Unix milliseconds.
+    fn status_job(&self, row: StatusRow) -> Result<StatusJob, StoreError> {
+        let post = Post::try_from(row.post)?;
+        let place = self.open_place(&row.place_sealed, &post.id.to_string())?;
+        let shown_at = row
+            .status_msg
+            .map(|text| serde_json::from_str(&text).map_err(|_| StoreError::Unreadable("message")))
+            .transpose()?;
+        Ok(StatusJob {
+            post,
+            place,
+            shown_at,
+            attempts: attempts(row.status_attempts),
+            want: row.status_want,
+        })
+    }
+
+    /// When a staged file may be deleted next, in Unix milliseconds.
+    pub async fn next_cleaning_due(&self) -> Result<Option<i64>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT min(clean_at) FROM posts WHERE clean_at IS NOT NULL")
+            .fetch_one(&self.read)
+            .await?)
+    }
+
+    /// When a status or a notice is due next, in Unix milliseconds.
     pub async fn next_message_due(&self) -> Result<Option<i64>, StoreError> {
         Ok(sqlx::query_scalar(
             "SELECT min(due) FROM (SELECT min(status_due_at) AS due FROM posts WHERE status_due_at IS NOT NULL
-                UNION ALL SELECT min(clean_at) FROM posts WHERE clean_at IS NOT NULL
                 UNION ALL SELECT min(due_at) FROM notices) AS dues",
         )
         .fetch_one(&self.read)
@@ -146,7 +167,13 @@ impl Store {
     }
 
     /// Keeps a message until its chat has it.
-    pub async fn notify(&self, place: &Place, message: &Message, now: i64) -> Result<(), StoreError> {
+    pub(super) async fn notify(
+        &self,
+        tx: &mut Transaction<'_, Sqlite>,
+        place: &Place,
+        message: &Message,
+        now: i64,
+    ) -> Result<(), StoreError> {
         let id = uuid::Uuid::now_v7().to_string();
         let place = self.seal_place(place, &id)?;
         let plain = serde_json::to_vec(message).map_err(|_| StoreError::Unreadable("message"))?;
@@ -156,9 +183,8 @@ impl Store {
             .bind(place)
             .bind(message)
             .bind(now)
-            .execute(&self.write)
+            .execute(&mut **tx)
             .await?;
-        self.changed();
         Ok(())
     }
 
@@ -171,15 +197,23 @@ impl Store {
         .bind(i64::from(limit))
         .fetch_all(&self.read)
         .await?;
-        rows.into_iter()
-            .map(|(id, place, message, tries)| {
-                let place = self.open_place(&place, &id)?;
-                let plain = self.vault.open(&message, &id)?;
-                let message =
-                    serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("message"))?;
-                Ok(Notice { id, place, message, attempts: attempts(tries) })
-            })
-            .collect()
+        let open = |id: String, place: &[u8], message: &[u8], tries| -> Result<Notice, StoreError> {
+            let place = self.open_place(place, &id)?;
+            let plain = self.vault.open(message, &id)?;
+            let message = serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("message"))?;
+            Ok(Notice { id, place, message, attempts: attempts(tries) })
+        };
+        let mut notices = Vec::with_capacity(rows.len());
+        for (id, place, message, tries) in rows {
+            match open(id.clone(), &place, &message, tries) {
+                Ok(notice) => notices.push(notice),
+                Err(error) => {
+                    tracing::error!(notice = id, %error, "a notice is put off");
+                    self.notice_later(&id, now + UNREADABLE_PAUSE_MS).await?;
+                }
+            }
+        }
+        Ok(notices)
     }
 
     /// Forgets a notice that was sent or can never be.
@@ -218,19 +252,6 @@ impl Store {
             .collect()
     }
 
-    /// Keeps that a post's file is gone from staging; false when the post was taken up again meanwhile.
-    pub async fn cleaned(&self, id: PostId, now: i64) -> Result<bool, StoreError> {
-        let done = sqlx::query(
-            "UPDATE posts SET clean_at = NULL, object_key = NULL, sha256 = NULL WHERE id = $1 AND clean_at <= $2",
-        )
-        .bind(id.to_string())
-        .bind(now)
-        .execute(&self.write)
-        .await?;
-        self.changed();
-        Ok(done.rows_affected() == 1)
-    }
-
     /// Tries to delete a post's file again at `at`.
     pub async fn clean_later(&self, id: PostId, at: i64) -> Result<(), StoreError> {
         sqlx::query("UPDATE posts SET clean_at = $1 WHERE id = $2 AND clean_at IS NOT NULL")
@@ -238,6 +259,20 @@ impl Store {
             .bind(id.to_string())
             .execute(&self.write)
             .await?;
+        self.changed();
+        Ok(())
+    }
+
+    /// Keeps that a post's file is gone from staging, unless the post was taken up again meanwhile: then its step
+    /// finds the file missing, and copies it anew.
+    pub async fn cleaned(&self, id: PostId, now: i64) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE posts SET clean_at = NULL, object_key = NULL, sha256 = NULL WHERE id = $1 AND clean_at <= $2",
+        )
+        .bind(id.to_string())
+        .bind(now)
+        .execute(&self.write)
+        .await?;
         self.changed();
         Ok(())
     }

@@ -2,11 +2,13 @@
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use sqlx::{Sqlite, Transaction};
 
 use super::{Store, StoreError};
 use crate::{
     account::{Person, Place, Profile, Tokens},
     ticket::Ticket,
+    words::Message,
 };
 
 /// A link that somebody asked for; its ticket is the OAuth `state`.
@@ -74,25 +76,52 @@ impl Store {
         self.keep_ticket(CONFIRM, ticket, pending, expires_at).await
     }
 
-    /// Takes an authorised account for linking or forgetting.
+    /// Takes an authorised account to be forgotten.
     pub async fn take_pending(&self, ticket: &Ticket, now: i64) -> Result<Option<PendingLink>, StoreError> {
         self.take_ticket(CONFIRM, ticket, now).await
     }
 
-    /// Drops tickets that are past their time; returns the accounts nobody confirmed, to be revoked at X.
-    pub async fn expire_tickets(&self, now: i64) -> Result<Vec<PendingLink>, StoreError> {
-        let rows: Vec<(String, String, Vec<u8>)> =
-            sqlx::query_as("DELETE FROM tickets WHERE expires_at <= $1 RETURNING hash, kind, payload_sealed")
+    /// Links an authorised account to the person who asked, and has its chat told `words`, all or nothing.
+    pub async fn confirm_pending(
+        &self,
+        ticket: &Ticket,
+        words: impl FnOnce(&PendingLink) -> Message,
+        now: i64,
+    ) -> Result<Option<PendingLink>, StoreError> {
+        let mut tx = self.begin().await?;
+        let Some(pending) = self.take::<PendingLink>(&mut tx, CONFIRM, ticket, now).await? else {
+            return Ok(None);
+        };
+        self.link(&mut tx, &pending.person, &pending.profile, &pending.tokens, now).await?;
+        self.notify(&mut tx, &pending.place, &words(&pending), now).await?;
+        self.commit(tx).await?;
+        Ok(Some(pending))
+    }
+
+    /// Drops link requests that are past their time, and returns the accounts nobody confirmed, to be revoked at X
+    /// and then dropped by [`Store::drop_expired`].
+    pub async fn expired_pending(&self, now: i64) -> Result<Vec<(String, Option<PendingLink>)>, StoreError> {
+        sqlx::query("DELETE FROM tickets WHERE expires_at <= $1 AND kind <> $2")
+            .bind(now)
+            .bind(CONFIRM)
+            .execute(&self.write)
+            .await?;
+        let rows: Vec<(String, Vec<u8>)> =
+            sqlx::query_as("SELECT hash, payload_sealed FROM tickets WHERE expires_at <= $1 LIMIT 20")
                 .bind(now)
-                .fetch_all(&self.write)
+                .fetch_all(&self.read)
                 .await?;
-        let pending = rows.into_iter().filter(|(_, kind, _)| kind == CONFIRM);
-        Ok(pending
-            .filter_map(|(hash, _, sealed)| {
-                let plain = self.vault.open(&sealed, &hash).ok()?;
-                serde_json::from_slice(&plain).ok()
-            })
-            .collect())
+        let open = |hash: &str, sealed: &[u8]| {
+            let plain = self.vault.open(sealed, hash).ok()?;
+            serde_json::from_slice(&plain).ok()
+        };
+        Ok(rows.into_iter().map(|(hash, sealed)| (hash.clone(), open(&hash, &sealed))).collect())
+    }
+
+    /// Drops what [`Store::expired_pending`] returned.
+    pub async fn drop_expired(&self, hash: &str) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM tickets WHERE hash = $1").bind(hash).execute(&self.write).await?;
+        Ok(())
     }
 
     async fn keep_ticket(
@@ -121,6 +150,19 @@ impl Store {
         ticket: &Ticket,
         now: i64,
     ) -> Result<Option<T>, StoreError> {
+        let mut tx = self.begin().await?;
+        let taken = self.take(&mut tx, kind, ticket, now).await?;
+        self.commit(tx).await?;
+        Ok(taken)
+    }
+
+    async fn take<T: DeserializeOwned>(
+        &self,
+        tx: &mut Transaction<'_, Sqlite>,
+        kind: &str,
+        ticket: &Ticket,
+        now: i64,
+    ) -> Result<Option<T>, StoreError> {
         let hash = ticket.hash();
         let sealed: Option<Vec<u8>> = sqlx::query_scalar(
             "DELETE FROM tickets WHERE hash = $1 AND kind = $2 AND expires_at > $3 RETURNING payload_sealed",
@@ -128,7 +170,7 @@ impl Store {
         .bind(&hash)
         .bind(kind)
         .bind(now)
-        .fetch_optional(&self.write)
+        .fetch_optional(&mut **tx)
         .await?;
         let Some(sealed) = sealed else { return Ok(None) };
         let plain = self.vault.open(&sealed, &hash)?;

@@ -35,6 +35,8 @@ pub struct Media {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaStatus {
     pub processing: Processing,
+    /// X gave no `processing_info`: after finalize the video is ready, before it nothing is known.
+    pub silent: bool,
     pub key: Option<String>,
     /// How long X keeps the video for a post, from now.
     pub expires_after: Option<Duration>,
@@ -163,6 +165,7 @@ struct Info {
 impl From<State> for MediaStatus {
     fn from(state: State) -> MediaStatus {
         MediaStatus {
+            silent: state.processing_info.is_none(),
             // No info means that there is nothing to process.
             processing: state.processing_info.map_or(Processing::Ready, Processing::from),
             key: state.media_key,

@@ -62,7 +62,8 @@ pub(super) async fn connect(
         thread: None,
         message: None,
         person: person.id.clone(),
-        private: true,
+        // Not known to be a chat with the bot: both chats then go to the person.
+        private: false,
         interaction: None,
     };
     let offer = site.intake.offer_link(&person, &place).await?;

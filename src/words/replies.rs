@@ -160,8 +160,12 @@ pub fn too_late() -> Message {
 }
 
 /// After `/cancel`.
-pub fn cancelled(name: &str) -> Message {
-    Message::text(format!("Cancelled. {} will not be posted.", super::file_name(name)))
+pub fn cancelled(name: &str, in_doubt: bool) -> Message {
+    let name = super::file_name(name);
+    Message::text(match in_doubt {
+        false => format!("Cancelled. {name} will not be posted."),
+        true => format!("I leave {name} as it is. X did not say whether it posted it; the account shows it."),
+    })
 }
 
 /// Nothing to cancel.
@@ -177,8 +181,8 @@ pub fn not_yours() -> Message {
 /// `/upload`, until there is an upload page.
 pub fn upload_later() -> Message {
     Message::text(
-        "An upload page for large files is being built. Until then, send videos here in the chat. \
-         Whoever runs me can set up a local Bot API server, with which Telegram serves files of up to 2 GB.",
+        "I have no upload page yet: send videos here in the chat. Whoever runs me can set up a local Bot API \
+         server, with which Telegram serves files of up to 2 GB.",
     )
 }
 

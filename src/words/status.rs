@@ -46,6 +46,11 @@ pub fn status(post: &Post, account: &Account, links: Links<'_>, pace: Option<Pac
         State::Posted => posted(account, links),
         State::NeedsUser => unsure(post, account, links),
         State::Failed => failed(post, account, links),
+        State::Canceled if post.intent_at.is_some() => Message::text(format!(
+            "Left as it is. X did not say whether it posted {}; the account shows it.\n",
+            file_name(&post.attachment.name)
+        ))
+        .link(links.profile),
         State::Canceled => {
             Message::text(format!("Cancelled. {} was not posted.", file_name(&post.attachment.name)))
         }
@@ -84,7 +89,7 @@ fn posted(account: &Account, links: Links<'_>) -> Message {
 fn unsure(post: &Post, account: &Account, links: Links<'_>) -> Message {
     Message::text(format!(
         "X did not say whether it posted {} to @{}, and it has not shown up there yet. \
-         Please look at the account: is it there? I keep looking meanwhile.\n",
+         Please look at the account: is it there?\n",
         file_name(&post.attachment.name),
         account.username,
     ))
@@ -148,7 +153,7 @@ fn lasts(waiting: &Waiting, now: i64) -> bool {
             *until > now
         }
         Waiting::Reconnect => false,
-        Waiting::Looking => true,
+        Waiting::Looking | Waiting::Unknown => true,
     }
 }
 
@@ -172,7 +177,16 @@ fn progress(done: u64, total: Option<u64>, pace: Option<Pace>, now: i64) -> Stri
     });
     let left =
         left.filter(|left| *left > 0).map(|left| format!(" · about {} left", span(left))).unwrap_or_default();
-    format!("{bar} {} %  {} of {}{left}", done * 100 / total, size(done), size(total))
+    format!("{bar} {} %  {}{left}", done * 100 / total, part(done, total))
+}
+
+/// `43 of 84 MB`; both units where they differ.
+fn part(done: u64, total: u64) -> String {
+    let (done, total) = (size(done), size(total));
+    match (done.split_once(' '), total.split_once(' ')) {
+        (Some((number, unit)), Some((_, same))) if unit == same => format!("{number} of {total}"),
+        _ => format!("{done} of {total}"),
+    }
 }
 
 fn wait(post: &Post, waiting: &Waiting, head: &str) -> Message {
@@ -200,6 +214,7 @@ fn wait(post: &Post, waiting: &Waiting, head: &str) -> Message {
             "X no longer lets me post to this account · {head}\nConnect it again and the post goes on by itself."
         ))
         .button("Reconnect", Deed::Connect),
+        Waiting::Unknown => Message::text(format!("Waiting · {head}")),
         Waiting::Looking => Message::text(format!(
             "X did not answer when it was asked to post {}. I am looking at the account before I try again, \
              so that it is not posted twice.\n{head}",
@@ -317,6 +332,7 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
         Failure::GaveUp { on: Party::Staging } => {
             ("The storage of this service had a problem for too long. Try again later.", TryAgain)
         }
+        Failure::Unknown => ("Something went wrong. Try again.", TryAgain),
         Failure::CrashLoop => {
             ("This video stopped the service several times, so I put it aside. Try another file.", TryAgain)
         }

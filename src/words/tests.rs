@@ -46,7 +46,11 @@ fn post(state: State) -> Post {
         media: None,
         processing_since: None,
         processing_percent: None,
+        sessions: 0,
         intent_at: None,
+        first_intent_at: None,
+        intents: 0,
+        resend: false,
         looks: 0,
         x_post_id: None,
         failure: None,
@@ -92,6 +96,8 @@ fn a_post_under_way() {
     sent.intent_at = Some(NOW);
     let mut link = post(State::Publishing);
     link.caption = "see example.com".to_owned();
+    let mut left = post(State::Canceled);
+    left.intent_at = Some(NOW);
     let mut posted = post(State::Posted);
     posted.x_post_id = Some("1993".to_owned());
     insta::assert_snapshot!(catalogue([
@@ -107,6 +113,7 @@ fn a_post_under_way() {
         ("on the person's word".into(), shown(&post(State::Posted))),
         ("unsure".into(), shown(&post(State::NeedsUser))),
         ("cancelled".into(), shown(&post(State::Canceled))),
+        ("left in doubt".into(), shown(&left)),
     ]));
 }
 
@@ -225,7 +232,8 @@ fn answers() {
         ("no posts", posts(&[])),
         ("posts", posts(&listed)),
         ("too late", too_late()),
-        ("cancelled", cancelled("surf.mov")),
+        ("cancelled", cancelled("surf.mov", false)),
+        ("left in doubt", cancelled("surf.mov", true)),
         ("nothing to cancel", nothing_to_cancel()),
         ("not yours", not_yours()),
         ("upload", upload_later()),
@@ -269,7 +277,7 @@ fn sizes_and_spans_are_as_people_write_them() {
     assert_eq!(length(3_723_000), "1:02:03");
     assert_eq!(span(6_000), "6 s");
     assert_eq!(span(150_000), "3 min");
-    assert_eq!(file_name("../\u{202e}a\u{7}\n.mp4"), "../\u{202e}a.mp4");
+    assert_eq!(file_name("../\u{202e}a\u{7}\n.mp4"), "../a.mp4");
     assert_eq!(file_name(&"a".repeat(100)).chars().count(), 60);
     assert_eq!(file_name(" \n"), "video");
 }

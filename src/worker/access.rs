@@ -3,16 +3,19 @@
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
-use super::{StepError, Worker, chain};
+use super::{StepError, Worker, chain, insist, stage::from_staging};
 use crate::{
-    account::Tokens,
+    account::{AccountId, Tokens},
     post::{Failure, Party},
+    staging::StagingError,
     store::Lease,
     twitter::{OAuthError, XError},
 };
 
 /// A token with less than this left is refreshed before a step uses it.
 const REFRESH_BEFORE_MS: i64 = 15 * 60_000;
+/// A token with more than this left was made a moment ago (X gives 120 minutes): a refusal of it is X's trouble.
+const FRESH_MS: i64 = 110 * 60_000;
 /// A token with less than this left is not used when refreshing fails.
 const USABLE_MS: i64 = 30_000;
 
@@ -26,8 +29,6 @@ pub(super) struct Access<'a> {
 struct Held {
     tokens: Tokens,
     rev: i64,
-    /// Made in this step: a refusal of it is X's trouble, not ours.
-    fresh: bool,
 }
 
 impl<'a> Access<'a> {
@@ -45,8 +46,11 @@ impl<'a> Access<'a> {
         let current = held.as_mut().ok_or(StepError::SignedOut)?;
         if current.tokens.access_expires_at - now < REFRESH_BEFORE_MS {
             match self.refresh(current).await {
-                Err(StepError::Trouble { .. }) if current.tokens.access_expires_at - now > USABLE_MS => {}
-                outcome => outcome?,
+                Ok(()) => {}
+                Err(error @ (StepError::SignedOut | StepError::Store(_))) => return Err(error),
+                // The one at hand still works for a while.
+                Err(_) if current.tokens.access_expires_at - now > USABLE_MS => {}
+                Err(error) => return Err(error),
             }
         }
         Ok(current.tokens.access.clone())
@@ -66,10 +70,12 @@ impl<'a> Access<'a> {
     }
 
     async fn renew(&self, used: &SecretString) -> Result<(), StepError> {
+        let now = self.worker.clock.now_ms();
         let mut held = self.held.lock().await;
         match held.as_mut() {
             Some(current)
-                if !current.fresh && current.tokens.access.expose_secret() == used.expose_secret() =>
+                if current.tokens.access.expose_secret() == used.expose_secret()
+                    && current.tokens.access_expires_at - now < FRESH_MS =>
             {
                 self.refresh(current).await
             }
@@ -78,62 +84,61 @@ impl<'a> Access<'a> {
     }
 
     async fn stored(&self) -> Result<Option<Held>, StepError> {
-        let stored = self.worker.store.tokens(self.lease).await?;
-        Ok(stored.map(|(tokens, rev)| Held { tokens, rev, fresh: false }))
+        let stored = self.worker.store.tokens(&self.lease.account).await?;
+        Ok(stored.map(|(tokens, rev)| Held { tokens, rev }))
     }
 
-    /// Trades the refresh token. Only the lane's holder gets here, and the new pair is stored before it is used.
+    /// Trades the refresh token. Only the lane's holder gets here; the new pair is stored before it is used.
     async fn refresh(&self, current: &mut Held) -> Result<(), StepError> {
-        let Worker { store, x, clock, .. } = self.worker;
-        store.begin_refresh(self.lease, clock.now_ms()).await?;
-        // Not to be cut short: the answer holds the only pair that works.
-        let refreshed = {
-            let (x, store, clock) = (x.clone(), store.clone(), clock.clone());
-            let (account, rev, old) =
-                (self.lease.account.clone(), current.rev, current.tokens.refresh.clone());
-            tokio::spawn(async move {
-                let tokens = x.refresh(&old, clock.now_ms()).await?;
-                let mut pause = std::time::Duration::from_millis(50);
-                loop {
-                    match store.save_tokens(&account, rev, &tokens, clock.now_ms()).await {
-                        Ok(kept) => return Ok((tokens, kept)),
-                        Err(error) => {
-                            tracing::error!(error = chain(&error), "new tokens could not be stored yet");
-                            tokio::time::sleep(pause).await;
-                            pause = (pause * 2).min(std::time::Duration::from_secs(5));
-                        }
-                    }
-                }
-            })
-            .await
-        };
-        metrics::counter!("toall_token_refreshes_total").increment(1);
-        match refreshed {
-            Ok(Ok((tokens, true))) => {
-                *current = Held { tokens, rev: current.rev + 1, fresh: true };
-                Ok(())
-            }
-            // Linked again in between: those tokens are the newest.
-            Ok(Ok((_, false))) => self.reread(current).await,
-            Ok(Err(OAuthError::RefreshRejected)) => {
-                if store.mark_broken(&self.lease.account, current.rev, clock.now_ms()).await? {
-                    tracing::warn!("X refused the refresh token; the account must be linked again");
-                    return Err(StepError::SignedOut);
-                }
-                self.reread(current).await
-            }
-            Ok(Err(OAuthError::X(error))) => Err(sort(error, clock.now_ms())),
-            Ok(Err(error)) => {
-                tracing::error!(%error, "the X app's settings do not work");
-                Err(StepError::Trouble { with: Party::X, why: error.to_string() })
-            }
-            Err(_) => Err(StepError::Trouble { with: Party::X, why: "the refresh died".to_owned() }),
-        }
-    }
-
-    async fn reread(&self, current: &mut Held) -> Result<(), StepError> {
-        *current = self.stored().await?.ok_or(StepError::SignedOut)?;
+        self.worker.store.begin_refresh(self.lease, self.worker.clock.now_ms()).await?;
+        // A task of its own, because it must not be cut short: the answer holds the only pair that works.
+        let trade = trade(self.worker.clone(), self.lease.account.clone(), current.rev);
+        let traded = self.worker.running.tasks.spawn(trade).await;
+        let lost = || StepError::Trouble { with: Party::X, why: "the refresh died".to_owned() };
+        *current = traded.map_err(|_| lost())??;
         Ok(())
+    }
+}
+
+/// Trades the stored refresh token of an account for a new pair, unless somebody has done so since revision `rev`.
+///
+/// One at a time per account: a cancelled step may have left one running.
+async fn trade(worker: Worker, account: AccountId, rev: i64) -> Result<Held, StepError> {
+    let Worker { store, x, clock, .. } = &worker;
+    let _turn = worker.running.refresh_turn(&account).await;
+    let (tokens, stored) = store.tokens(&account).await?.ok_or(StepError::SignedOut)?;
+    if stored != rev {
+        return Ok(Held { tokens, rev: stored });
+    }
+    metrics::counter!("toall_token_refreshes_total").increment(1);
+    match x.refresh(&tokens.refresh, clock.now_ms()).await {
+        Ok(tokens) => {
+            let kept = insist(|| store.save_tokens(&account, rev, &tokens, clock.now_ms())).await;
+            if kept {
+                return Ok(Held { tokens, rev: rev + 1 });
+            }
+            // Linked again in between: those tokens are the newest. Or disconnected: nobody may keep these.
+            match store.tokens(&account).await? {
+                Some((tokens, rev)) => Ok(Held { tokens, rev }),
+                None => {
+                    if let Err(error) = x.revoke(&tokens).await {
+                        tracing::warn!(%account, %error, "tokens of a disconnected account could not be revoked");
+                    }
+                    Err(StepError::SignedOut)
+                }
+            }
+        }
+        Err(OAuthError::RefreshRejected) => {
+            if store.mark_broken(&account, rev, clock.now_ms()).await? {
+                tracing::warn!(%account, "X refused the refresh token; the account must be linked again");
+            }
+            let (tokens, rev) = store.tokens(&account).await?.ok_or(StepError::SignedOut)?;
+            Ok(Held { tokens, rev })
+        }
+        Err(error) => {
+            tracing::error!(%account, error = chain(&error), "tokens could not be refreshed");
+            Err(StepError::Trouble { with: Party::X, why: error.to_string() })
+        }
     }
 }
 
@@ -153,6 +158,10 @@ pub(super) fn sort(error: XError, now: i64) -> StepError {
         XError::AccountRestricted { .. } => StepError::Fail(Failure::AccountRestricted),
         XError::InvalidUrl => StepError::Fail(Failure::LinkRefused),
         XError::TooManyCashtags => StepError::Fail(Failure::TooManyCashtags),
+        // No reason given: an edge or an outage, not X's judgement of the post.
+        XError::Refused { status, ref detail } if detail.is_empty() => {
+            trouble(format!("X refused ({status})"))
+        }
         XError::NotPermitted { detail } | XError::Refused { detail, .. } => {
             StepError::Fail(Failure::Refused { detail })
         }
@@ -160,7 +169,10 @@ pub(super) fn sort(error: XError, now: i64) -> StepError {
             StepError::Fail(Failure::Refused { detail: "X does not let this account see that".to_owned() })
         }
         XError::Unreachable(error) => trouble(format!("X could not be reached: {}", chain(&error))),
-        XError::Source(error) => StepError::Trouble { with: Party::Staging, why: chain(&*error) },
+        XError::Source(error) => match error.downcast::<StagingError>() {
+            Ok(error) => from_staging(*error),
+            Err(error) => StepError::Trouble { with: Party::Staging, why: chain(&*error) },
+        },
         error @ (XError::SignedOut
         | XError::InvalidMedia
         | XError::IncompleteUpload

@@ -11,7 +11,7 @@ use std::{
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{POLL, Worker, backoff, chain};
+use super::{POLL, RECOVERY, Worker, backoff, chain, insist};
 use crate::{
     chat::{Audience, ChatError},
     post::{PostId, State},
@@ -19,6 +19,8 @@ use crate::{
     words::{self, Links, Pace},
 };
 
+/// How long a chat service may take to answer.
+const CHAT_TAKES: Duration = Duration::from_secs(20);
 /// What is written at once.
 const BATCH: u32 = 50;
 const PARALLEL: usize = 8;
@@ -28,27 +30,63 @@ const TRIES_MEANWHILE: u32 = 5;
 const TRIES_FINAL: u32 = 160;
 /// Unconfirmed links and used-up tickets are looked for this often.
 const HOUSEKEEPING_MS: i64 = 60_000;
-/// Staged files that no post knows are looked for this often, and are removed at this age.
-const SWEEP_MS: i64 = 6 * 3_600_000;
+/// When storage does not delete a file, it is asked again after this long.
+const CLEAN_AGAIN_MS: i64 = 60_000;
+/// Staged files that no post knows are looked for each so many rounds, six hours, and are removed at this age.
+const SWEEP_EVERY: u64 = 360;
 const ORPHANED_FOR: Duration = Duration::from_secs(48 * 3_600);
 /// How long the audit trail of posts is kept.
 const KEEP_EVENTS_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Runs until `stop`, and then once more, so that what the last steps found is said.
 pub(super) async fn run(worker: Worker, stop: CancellationToken) {
+    let housekeeping = async {
+        for round in 0_u64.. {
+            housekeep(&worker, round).await;
+            tokio::select! {
+                () = worker.clock.sleep_until(worker.clock.now_ms() + HOUSEKEEPING_MS) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    };
+    tokio::join!(messages(&worker, &stop), cleaning(&worker, &stop), housekeeping);
+}
+
+async fn messages(worker: &Worker, stop: &CancellationToken) {
     let mut changes = worker.store.changes();
     let mut memory = Memory::default();
     loop {
         let stopping = stop.is_cancelled();
         changes.mark_unchanged();
         let now = worker.clock.now_ms();
-        if let Err(error) = pass(&worker, &mut memory, now).await {
+        if let Err(error) = pass(worker, &mut memory, now).await {
             tracing::error!(error = chain(&error), "messages could not be worked through");
+            stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
         }
         if stopping {
             return;
         }
         let due = worker.store.next_message_due().await.ok().flatten();
+        let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = worker.clock.sleep_until(due) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+/// Clears staging behind finished posts.
+async fn cleaning(worker: &Worker, stop: &CancellationToken) {
+    let mut changes = worker.store.changes();
+    while !stop.is_cancelled() {
+        changes.mark_unchanged();
+        let now = worker.clock.now_ms();
+        if let Err(error) = clean(worker, now).await {
+            tracing::error!(error = chain(&error), "staging could not be cleared");
+            stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
+        }
+        let due = worker.store.next_cleaning_due().await.ok().flatten();
         let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
         tokio::select! {
             _ = changes.changed() => {}
@@ -65,8 +103,6 @@ struct Memory {
     chats: HashMap<String, i64>,
     /// When each post in flight was first seen at its present state, and how far it was.
     paces: HashMap<PostId, (State, Pace)>,
-    housekeeping_at: i64,
-    sweep_at: i64,
 }
 
 async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<(), StoreError> {
@@ -102,15 +138,6 @@ async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<(), Stor
             }
         })
         .await;
-    clean(worker, now).await?;
-    if memory.housekeeping_at <= now {
-        memory.housekeeping_at = now + HOUSEKEEPING_MS;
-        revoke_unconfirmed(worker, now).await?;
-    }
-    if memory.sweep_at <= now {
-        memory.sweep_at = now + SWEEP_MS;
-        sweep(worker, now).await?;
-    }
     Ok(())
 }
 
@@ -136,19 +163,25 @@ async fn show(worker: &Worker, job: &StatusJob, pace: Option<Pace>, now: i64) ->
     let profile = worker.x.profile_link(&account.username).to_string();
     let links = Links { profile: &profile, post: link.as_deref() };
     let message = words::status(&job.post, &account, links, pace, now);
-    let result = match &job.shown_at {
-        Some(at) => worker.chats.edit(&job.place, at, &message).await,
-        None => {
-            worker.chats.say(&job.place, Audience::Everyone, &message, Some(&job.post.id.to_string())).await
+    let nonce = job.post.id.to_string();
+    let told = async {
+        match &job.shown_at {
+            Some(at) => worker.chats.edit(&job.place, at, &message).await,
+            None => worker.chats.say(&job.place, Audience::Everyone, &message, Some(&nonce)).await,
         }
     };
+    let result = in_time(told).await;
     metrics::counter!("toall_chat_edits_total", "ok" => if result.is_ok() { "yes" } else { "no" })
         .increment(1);
     let not_before = now + ms(worker.chats.pause(job.place.platform));
     let matters = job.post.state.is_over() || job.post.state == State::NeedsUser;
     let tries = if matters { TRIES_FINAL } else { TRIES_MEANWHILE };
     match result {
-        Ok(at) => worker.store.status_shown(job, Some(&at), not_before, leave_at(job, now)).await,
+        // Said is said: forgetting it would have it said again.
+        Ok(at) => {
+            insist(|| worker.store.status_shown(job, Some(&at), not_before, leave_at(job, now))).await;
+            Ok(())
+        }
         Err(ChatError::SlowDown(wait)) => worker.store.status_later(job, now + ms(wait), false).await,
         // Somebody deleted the message: progress is not wanted there, the outcome is.
         Err(ChatError::Gone(_)) if job.shown_at.is_some() && matters && job.attempts < TRIES_FINAL => {
@@ -168,6 +201,12 @@ async fn show(worker: &Worker, job: &StatusJob, pace: Option<Pace>, now: i64) ->
     }
 }
 
+/// One slow chat must not keep the others waiting.
+async fn in_time<T>(told: impl Future<Output = Result<T, ChatError>>) -> Result<T, ChatError> {
+    let timed = tokio::time::timeout(CHAT_TAKES, told).await;
+    timed.unwrap_or_else(|_| Err(ChatError::Trouble("no answer in time".to_owned())))
+}
+
 /// When a status must be written once more though nothing changed: before the token dies that alone can edit it,
 /// so that it moves to a direct message.
 fn leave_at(job: &StatusJob, now: i64) -> Option<i64> {
@@ -177,8 +216,12 @@ fn leave_at(job: &StatusJob, now: i64) -> Option<i64> {
 }
 
 async fn send(worker: &Worker, notice: &Notice, now: i64) -> Result<(), StoreError> {
-    match worker.chats.say(&notice.place, Audience::Asker, &notice.message, Some(&notice.id)).await {
-        Ok(_) => worker.store.notice_done(&notice.id).await,
+    let told = worker.chats.say(&notice.place, Audience::Asker, &notice.message, Some(&notice.id));
+    match in_time(told).await {
+        Ok(_) => {
+            insist(|| worker.store.notice_done(&notice.id)).await;
+            Ok(())
+        }
         Err(ChatError::SlowDown(wait)) => worker.store.notice_later(&notice.id, now + ms(wait)).await,
         Err(ChatError::Trouble(_)) if notice.attempts < TRIES_FINAL => {
             worker.store.notice_later(&notice.id, now + ms(backoff(notice.attempts + 1))).await
@@ -192,21 +235,28 @@ async fn send(worker: &Worker, notice: &Notice, now: i64) -> Result<(), StoreErr
 
 async fn clean(worker: &Worker, now: i64) -> Result<(), StoreError> {
     for (id, key) in worker.store.due_cleanings(now, BATCH).await? {
-        let Some(key) = key else {
-            worker.store.cleaned(id, now).await?;
+        if let Some(key) = key
+            && let Err(error) = worker.staging.delete(&key).await
+        {
+            tracing::warn!(post = %id, %error, "a staged file could not be deleted yet");
+            worker.store.clean_later(id, now + CLEAN_AGAIN_MS).await?;
             continue;
-        };
-        match worker.staging.delete(&key).await {
-            Ok(()) => {
-                worker.store.cleaned(id, now).await?;
-            }
-            Err(error) => {
-                tracing::warn!(post = %id, %error, "a staged file could not be deleted yet");
-                worker.store.clean_later(id, now + ms(Duration::from_secs(60))).await?;
-            }
         }
+        worker.store.cleaned(id, now).await?;
     }
     Ok(())
+}
+
+/// What wants doing now and then: gives unconfirmed links back to X, and removes what nobody needs any more.
+async fn housekeep(worker: &Worker, round: u64) {
+    let now = worker.clock.now_ms();
+    let done = async {
+        revoke_unconfirmed(worker, now).await?;
+        if round.is_multiple_of(SWEEP_EVERY) { sweep(worker, now).await } else { Ok(()) }
+    };
+    if let Err(error) = done.await {
+        tracing::error!(error = chain(&error), "housekeeping did not work");
+    }
 }
 
 /// Removes what a crash left in staging, and the audit trail nobody will read any more.
@@ -226,10 +276,13 @@ async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
 
 /// Gives back to X what was authorised and never confirmed.
 async fn revoke_unconfirmed(worker: &Worker, now: i64) -> Result<(), StoreError> {
-    for pending in worker.store.expire_tickets(now).await? {
-        if let Err(error) = worker.x.revoke(&pending.tokens).await {
+    for (hash, pending) in worker.store.expired_pending(now).await? {
+        if let Some(pending) = pending
+            && let Err(error) = worker.x.revoke(&pending.tokens).await
+        {
             tracing::warn!(account = %pending.profile.id, %error, "an unconfirmed link could not be revoked at X");
         }
+        worker.store.drop_expired(&hash).await?;
     }
     Ok(())
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Next, StepError, Worker, access::Access};
 use crate::{
-    post::{Failure, Post, State, Waiting},
+    post::{Failure, Post, State},
     store::Lease,
     twitter::{Processing, XError},
 };
@@ -43,9 +43,7 @@ pub(super) fn follow(post: &mut Post, processing: Processing, now: i64) -> Resul
             }
             post.processing_percent = percent.or(post.processing_percent);
             post.attempt = 0;
-            if !matches!(post.waiting, Some(Waiting::Looking)) {
-                post.waiting = None;
-            }
+            post.waiting = None;
             let wait = check_after.unwrap_or(DEFAULT_WAIT).clamp(*WAITS.start(), *WAITS.end());
             Ok(Next::Go(State::Processing, wait))
         }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::{Next, StepError, Worker, access::Access};
 use crate::{
     config::OnUnsure,
-    post::{Failure, Party, Post, State, Waiting},
+    post::{Failure, Post, State, Waiting},
     store::{Lease, StoreError},
     twitter::{CreateError, Processing, XError},
 };
@@ -22,6 +22,8 @@ const LOOKS: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(15), Duration::from_secs(30)];
 /// Looks after the person was asked: X may show the post late.
 const LATE_LOOKS: [Duration; 2] = [Duration::from_secs(5 * 60), Duration::from_secs(25 * 60)];
+/// Attempts after which the person is asked even where the operator said to try again.
+const MAX_INTENTS: u32 = 3;
 /// An upload with less than this left is made anew rather than posted.
 const EXPIRY_MARGIN_MS: i64 = 60_000;
 
@@ -37,21 +39,24 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
     let now = worker.clock.now_ms();
     let media_id = match &post.media {
         Some(media) if media.expires_at.is_none_or(|at| at - now > EXPIRY_MARGIN_MS) => media.id.clone(),
-        _ => {
-            post.media = None;
-            return Ok(Next::Go(State::Uploading, Duration::ZERO));
-        }
+        _ => return Ok(upload_again(post)),
     };
     let access = Access::new(worker, lease);
     let token = access.token().await?;
+    let now = worker.clock.now_ms();
     worker.store.renew(lease, now).await?;
     worker.store.intend(lease, now).await?;
     // A worker that slept here no longer holds the lane: somebody else may be looking for this very post.
     if !lease.holds_for(CREATE_TAKES, worker.clock.now_ms()) {
         return Err(StoreError::LeaseLost.into());
     }
+    let before = Doubt::of(post);
     post.intent_at = Some(now);
+    post.first_intent_at = before.first.or(Some(now));
+    post.intents += 1;
+    post.resend = false;
     post.looks = 0;
+    post.attempt = 0;
     match worker.x.create_post(&token, &post.caption, &media_id).await {
         Ok(id) => Ok(Next::Posted(id)),
         Err(CreateError::Unknown(error)) => {
@@ -59,32 +64,52 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
             post.waiting = Some(Waiting::Looking);
             Ok(Next::Go(State::Publishing, LOOKS[0]))
         }
-        Err(CreateError::NotSent(error)) => {
-            post.intent_at = None;
-            Err(access.sorted(&token, error).await)
-        }
         // Said of the same text posted lately: perhaps by an attempt of ours that went unanswered.
         Err(CreateError::Refused(XError::Duplicate)) => {
-            match find(worker, &access, post, post.created_at).await? {
-                Some(id) => Ok(Next::Posted(id)),
-                None => {
-                    post.intent_at = None;
-                    Err(StepError::Fail(Failure::Duplicate))
-                }
+            if let Some(id) = find(worker, &access, post).await? {
+                return Ok(Next::Posted(id));
+            }
+            before.restore(post);
+            match post.intent_at {
+                Some(_) => Ok(Next::Ask(Some(LATE_LOOKS[0]))),
+                None => Err(StepError::Fail(Failure::Duplicate)),
             }
         }
+        // What follows is sure not to have made a post: only an earlier attempt may have.
         Err(CreateError::Refused(XError::InvalidMedia)) => {
-            post.intent_at = None;
+            before.restore(post);
             Err(unfit(worker, &access, post, &media_id).await?)
         }
-        Err(CreateError::Refused(error)) => {
-            post.intent_at = None;
+        Err(CreateError::NotSent(error) | CreateError::Refused(error)) => {
+            before.restore(post);
             Err(access.sorted(&token, error).await)
         }
     }
 }
 
-/// What to do about an upload that X does not take for a post: wait while it is still being processed, else a new one.
+/// What was known of earlier attempts before the present one.
+struct Doubt {
+    last: Option<i64>,
+    first: Option<i64>,
+}
+
+impl Doubt {
+    fn of(post: &Post) -> Doubt {
+        Doubt { last: post.intent_at, first: post.first_intent_at }
+    }
+
+    fn restore(self, post: &mut Post) {
+        (post.intent_at, post.first_intent_at) = (self.last, self.first);
+    }
+}
+
+/// A new upload is needed before the post can be made. What may be on X already stays in doubt.
+fn upload_again(post: &mut Post) -> Next {
+    post.media = None;
+    Next::Go(State::Uploading, Duration::ZERO)
+}
+
+/// What to do about an upload that X does not take for a post: wait while it is being processed, else make a new one.
 async fn unfit(
     worker: &Worker,
     access: &Access<'_>,
@@ -92,26 +117,27 @@ async fn unfit(
     media_id: &str,
 ) -> Result<StepError, StepError> {
     let token = access.token().await?;
-    let pending = match worker.x.status(&token, media_id).await {
-        Ok(status) => matches!(status.processing, Processing::Pending { .. }),
-        Err(XError::UploadGone | XError::NotFound) => false,
-        Err(error) => return Err(access.sorted(&token, error).await),
-    };
-    let (to, why) = match pending {
-        true => (State::Processing, "X has not finished with the video"),
-        false => (State::Uploading, "X does not take the upload"),
-    };
-    if !pending {
-        post.media = None;
+    let back = |to, why: &str| StepError::Back { to, why: why.to_owned() };
+    match worker.x.status(&token, media_id).await {
+        Ok(status) if matches!(status.processing, Processing::Pending { .. }) => {
+            Ok(back(State::Processing, "X has not finished with the video"))
+        }
+        Ok(_) | Err(XError::UploadGone | XError::NotFound) => {
+            post.media = None;
+            Ok(back(State::Uploading, "X does not take the upload"))
+        }
+        Err(error) => Err(access.sorted(&token, error).await),
     }
-    Ok(StepError::Back { to, why: why.to_owned() })
 }
 
 /// Looks for the post until it is found or the time to settle is over.
 async fn look(worker: &Worker, lease: &Lease, post: &mut Post, intent_at: i64) -> Result<Next, StepError> {
     let access = Access::new(worker, lease);
-    if let Some(id) = find(worker, &access, post, intent_at).await? {
+    if let Some(id) = find(worker, &access, post).await? {
         return Ok(Next::Posted(id));
+    }
+    if post.resend {
+        return create(worker, lease, post).await;
     }
     post.looks = post.looks.saturating_add(1);
     let settled = i64::try_from(worker.settings.settle_secs.saturating_mul(1_000)).unwrap_or(i64::MAX);
@@ -121,13 +147,10 @@ async fn look(worker: &Worker, lease: &Lease, post: &mut Post, intent_at: i64) -
         return Ok(Next::Go(State::Publishing, *pause));
     }
     match worker.settings.on_unsure {
-        OnUnsure::Ask => {
+        OnUnsure::Retry if post.intents < MAX_INTENTS => create(worker, lease, post).await,
+        OnUnsure::Retry | OnUnsure::Ask => {
             post.looks = 0;
             Ok(Next::Ask(Some(LATE_LOOKS[0])))
-        }
-        OnUnsure::Retry => {
-            post.intent_at = None;
-            Ok(Next::Go(State::Publishing, Duration::ZERO))
         }
     }
 }
@@ -135,31 +158,21 @@ async fn look(worker: &Worker, lease: &Lease, post: &mut Post, intent_at: i64) -
 /// Looks once more for a post about which the person was asked: X may have shown it late.
 pub(super) async fn look_late(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next, StepError> {
     let access = Access::new(worker, lease);
-    let intent_at = post.intent_at.unwrap_or(post.created_at);
-    if let Some(id) = find(worker, &access, post, intent_at).await? {
+    if let Some(id) = find(worker, &access, post).await? {
         return Ok(Next::Posted(id));
     }
     post.looks = post.looks.saturating_add(1);
     Ok(Next::Ask(LATE_LOOKS.get(post.looks as usize).copied()))
 }
 
-/// The post on X that carries any upload of this post's. Whatever goes wrong proves nothing: it is looked for again.
-async fn find(
-    worker: &Worker,
-    access: &Access<'_>,
-    post: &Post,
-    since: i64,
-) -> Result<Option<String>, StepError> {
+/// The post on X that carries any upload of this post's, of any attempt.
+async fn find(worker: &Worker, access: &Access<'_>, post: &Post) -> Result<Option<String>, StepError> {
+    let since = post.first_intent_at.unwrap_or(post.created_at) - CLOCK_SLACK_MS;
     let ids = worker.store.media_ids(post.id).await?;
     let ids: Vec<&str> = ids.iter().map(String::as_str).collect();
     let token = access.token().await?;
-    match worker.x.find_post(&token, &post.account, since - CLOCK_SLACK_MS, &ids).await {
+    match worker.x.find_post(&token, &post.account, since, &ids).await {
         Ok(found) => Ok(found),
-        Err(error) => Err(match access.sorted(&token, error).await {
-            StepError::Fail(failure) => {
-                StepError::Trouble { with: Party::X, why: format!("the look was refused: {failure:?}") }
-            }
-            error => error,
-        }),
+        Err(error) => Err(access.sorted(&token, error).await),
     }
 }

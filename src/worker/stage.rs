@@ -90,10 +90,12 @@ fn from_put(error: PutError<ChatError>) -> StepError {
     }
 }
 
-/// Storage comes back; a file that is gone does not.
+/// Storage comes back by itself; a file that is gone from it is copied anew.
 pub(super) fn from_staging(error: StagingError) -> StepError {
     match error {
-        StagingError::Missing => StepError::Fail(Failure::StagingLost),
+        StagingError::Missing => {
+            StepError::Back { to: State::Staging, why: "the staged file is gone".to_owned() }
+        }
         error => StepError::Trouble { with: Party::Staging, why: error.to_string() },
     }
 }

@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Upload sessions that one post may use up before X is thought never to keep one.
-const MAX_SESSIONS: usize = 12;
+const MAX_SESSIONS: u32 = 12;
 const MIB: u64 = 1024 * 1024;
 /// X counts segments from 0 to 999 (OpenAPI, `segment_index`).
 const MAX_SEGMENTS: u64 = 1_000;
@@ -41,7 +41,8 @@ pub(super) async fn upload(
     let done = worker.store.segments_done(&media.id).await?;
     let segments = media.segments(total);
     let missing: Vec<u32> = (0..segments).filter(|segment| done.binary_search(segment).is_err()).collect();
-    if missing.is_empty() {
+    let resumed = missing.is_empty();
+    if resumed {
         // An earlier try sent everything and died before it knew what finalize answered.
         if let Some(next) = finalized_before(worker, &access, post).await? {
             return Ok(next);
@@ -75,7 +76,11 @@ pub(super) async fn upload(
     if stop.is_cancelled() && worker.store.segments_done(&media.id).await?.len() < segments as usize {
         return Ok(Next::Stopped);
     }
-    finalize(worker, &access, post).await
+    match finalize(worker, &access, post).await {
+        // X may not take a second finalize of what it has finalized, and forgotten how.
+        Err(StepError::Fail(_)) if resumed => Err(forgotten(post)),
+        outcome => outcome,
+    }
 }
 
 /// The rule of X's documentation: 4 MiB, more only where a thousand segments would not do.
@@ -97,13 +102,13 @@ async fn open(
     worker: &Worker,
     lease: &Lease,
     access: &Access<'_>,
-    post: &Post,
+    post: &mut Post,
     chunk_bytes: u64,
 ) -> Result<Media, StepError> {
     let (Some(total), Some(media_type)) = (post.bytes, &post.media_type) else {
         return Err(StepError::Fail(Failure::StagingLost));
     };
-    if worker.store.media_ids(post.id).await?.len() >= MAX_SESSIONS {
+    if post.sessions >= MAX_SESSIONS {
         return Err(StepError::Fail(Failure::GaveUp { on: Party::X }));
     }
     let token = access.token().await?;
@@ -119,6 +124,9 @@ async fn open(
         segments_done: 0,
     };
     worker.store.start_media(lease, &media, now).await?;
+    post.sessions += 1;
+    post.processing_since = None;
+    post.processing_percent = None;
     Ok(media)
 }
 
@@ -168,7 +176,6 @@ async fn finalize(worker: &Worker, access: &Access<'_>, post: &mut Post) -> Resu
         Ok(status) => {
             let now = worker.clock.now_ms();
             media.expires_at = expiry(now, status.expires_after).or(media.expires_at);
-            post.attempt = 0;
             follow(post, status.processing, now)
         }
         Err(XError::UploadGone | XError::NotFound | XError::IncompleteUpload) => Err(forgotten(post)),
@@ -185,8 +192,8 @@ async fn finalized_before(
     let Some(media) = &post.media else { return Ok(None) };
     let token = access.token().await?;
     match worker.x.status(&token, &media.id).await {
-        // Before finalize X may have nothing to say: an absent `processing_info` proves nothing here.
-        Ok(status) if status.processing == crate::twitter::Processing::Ready => Ok(None),
+        // Before finalize X has nothing to say: an absent `processing_info` proves nothing here.
+        Ok(status) if status.silent => Ok(None),
         Ok(status) => follow(post, status.processing, worker.clock.now_ms()).map(Some),
         Err(XError::SignedOut) => Err(access.sorted(&token, XError::SignedOut).await),
         Err(_) => Ok(None),

@@ -126,7 +126,7 @@ async fn a_failed_post_can_be_tried_again_even_when_its_copy_is_gone() {
     world.post("alice", "Again", &sample()).await;
     // A day passes, and the staged copy goes.
     world.settle().await;
-    world.assert_at_rest().await;
+    world.assert_at_rest_in_a_day().await;
     world.press("alice", &world.last("alice"), "Try again").await;
     world.settle().await;
     world.assert_posted_once("alice", "Again", &sample()).await;

@@ -15,7 +15,7 @@ use crate::world::{World, read, sample};
 fn asked(world: &World) -> String {
     format!(
         "X did not say whether it posted sample.mp4 to @alice_makes, and it has not shown up there yet. \
-         Please look at the account: is it there? I keep looking meanwhile.\n{}/alice_makes \
+         Please look at the account: is it there?\n{}/alice_makes \
          [Open X] [It is there] [Post it again] [Leave it]",
         world.x.url()
     )
@@ -115,7 +115,13 @@ async fn the_person_leaves_it() {
     let world = posted_under(Effect::Drop).await;
     world.press("alice", &world.last("alice"), "Leave it").await;
     world.settle().await;
-    assert_eq!(world.last_text("alice"), "Cancelled. sample.mp4 was not posted.");
+    assert_eq!(
+        world.last_text("alice"),
+        format!(
+            "Left as it is. X did not say whether it posted sample.mp4; the account shows it.\n{}/alice_makes",
+            world.x.url()
+        )
+    );
     assert_eq!(world.row("alice").await.state, State::Canceled);
     assert_eq!(world.requests(Call::CreatePost).len(), 1);
     world.assert_at_rest().await;

@@ -130,7 +130,7 @@ async fn before_x_made_the_post_and_with_the_intent_written() {
         read(&asked.message),
         format!(
             "X did not say whether it posted sample.mp4 to @alice_makes, and it has not shown up there yet. \
-             Please look at the account: is it there? I keep looking meanwhile.\n{}/alice_makes \
+             Please look at the account: is it there?\n{}/alice_makes \
              [Open X] [It is there] [Post it again] [Leave it]",
             world.x.url()
         )

@@ -35,7 +35,7 @@ async fn the_status_shows_how_far_the_upload_is() {
     world.until("the progress", |world| world.last_text("alice").contains(" 97 %")).await;
     assert_eq!(
         world.last_text("alice"),
-        "Uploading to @alice_makes · film.mp4 · 4.3 MB · 0:08\n▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓░ 97 %  4.2 MB of 4.3 MB [Cancel]"
+        "Uploading to @alice_makes · film.mp4 · 4.3 MB · 0:08\n▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓░ 97 %  4.2 of 4.3 MB [Cancel]"
     );
     gate.open();
     world.settle().await;

@@ -47,7 +47,7 @@ async fn a_chunk_that_x_never_takes_is_said() {
         world.last_text("alice"),
         "sample.mp4 was not posted to @alice_makes.\nX refused this post: X takes no chunk of this video [Try again]"
     );
-    world.assert_at_rest().await;
+    world.assert_at_rest_in_a_day().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,5 +177,5 @@ async fn uploads_that_x_always_forgets_end() {
         "sample.mp4 was not posted to @alice_makes.\nX had a problem for too long. Try again later. [Try again]"
     );
     assert_eq!(world.requests(Call::Initialize).len(), 12);
-    world.assert_at_rest().await;
+    world.assert_at_rest_in_a_day().await;
 }

@@ -106,7 +106,7 @@ async fn sizes_that_the_chat_did_not_say_are_found_out() {
     ] {
         let (world, status) = status_of(&file).await;
         assert_eq!(status, format!("clip.mp4 was not posted to @alice_makes.\n{sentence}"));
-        world.assert_at_rest().await;
+        world.assert_at_rest_in_a_day().await;
     }
 }
 
@@ -136,7 +136,7 @@ async fn a_file_is_judged_by_what_is_in_it() {
         assert_eq!(status, format!("clip.mp4 was not posted to @alice_makes.\n{sentence}"));
         assert_eq!(world.row("alice").await.state, State::Failed);
         assert_eq!(world.requests(Call::Initialize).len(), 0, "X is not bothered with it");
-        world.assert_at_rest().await;
+        world.assert_at_rest_in_a_day().await;
     }))
     .await;
 }

@@ -72,10 +72,18 @@ async fn x_down_for_hours_is_given_up_with_a_button() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn refusals_without_a_reason_are_outlasted() {
+    join_all([Call::Initialize, Call::Status].map(|call| outlasts(call, Effect::Refuse(Answer::empty(403)))))
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refused_sign_in_is_mended_by_one_refresh() {
     let calls = [Call::Initialize, Call::Append, Call::Finalize, Call::Status, Call::CreatePost];
     join_all(calls.map(|call| async move {
         let world = World::linked().await;
+        // A token made just now is not to blame.
+        world.pass(Duration::from_secs(15 * 60));
         world.x.order(Fault::on(call, Effect::Refuse(Answer::unauthorized())));
         world.post("alice", "Once more", &sample()).await;
         world.settle().await;

@@ -165,9 +165,8 @@ async fn hand_over(bot: &Bot, update: &Update, me: &str, inbox: &Inbox) -> Resul
         let (done, stored) = oneshot::channel();
         let delivery = Delivery { incoming, done };
         inbox.send(delivery).await.map_err(|_| Closed)?;
-        // Dropped or sent, it is stored.
-        let _ = stored.await;
-        Ok(())
+        // Dropped unsent, it is not stored: Telegram must not hear that it was received.
+        stored.await.map_err(|_| Closed)
     };
     let acknowledge = async {
         if let Some(query) = &update.callback_query {

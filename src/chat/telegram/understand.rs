@@ -134,9 +134,11 @@ fn unnamed(kind: Kind) -> &'static str {
 }
 
 fn person(user: &User) -> Person {
-    let name = match &user.last_name {
-        Some(last) => format!("{} {last}", user.first_name),
-        None => user.first_name.clone(),
+    // Anybody can take another's first and last name; a user name is one person's.
+    let name = match (&user.username, &user.last_name) {
+        (Some(username), _) => format!("@{username}"),
+        (None, Some(last)) => format!("{} {last}", user.first_name),
+        (None, None) => user.first_name.clone(),
     };
     Person { platform: Platform::Telegram, id: user.id.to_string(), name }
 }

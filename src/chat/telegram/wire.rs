@@ -114,6 +114,7 @@ pub(super) struct User {
     pub is_bot: bool,
     pub first_name: String,
     pub last_name: Option<String>,
+    pub username: Option<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -160,6 +160,7 @@ async fn finalize_without_more_to_do_means_ready() {
         status,
         MediaStatus {
             processing: Processing::Ready,
+            silent: true,
             key: Some("7_77".to_owned()),
             expires_after: Some(Duration::from_secs(60)),
         }

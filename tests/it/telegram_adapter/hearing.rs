@@ -126,7 +126,9 @@ async fn order_holds_within_a_chat_and_chats_do_not_wait_for_each_other() {
     assert_eq!(held[0].incoming.ask, Ask::Posts);
     assert_eq!(held[1].incoming.ask, Ask::Token);
     assert!(running.inbox.try_recv().is_err());
-    drop(held);
+    for delivery in held {
+        delivery.done.send(()).unwrap();
+    }
     assert_eq!(running.hears().await.ask, Ask::Accounts);
     running.stop().await.unwrap();
 }

@@ -1,6 +1,9 @@
 //! Steps that journeys share, and what they look at in the end.
 
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use toall::{
     account::Person,
@@ -110,6 +113,13 @@ impl World {
         self.assert_at_rest().await;
     }
 
+    /// As [`World::assert_at_rest`], a day after a post failed: so long its file is kept for another try.
+    pub async fn assert_at_rest_in_a_day(&self) {
+        self.pass(Duration::from_secs(24 * 3_600));
+        self.settle().await;
+        self.assert_at_rest().await;
+    }
+
     /// Nothing is staged, leased or due.
     pub async fn assert_at_rest(&self) {
         assert_eq!(self.staged(), Vec::<PathBuf>::new(), "staging is left clean");
@@ -117,6 +127,7 @@ impl World {
         assert_eq!(store.leased().await.unwrap(), 0, "leases");
         assert_eq!(store.next_lane_due().await.unwrap(), None);
         assert_eq!(store.next_message_due().await.unwrap(), None);
+        assert_eq!(store.next_cleaning_due().await.unwrap(), None);
     }
 
     /// Files that are still staged.

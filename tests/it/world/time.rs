@@ -28,6 +28,8 @@ impl World {
             let leased = store.leased().await.unwrap();
             let lane = store.next_lane_due().await.unwrap();
             let message = store.next_message_due().await.unwrap();
+            // Files that are kept for a second try are not waited for.
+            let cleaning = store.next_cleaning_due().await.unwrap().filter(|due| *due <= self.now() + 60_000);
             let busy = leased + store.leased().await.unwrap() > 0;
             if changes.has_changed().unwrap() {
                 continue;
@@ -36,7 +38,7 @@ impl World {
             if reached(self) {
                 return;
             }
-            let due = [lane.filter(|_| !busy), message].into_iter().flatten().min();
+            let due = [lane.filter(|_| !busy), message, cleaning].into_iter().flatten().min();
             match due {
                 Some(due) if due > self.now() && !busy => self.clock.set(due),
                 None if !busy => return,

@@ -214,7 +214,7 @@ fn who_and_where_are_kept() {
     let incoming = heard("group", json!({"text": "/posts"})).unwrap();
     assert_eq!(
         incoming.from,
-        Person { platform: Platform::Telegram, id: "42".into(), name: "Alice Smith".into() }
+        Person { platform: Platform::Telegram, id: "42".into(), name: "@alice".into() }
     );
     let at = incoming.at;
     assert_eq!((at.chat.as_str(), at.person.as_str(), at.private), ("-5", "42", false));
