@@ -153,7 +153,7 @@ fn lasts(waiting: &Waiting, now: i64) -> bool {
             *until > now
         }
         Waiting::Reconnect => false,
-        Waiting::Looking => true,
+        Waiting::Looking | Waiting::Unknown => true,
     }
 }
 
