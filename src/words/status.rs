@@ -110,7 +110,7 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
     }
     let waiting = match account.state {
         AccountState::ReconnectNeeded => Some(&Waiting::Reconnect),
-        AccountState::Active => post.waiting.as_ref(),
+        AccountState::Active => post.waiting.as_ref().filter(|waiting| lasts(waiting, now)),
     };
     let message = match (waiting, post.state) {
         (Some(waiting), _) => wait(post, waiting, &head),
@@ -143,6 +143,17 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
     match post.intent_at {
         None => message.button("Cancel", Deed::Cancel(post.id)),
         Some(_) => message,
+    }
+}
+
+/// Whether a post to an account that works still waits at `now`: a step says so only once it is over.
+fn lasts(waiting: &Waiting, now: i64) -> bool {
+    match waiting {
+        Waiting::RateLimit { until } | Waiting::Trouble { until, .. } | Waiting::Credits { until } => {
+            *until > now
+        }
+        Waiting::Reconnect => false,
+        Waiting::Looking | Waiting::Unknown => true,
     }
 }
 

@@ -187,7 +187,10 @@ async fn show(worker: &Worker, job: &StatusJob, pace: Option<Pace>, now: i64) ->
         Err(ChatError::Gone(_)) if job.shown_at.is_some() && matters && job.attempts < TRIES_FINAL => {
             worker.store.status_later(job, now, true).await
         }
-        Err(error @ (ChatError::Trouble(_) | ChatError::Refused(_))) if job.attempts < tries => {
+        // A permission that is missing may come back, as after a change of roles.
+        Err(error @ (ChatError::Trouble(_) | ChatError::Refused(_) | ChatError::Forbidden(_)))
+            if job.attempts < tries =>
+        {
             tracing::warn!(post = %job.post.id, %error, "the status could not be shown yet");
             worker.store.status_later(job, now + ms(backoff(job.attempts + 1)), false).await
         }

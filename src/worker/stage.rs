@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Next, StepError, Worker};
 use crate::{
     chat::ChatError,
-    post::{Failure, Party, Post, State},
+    post::{Failure, Party, Post, State, Waiting},
     staging::{PutError, StagingError},
     store::Lease,
     ticket::hex,
@@ -26,7 +26,15 @@ pub(super) async fn stage(
     stop: &CancellationToken,
 ) -> Result<Next, StepError> {
     let key = post.object_key.as_deref().ok_or(StepError::Fail(Failure::StagingLost))?;
-    let download = worker.chats.fetch(&post.attachment).await.map_err(from_chat)?;
+    let download = match worker.chats.fetch(&post.attachment).await {
+        Ok(download) => download,
+        Err(ChatError::SlowDown(wait)) => {
+            let until = worker.clock.now_ms() + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
+            post.waiting = Some(Waiting::Trouble { with: Party::Chat, until });
+            return Ok(Next::Go(State::Staging, wait));
+        }
+        Err(error) => return Err(from_chat(error)),
+    };
     if download.bytes.is_some_and(|bytes| bytes > MAX_BYTES) {
         return Err(StepError::Fail(Failure::FileTooLarge { limit: MAX_BYTES }));
     }

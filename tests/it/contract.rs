@@ -6,9 +6,12 @@
 mod calls;
 mod schema;
 
-use serde_json::{Value, json};
-use toall::sandbox::{Exchange, Sent};
+use std::{io::Write, time::Duration};
 
+use serde_json::{Value, json};
+use toall::sandbox::{Call, Effect, Exchange, Fault, Sent};
+
+use crate::world::{World, sample};
 use schema::Description;
 
 /// Where X's description is known to differ from X's documentation or from what X does:
@@ -81,7 +84,9 @@ pub fn violations(openapi: &Value, exchanges: &[Exchange]) -> Vec<String> {
 /// X's description, if the person running the tests has it.
 pub fn published() -> Option<Value> {
     let Some(path) = std::env::var_os("X_OPENAPI") else {
-        println!(
+        // Past the test harness, which would keep it to itself.
+        let _ = writeln!(
+            std::io::stderr(),
             "Skipped: set X_OPENAPI to a copy of https://api.x.com/2/openapi.json to hold the simulated X against it."
         );
         return None;
@@ -107,4 +112,26 @@ fn request_body(sent: &Sent) -> Option<Value> {
             Some(body)
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_service_asks_as_x_describes() {
+    let Some(openapi) = published() else { return };
+    let world = World::new().await;
+    world.link("alice", "alice_makes").await;
+    world.pass(Duration::from_secs(3 * 3_600));
+    world.x.order(Fault::on(Call::CreatePost, Effect::ActThenDrop));
+
+    world.post("alice", "Looked for, and found", &sample()).await;
+    world.settle().await;
+
+    assert_eq!(world.x.posts().len(), 1);
+    let exchanges = world.x.exchanges();
+    for path in ["/2/users/me", "/2/media/upload/initialize", "/2/media/upload", "/2/tweets"] {
+        assert!(exchanges.iter().any(|exchange| exchange.path == path), "nothing asked {path}");
+    }
+    for end in ["/append", "/finalize", "/tweets"] {
+        assert!(exchanges.iter().any(|exchange| exchange.path.ends_with(end)), "nothing asked …{end}");
+    }
+    assert_eq!(violations(&openapi, &exchanges), [""; 0]);
 }

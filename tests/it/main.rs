@@ -1,12 +1,19 @@
 //! The whole service against simulated neighbours, over real sockets on loopback.
 
+mod bucket;
 mod chats;
 mod contract;
 mod discord;
 mod discord_adapter;
+mod doubt;
 mod house;
+mod killed;
 mod linking;
+mod outages;
 mod posting;
+mod processing;
+mod refusals;
 mod telegram;
 mod telegram_adapter;
+mod trouble;
 mod world;

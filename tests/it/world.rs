@@ -159,11 +159,14 @@ impl World {
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
     }
 
-    /// Ends the service as SIGTERM does.
-    pub async fn stop(&mut self) {
+    /// Ends the service as SIGTERM does: told to stop at once, stopped when the future ends.
+    pub fn stop(&mut self) -> impl Future<Output = ()> + use<> {
         let Life { app, runtime } = self.life.take().unwrap();
-        runtime.spawn(app.stop()).await.unwrap();
-        tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+        let stopping = runtime.spawn(app.stop());
+        async move {
+            stopping.await.unwrap();
+            tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+        }
     }
 
     pub fn app(&self) -> &App {
@@ -253,14 +256,23 @@ impl World {
             if reached(self) {
                 return;
             }
+            // A lane that is leased is due when its lease ends, which is nothing to wait for: so whether one is
+            // must be known for the very moment at which the times are read.
+            let leased = store.leased().await.unwrap();
             let lane = store.next_lane_due().await.unwrap();
             let message = store.next_message_due().await.unwrap();
             // Files that are kept for a second try are not waited for.
             let cleaning = store.next_cleaning_due().await.unwrap().filter(|due| *due <= self.now() + 60_000);
-            let busy = store.leased().await.unwrap() > 0;
+            let busy = leased + store.leased().await.unwrap() > 0;
+            if changes.has_changed().unwrap() {
+                continue;
+            }
+            // What the last step did may have been shown meanwhile.
+            if reached(self) {
+                return;
+            }
             let due = [lane.filter(|_| !busy), message, cleaning].into_iter().flatten().min();
             match due {
-                // A leased lane is due when its lease ends; that is not something to wait for.
                 Some(due) if due > self.now() && !busy => self.clock.set(due),
                 None if !busy => return,
                 _ => {

@@ -7,7 +7,7 @@ use toall::{
     sandbox::{Call, Exchange, Gate},
 };
 
-use super::{PATIENCE, World, person, read, sha256_hex};
+use super::{PATIENCE, World, person, read, sample, sha256_hex};
 
 impl World {
     /// A world in which alice has linked @alice_makes.
@@ -18,6 +18,18 @@ impl World {
     pub async fn and_linked(self) -> World {
         self.link("alice", "alice_makes").await;
         self
+    }
+
+    /// The sample with padding after it (a `free` box, ISO 14496-12 section 8.1.2): a valid video of this size.
+    pub fn film(&self, size: usize) -> PathBuf {
+        let mut bytes = std::fs::read(sample()).unwrap();
+        let padding = size - bytes.len();
+        bytes.extend(u32::try_from(padding).unwrap().to_be_bytes());
+        bytes.extend(b"free");
+        bytes.extend((8..padding).map(|at| at as u8));
+        let path = self.folder.path().join("film.mp4");
+        std::fs::write(&path, bytes).unwrap();
+        path
     }
 
     /// Everything that the newest message in a person's chat has shown, oldest first.

@@ -1,0 +1,111 @@
+//! A bucket in memory that can be out of order: as much of S3 as small files need.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Router,
+    body::{Bytes, to_bytes},
+    extract::{Request, State},
+    http::{Method, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use toall::config;
+use tokio::{net::TcpListener, task::JoinHandle};
+
+/// The code and status it refuses everything with, while it does.
+pub type Refusal = (StatusCode, &'static str);
+
+/// Its server stops when dropped.
+pub struct Bucket {
+    inner: Arc<Inner>,
+    settings: config::Staging,
+    server: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Inner {
+    objects: Mutex<BTreeMap<String, Bytes>>,
+    refusal: Mutex<Option<Refusal>>,
+}
+
+impl Bucket {
+    pub async fn start() -> Bucket {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let settings = config::Staging {
+            endpoint_url: Some(format!("http://{}/", listener.local_addr().unwrap()).parse().unwrap()),
+            bucket: "videos".to_owned(),
+            region: "us-east-1".to_owned(),
+            access_key_id: Some("key".to_owned()),
+            secret_access_key: Some("secret".to_owned().into()),
+            force_path_style: true,
+        };
+        let inner = Arc::<Inner>::default();
+        let router = Router::new().fallback(answer).with_state(inner.clone());
+        let server = tokio::spawn(async move { axum::serve(listener, router).await.unwrap() });
+        Bucket { inner, settings, server }
+    }
+
+    pub fn settings(&self) -> config::Staging {
+        self.settings.clone()
+    }
+
+    /// Refuses everything so from now on, or nothing any more.
+    pub fn refuse(&self, refusal: Option<Refusal>) {
+        *self.inner.refusal.lock().unwrap() = refusal;
+    }
+
+    pub fn keys(&self) -> Vec<String> {
+        self.inner.objects.lock().unwrap().keys().cloned().collect()
+    }
+}
+
+impl Drop for Bucket {
+    fn drop(&mut self) {
+        self.server.abort();
+    }
+}
+
+async fn answer(State(bucket): State<Arc<Inner>>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    let body = to_bytes(body, usize::MAX).await.unwrap();
+    let key = parts.uri.path().to_owned();
+    if let Some((status, code)) = *bucket.refusal.lock().unwrap() {
+        return (status, format!("<Error><Code>{code}</Code></Error>")).into_response();
+    }
+    let mut objects = bucket.objects.lock().unwrap();
+    match parts.method {
+        // A list, asked for by the sweep: nothing in it is old.
+        Method::GET if parts.uri.query().is_some_and(|query| query.contains("list-type")) => {
+            "<ListBucketResult/>".into_response()
+        }
+        Method::GET if parts.uri.query().is_some_and(|query| query.contains("uploads")) => {
+            "<ListMultipartUploadsResult/>".into_response()
+        }
+        Method::PUT => {
+            objects.insert(key, body);
+            StatusCode::OK.into_response()
+        }
+        Method::GET => match (objects.get(&key), range(&parts.headers)) {
+            (Some(object), Some((first, last))) => {
+                let last = last.min(object.len() - 1);
+                let range = format!("bytes {first}-{last}/{}", object.len());
+                let part = object.slice(first..=last);
+                (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, range)], part).into_response()
+            }
+            _ => StatusCode::NOT_FOUND.into_response(),
+        },
+        Method::DELETE => {
+            objects.remove(&key);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        _ => StatusCode::NOT_IMPLEMENTED.into_response(),
+    }
+}
+
+fn range(headers: &axum::http::HeaderMap) -> Option<(usize, usize)> {
+    let (first, last) = headers.get(header::RANGE)?.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+    Some((first.parse().ok()?, last.parse().ok()?))
+}
