@@ -265,6 +265,12 @@ pub async fn serve(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
+    if roles.len() < 3 {
+        tracing::warn!(
+            "Only some parts run here, and SQLite admits no second process: what the others do stays undone. \
+             Leave out --role."
+        );
+    }
     let mut app = App::start(config, roles, Clock::system()).await?;
     tracing::info!(listen = %config.web.listen, public_url = %config.public_url, "ready");
     let outcome = tokio::select! {

@@ -82,6 +82,8 @@ Fill in {config}:
                  \"Read and write\" and \"Web App\", and register this callback URL, to the letter:
                    http://127.0.0.1:8080/api/social/callback
                  Then copy the OAuth 2.0 client ID and client secret from Keys and tokens.
+                 The app must be in the package Pay-per-use and the environment Production,
+                 and there must be credits: otherwise logging in works and posting does not.
   2. public_url  For people beyond this machine: the https:// address that leads here.
                  The callback URL to register is then public_url + /api/social/callback.
   3. [discord]   Make an app at discord.com/developers, and copy the token from its page Bot.

@@ -14,13 +14,20 @@ pub fn help(platform: Platform) -> Message {
         Platform::Discord => "/post  with a video and a caption: publishes it",
         _ => "/post your caption  under a video, or as a reply to one: publishes it",
     };
+    // On Discord the button under the status does it.
+    let cancel = match platform {
+        Platform::Discord => "",
+        _ => "/cancel  stops the latest post\n",
+    };
     Message::text(format!(
         "I publish your videos to X.\n\n\
          /connect twitter  links your X account\n\
          {post}\n\
          /posts  shows your latest posts\n\
-         /accounts  shows your linked accounts\n\
+         {cancel}\
+         /accounts  shows your linked accounts, and where /post goes\n\
          /disconnect  unlinks an account\n\
+         /token  gives programs a key to act as you here\n\
          /help  shows this\n\n\
          A post costs whoever runs me $0.015 at X, one with a link in its text $0.20."
     ))

@@ -78,7 +78,14 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
         // What follows is sure not to have made a post: only an earlier attempt may have.
         Err(CreateError::Refused(XError::InvalidMedia)) => {
             before.restore(post);
-            Err(unfit(worker, &access, post, &media_id).await?)
+            match unfit(worker, &access, post, &media_id).await? {
+                // Of a post in doubt the person has said that it is wanted again.
+                StepError::Back { to, .. } if post.intent_at.is_some() => {
+                    post.resend = true;
+                    Ok(Next::Go(to, LOOKS[0]))
+                }
+                error => Err(error),
+            }
         }
         Err(CreateError::NotSent(error) | CreateError::Refused(error)) => {
             before.restore(post);
