@@ -39,6 +39,7 @@ async fn killed_during(call: Call, nth: u32, deed: Deed) -> (World, PathBuf) {
     if call == Call::Append {
         world.until_row("alice", "all but one segment further", |post| segments_done(post) == 2).await;
     }
+    world.until_said().await;
     world.kill().await;
     if deed == Deed::Done {
         world.let_act(call, &gate).await;
@@ -148,6 +149,7 @@ async fn while_looking_for_a_post_in_doubt() {
     let held = world.x.order(Fault::on(Call::Timeline, Effect::Hold(Gate::closed())));
     world.post("alice", "Killed", &sample()).await;
     world.until("the look", |_| held.fired() == 1).await;
+    world.until_said().await;
     world.kill().await;
     world.boot().await;
     world.settle().await;
@@ -164,6 +166,7 @@ async fn while_the_tokens_are_refreshed() {
         let held = world.x.order(Fault::on(Call::Refresh, Effect::Hold(gate.clone())));
         world.post("alice", "Killed", &sample()).await;
         world.until("the refresh", |_| held.fired() == 1).await;
+        world.until_said().await;
         world.kill().await;
         if deed == Deed::Done {
             world.let_act(Call::Refresh, &gate).await;
@@ -203,6 +206,9 @@ async fn killed_in_chat(call: console::Call, after: usize, fault: console::Fault
         world.post("alice", "Killed", &sample()).await;
     }
     world.until("the chat to hang", |world| world.console.ordered() == 0).await;
+    if call == console::Call::Fetch {
+        world.until_said().await;
+    }
     world.kill().await;
     world.boot().await;
     world.settle().await;
@@ -236,6 +242,7 @@ async fn after_storage_acted_and_before_anybody_knew() {
             gate.open();
         }
         bucket.hung().await;
+        world.until_said().await;
         world.kill().await;
         world.boot().await;
         world.settle().await;

@@ -60,6 +60,22 @@ impl World {
         }
     }
 
+    /// Waits in real time until all is said that can be said now, so that a kill cuts no message off.
+    pub async fn until_said(&self) {
+        let store = self.app().store.clone();
+        let mut changes = store.changes();
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                changes.mark_unchanged();
+                if store.next_message_due().await.unwrap().is_none_or(|due| due > self.now()) {
+                    return;
+                }
+                changes.changed().await.unwrap();
+            }
+        });
+        waited.await.expect("something is never said");
+    }
+
     /// Waits in real time until the simulated X has seen what `reached` wants, without turning the clock.
     pub async fn until_x(&self, what: &str, reached: impl Fn(&Sandbox) -> bool) {
         let mut changes = self.x.changes();
