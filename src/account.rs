@@ -57,7 +57,8 @@ pub struct Person {
     pub platform: Platform,
     /// The chat service's own id, never a user name: names change hands.
     pub id: String,
-    /// What others in the chat see, for the confirmation page and mentions in text.
+    /// For reading, on the confirmation page above all: the unique user name where the service has one, since a
+    /// display name can imitate somebody.
     pub name: String,
 }
 

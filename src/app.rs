@@ -25,8 +25,10 @@ use crate::{
     worker::Worker,
 };
 
-/// How long a stop may take before what is still running is left to the next start.
-const STOP_WITHIN: Duration = Duration::from_secs(20);
+/// How long a stop may take before what is still running is left to the next start; with closing, 20 s in all.
+const STOP_WITHIN: Duration = Duration::from_secs(17);
+/// How long closing the database may take.
+const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 /// Questions from chats that wait to be answered.
 const INBOX: usize = 256;
 
@@ -217,7 +219,10 @@ impl App {
                 worker.abort();
             }
         }
-        self.store.close().await;
+        // Steps that were left behind may still hold a connection.
+        if tokio::time::timeout(CLOSE_WITHIN, self.store.close()).await.is_err() {
+            tracing::warn!("the database was not closed in time; it is safe all the same");
+        }
         if let Some(server) = self.embedded {
             server.shutdown().await;
         }

@@ -165,7 +165,7 @@ impl Chats {
         match self.on(to.platform)? {
             Chat::Discord(discord) => discord.say(to, audience, message, nonce).await,
             Chat::Telegram(telegram) => telegram.say(to, audience, message, nonce).await,
-            Chat::Console(console) => console.say(to, audience, message),
+            Chat::Console(console) => console.say(to, audience, message).await,
         }
     }
 
@@ -179,7 +179,7 @@ impl Chats {
         match self.on(place.platform)? {
             Chat::Discord(discord) => discord.edit(place, at, message).await,
             Chat::Telegram(telegram) => telegram.edit(place, at, message).await,
-            Chat::Console(console) => console.edit(at, message),
+            Chat::Console(console) => console.edit(at, message).await,
         }
     }
 

@@ -7,9 +7,17 @@ use toall::{
     cli::{self, Command},
     config::{self, Config},
 };
+use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
-    match run(cli::parse()) {
+    let command = cli::parse();
+    let outcome = Runtime::new().map_err(Into::into).and_then(|runtime| {
+        let outcome = runtime.block_on(run(command));
+        // A library's task that does not end must not keep the process.
+        runtime.shutdown_background();
+        outcome
+    });
+    match outcome {
         Ok(code) => code,
         Err(error) => {
             eprintln!("{error:#}");
@@ -18,7 +26,6 @@ fn main() -> ExitCode {
     }
 }
 
-#[tokio::main]
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(demo) => {
@@ -26,7 +33,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             app::demo::demo(Demo { video: demo.video, caption: demo.caption, exit: demo.exit }).await?;
         }
         Command::Serve(serve) => {
-            cli::start_logs("info,s3s=warn,s3s_fs=warn")?;
+            cli::start_logs("info")?;
             let config = Config::load(&serve.config, config::environment())?;
             app::serve(&config, &serve.roles).await?;
         }

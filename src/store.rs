@@ -24,6 +24,8 @@ use sqlx::{
 };
 use tokio::sync::watch;
 
+use crate::account::AccountId;
+
 pub use accounts::Unlinked;
 pub use posts::{Accepted, Answered};
 pub use queue::{LEASE, Lease};
@@ -75,6 +77,11 @@ pub enum OpenError {
         "{path} was written by a newer version of toall. Install that version again, or restore the backup made before"
     )]
     Newer { path: PathBuf },
+    #[error(
+        "{path} was written with another encryption key. Put the former key back: security.encryption_key in the \
+         config, or the file toall.key in the data folder. Without it, remove the database and link every account anew"
+    )]
+    OtherKey { path: PathBuf },
     #[error("cannot open the database {path}: {source}")]
     Database { path: PathBuf, source: sqlx::Error },
     #[error("cannot bring the database {path} up to date: {source}")]
@@ -126,8 +133,32 @@ impl Store {
             changes: Arc::new(watch::Sender::new(0)),
             _lock: Arc::new(lock),
         };
+        store.check_key().await.map_err(|error| match error {
+            StoreError::Database(source) => database(source),
+            _ => OpenError::OtherKey { path: path.clone() },
+        })?;
         store.void_leases(now).await.map_err(database)?;
         Ok(store)
+    }
+
+    /// Whether what is sealed here can be opened.
+    async fn check_key(&self) -> Result<(), StoreError> {
+        let sealed: Option<(String, Vec<u8>)> =
+            sqlx::query_as("SELECT id, place_sealed FROM posts ORDER BY id DESC LIMIT 1")
+                .fetch_optional(&self.read)
+                .await?;
+        if let Some((owner, sealed)) = sealed {
+            self.vault.open(&sealed, &owner)?;
+        }
+        let sealed: Option<(String, Vec<u8>)> = sqlx::query_as(
+            "SELECT id, tokens_sealed FROM x_accounts WHERE tokens_sealed IS NOT NULL LIMIT 1",
+        )
+        .fetch_optional(&self.read)
+        .await?;
+        if let Some((account, sealed)) = sealed {
+            self.vault.open(&sealed, &accounts::owner(&AccountId(account)))?;
+        }
+        Ok(())
     }
 
     /// Changes whenever something was written: wakes the worker, and tells a test to look again.

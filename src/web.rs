@@ -121,11 +121,11 @@ async fn observe(request: Request, next: Next) -> Response {
     let id = Uuid::now_v7().to_string();
     let path = request.extensions().get::<MatchedPath>().cloned();
     let route = path.as_ref().map_or("none", MatchedPath::as_str).to_owned();
-    let method = match request.method() {
-        &Method::GET => "GET",
-        &Method::HEAD => "HEAD",
-        &Method::POST => "POST",
-        &Method::DELETE => "DELETE",
+    let method = match *request.method() {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
         _ => "other",
     };
     let span = tracing::info_span!("http", id, method, route);

@@ -3,6 +3,8 @@
 mod linking;
 mod replies;
 mod status;
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, str::FromStr};
 

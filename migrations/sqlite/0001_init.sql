@@ -110,6 +110,7 @@ CREATE TABLE post_events (
     detail  TEXT
 ) STRICT;
 CREATE INDEX post_events_post ON post_events (post_id);
+CREATE INDEX post_events_at ON post_events (at);
 
 -- One-use tickets; the ticket itself is never stored, only its SHA-256.
 CREATE TABLE tickets (

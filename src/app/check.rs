@@ -5,11 +5,13 @@ use std::{
     io::{self, Write},
 };
 
+use super::StartError;
 use crate::{
-    chat::{discord::Discord, telegram::Telegram},
+    chat::{ChatError, discord::Discord, telegram::Telegram},
     clock::Clock,
     config::Config,
-    twitter::X,
+    store::OpenError,
+    twitter::{OAuthError, X, XError},
 };
 
 /// Tries each part, one line each, to `out`. False when any part does not work.
@@ -20,25 +22,31 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<bool> {
         report.note("config", &warning)?;
     }
     let clock = Clock::system();
-    match super::open_store(config, &clock).await {
-        Ok(store) => {
-            report.line("database", store.ping().await.map(|()| "opened, up to date"))?;
-            store.close().await;
-        }
+    // Held until the end, so that nothing starts while its files are tried.
+    let store = super::open_store(config, &clock).await;
+    let running = matches!(store, Err(StartError::Database(OpenError::InUse { .. })));
+    match &store {
+        Ok(store) => report.line("database", store.ping().await.map(|()| "opened, up to date"))?,
+        Err(_) if running => report.note("database", "in use: toall is running on it")?,
         Err(error) => report.line("database", Err::<&str, _>(error))?,
     }
-    match super::open_staging(config).await {
-        Ok((staging, _server)) => {
-            let place = if config.staging.is_some() { "bucket" } else { "embedded" };
-            let tried = staging.probe().await;
-            report.line("staging", tried.map(|()| format!("{place}: wrote, read and deleted a file")))?;
+    if running && config.staging.is_none() {
+        report.note("staging", "embedded: in use, as the database is")?;
+    } else {
+        match super::open_staging(config).await {
+            Ok((staging, _server)) => {
+                let place = if config.staging.is_some() { "bucket" } else { "embedded" };
+                let tried = staging.probe().await;
+                report.line("staging", tried.map(|()| format!("{place}: wrote, read and deleted a file")))?;
+            }
+            Err(error) => report.line("staging", Err::<&str, _>(error))?,
         }
-        Err(error) => report.line("staging", Err::<&str, _>(error))?,
     }
     match &config.discord {
         None => report.note("Discord", "off: there is no [discord] in the config")?,
         Some(settings) => {
             let tried = async { Discord::new(settings, clock.clone())?.check().await }.await;
+            let tried = tried.map_err(|error| chat_mend("discord", settings.api_url.as_str(), &error));
             report.line("Discord", tried.map(|name| format!("the token is {name}'s")))?;
         }
     }
@@ -46,17 +54,22 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<bool> {
         None => report.note("Telegram", "off: there is no [telegram] in the config")?,
         Some(settings) => {
             let tried = async { Telegram::new(settings, clock.clone())?.check().await }.await;
+            let tried = tried.map_err(|error| chat_mend("telegram", settings.api_url.as_str(), &error));
             report.line("Telegram", tried.map(|name| format!("the token is {name}'s")))?;
         }
     }
     match X::new(&config.twitter, config.callback_url()) {
         Ok(x) => {
             let tried = x.check_app().await;
+            let tried = tried.map_err(|error| x_mend(config.twitter.api_url.as_str(), &error));
             report.line("X app", tried.map(|()| "X knows the client id and secret"))?;
         }
         Err(error) => report.line("X app", Err::<&str, _>(error))?,
     }
     report.line("public URL", public_url(config).await)?;
+    if let Ok(store) = store {
+        store.close().await;
+    }
     let good = report.good;
     if good {
         writeln!(report.out, "\nEverything works.")?;
@@ -84,6 +97,31 @@ impl<W: Write> Report<'_, W> {
 
     fn note(&mut self, part: &str, said: &str) -> io::Result<()> {
         writeln!(self.out, "· {part:<11} {said}")
+    }
+}
+
+/// What a chat's refusal means for the config.
+fn chat_mend(section: &str, api_url: &str, error: &ChatError) -> String {
+    match error {
+        ChatError::Refused(_) | ChatError::Forbidden(_) => {
+            format!("{error}. Copy the token again into {section}.token.")
+        }
+        _ => format!("{error}. Check this machine's network, and {section}.api_url ({api_url})."),
+    }
+}
+
+/// What X's refusal means for the config.
+fn x_mend(api_url: &str, error: &OAuthError) -> String {
+    match error {
+        OAuthError::ClientRejected => {
+            "X does not accept the app. Copy twitter.client_id and twitter.client_secret again from console.x.com, and \
+             make the app a Web App; leave the secret out for a Native App."
+                .to_owned()
+        }
+        OAuthError::X(XError::Unreachable(_)) => {
+            format!("X could not be reached. Check this machine's network, and twitter.api_url ({api_url}).")
+        }
+        error => format!("{error}. Try again in a few minutes."),
     }
 }
 

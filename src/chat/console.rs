@@ -1,6 +1,9 @@
 //! The chat of a terminal: what `toall demo` speaks through, and what tests read.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::{
+    future::pending,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
 
 use futures::{StreamExt, TryStreamExt};
 use tokio::{fs::File, sync::watch};
@@ -21,7 +24,25 @@ pub struct Console(Arc<Inner>);
 struct Inner {
     messages: Mutex<Vec<Shown>>,
     changes: watch::Sender<u64>,
-    faults: Mutex<Vec<ChatError>>,
+    faults: Mutex<Vec<(Call, Fault)>>,
+}
+
+/// What the console is asked to do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Call {
+    Say,
+    Edit,
+    Fetch,
+}
+
+/// What goes wrong with one call, to see what follows.
+#[derive(Debug)]
+pub enum Fault {
+    Fail(ChatError),
+    /// Never answers, and does nothing.
+    Hang,
+    /// Does what was asked and never answers.
+    ActThenHang,
 }
 
 /// A message as it stands.
@@ -54,24 +75,55 @@ impl Console {
         held(&self.0.messages).retain(|shown| shown.at != *at);
     }
 
-    /// Has the next calls fail, one each, in this order.
-    pub fn fail_next(&self, errors: impl IntoIterator<Item = ChatError>) {
-        let mut faults = held(&self.0.faults);
-        faults.extend(errors);
+    /// Has the next call of this kind go wrong; several wait their turn.
+    pub fn order(&self, call: Call, fault: Fault) {
+        held(&self.0.faults).push((call, fault));
     }
 
-    fn fault(&self) -> Result<(), ChatError> {
-        let mut faults = held(&self.0.faults);
-        if faults.is_empty() { Ok(()) } else { Err(faults.remove(0)) }
+    /// Ordered faults that have yet to strike.
+    pub fn ordered(&self) -> usize {
+        held(&self.0.faults).len()
     }
 
-    pub(super) fn say(
+    /// Does what was asked, under the fault that waits for it, if one does.
+    async fn under_fault<T>(
+        &self,
+        call: Call,
+        act: impl AsyncFnOnce() -> Result<T, ChatError>,
+    ) -> Result<T, ChatError> {
+        let fault = {
+            let mut faults = held(&self.0.faults);
+            let at = faults.iter().position(|(wanted, _)| *wanted == call);
+            at.map(|at| faults.remove(at).1)
+        };
+        if fault.is_some() {
+            self.changed();
+        }
+        match fault {
+            None => act().await,
+            Some(Fault::Fail(error)) => Err(error),
+            Some(Fault::Hang) => pending().await,
+            Some(Fault::ActThenHang) => {
+                let _ = act().await;
+                pending().await
+            }
+        }
+    }
+
+    fn changed(&self) {
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
+    pub(super) async fn say(
         &self,
         to: &Place,
         audience: Audience,
         message: &Message,
     ) -> Result<MessageRef, ChatError> {
-        self.fault()?;
+        self.under_fault(Call::Say, async || Ok(self.add(to, audience, message))).await
+    }
+
+    fn add(&self, to: &Place, audience: Audience, message: &Message) -> MessageRef {
         let mut messages = held(&self.0.messages);
         let number =
             messages.iter().filter_map(|shown| shown.at.message.parse::<u64>().ok()).max().unwrap_or(0) + 1;
@@ -83,12 +135,15 @@ impl Console {
             history: vec![message.clone()],
         });
         drop(messages);
-        self.0.changes.send_modify(|count| *count += 1);
-        Ok(at)
+        self.changed();
+        at
     }
 
-    pub(super) fn edit(&self, at: &MessageRef, message: &Message) -> Result<MessageRef, ChatError> {
-        self.fault()?;
+    pub(super) async fn edit(&self, at: &MessageRef, message: &Message) -> Result<MessageRef, ChatError> {
+        self.under_fault(Call::Edit, async || self.replace(at, message)).await
+    }
+
+    fn replace(&self, at: &MessageRef, message: &Message) -> Result<MessageRef, ChatError> {
         let mut messages = held(&self.0.messages);
         let shown = messages
             .iter_mut()
@@ -97,18 +152,21 @@ impl Console {
         shown.message = message.clone();
         shown.history.push(message.clone());
         drop(messages);
-        self.0.changes.send_modify(|count| *count += 1);
+        self.changed();
         Ok(at.clone())
     }
 
     /// Reads a file of this machine: `source` is its path.
     pub(super) async fn fetch(&self, file: &Attachment) -> Result<Download, ChatError> {
-        self.fault()?;
-        let opened = File::open(&file.source).await.map_err(|error| ChatError::Gone(error.to_string()))?;
-        let bytes = opened.metadata().await.map_err(|error| ChatError::Trouble(error.to_string()))?.len();
-        let body = ReaderStream::with_capacity(opened, 256 * 1024)
-            .map_err(|error| ChatError::Trouble(error.to_string()))
-            .boxed();
-        Ok(Download { bytes: Some(bytes), body })
+        self.under_fault(Call::Fetch, async || read(file).await).await
     }
+}
+
+async fn read(file: &Attachment) -> Result<Download, ChatError> {
+    let opened = File::open(&file.source).await.map_err(|error| ChatError::Gone(error.to_string()))?;
+    let bytes = opened.metadata().await.map_err(|error| ChatError::Trouble(error.to_string()))?.len();
+    let body = ReaderStream::with_capacity(opened, 256 * 1024)
+        .map_err(|error| ChatError::Trouble(error.to_string()))
+        .boxed();
+    Ok(Download { bytes: Some(bytes), body })
 }

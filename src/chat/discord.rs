@@ -23,7 +23,7 @@ use crate::{
     clock::Clock,
     config,
     post::Attachment,
-    words::Message,
+    words::{self, Message},
 };
 
 use self::{
@@ -34,9 +34,6 @@ use self::{
 /// What is left of an interaction token's 15 minutes when `Interaction::expires_at` is reached, in
 /// milliseconds: enough to say where the message went.
 const MARGIN_MS: i64 = 60_000;
-
-/// Closes a message that only the dying interaction token could edit.
-const MOVED: &str = "This goes on in a direct message.";
 
 /// A bot on Discord. Cheap to clone; clones share connections.
 #[derive(Clone)]
@@ -200,7 +197,7 @@ impl Discord {
             self.clock.now_ms() < interaction.expires_at.saturating_add(MARGIN_MS)
         };
         if let Some(interaction) = place.interaction.as_ref().filter(token_lives) {
-            let closing = render::body(&Message::text(MOVED));
+            let closing = render::body(&words::moved());
             if let Err(problem) = self.edit_by_token(interaction, at, &closing).await {
                 tracing::debug!(message = at.message, %problem, "could not close a moved message");
             }

@@ -5,6 +5,21 @@ use std::io::{self, IsTerminal};
 use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
 
+/// Libraries that write what they send and receive, tokens included, when they are let: they never are.
+const QUIET: [&str; 11] = [
+    "serenity=error",
+    "tungstenite=info",
+    "tokio_tungstenite=info",
+    "teloxide_core=info",
+    "aws_config=info",
+    "aws_runtime=info",
+    "aws_sdk_s3=info",
+    "aws_sigv4=info",
+    "aws_smithy_runtime=info",
+    "s3s=warn",
+    "s3s_fs=warn",
+];
+
 /// Starts logging with the filter of `TOALL_LOG`, else of `RUST_LOG`, else `default` (such as `warn,toall=info`).
 ///
 /// # Errors
@@ -21,6 +36,7 @@ pub fn start_logs(default: &str) -> anyhow::Result<()> {
             "The log filter in {variable} cannot be read: {error}. Write it as info, or warn,toall=debug."
         )
     })?;
+    let filter = QUIET.iter().filter_map(|quiet| quiet.parse().ok()).fold(filter, EnvFilter::add_directive);
     let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
     match io::stderr().is_terminal() {
         true => logs.with_target(false).try_init(),

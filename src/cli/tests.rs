@@ -1,6 +1,6 @@
 use std::{fs, iter, os::unix::fs::PermissionsExt, path::Path};
 
-use clap::error::ErrorKind;
+use clap::{ValueEnum as _, error::ErrorKind};
 
 use super::*;
 use crate::config::{Config, load_or_create_key};

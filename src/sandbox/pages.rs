@@ -150,7 +150,7 @@ pub(super) async fn avatar(State(x): State<Arc<X>>, Path(file): Path<String>) ->
     let hue = user.username.bytes().fold(0_u32, |hue, byte| hue * 31 % 360 + u32::from(byte)) % 360;
     let svg = html! {
         svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 96 96" width="96" height="96" {
-            rect width="96" height="96" fill=(format!("hsl({hue} 45% 40%)"));
+            rect width="96" height="96" fill=(format!("hsl({hue} 45% 40%)")) {}
             text x="48" y="64" font-family="system-ui, sans-serif" font-size="44" fill="#fff" text-anchor="middle" { (letter) }
         }
     };

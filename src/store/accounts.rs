@@ -66,7 +66,8 @@ pub(super) async fn upsert_user(
     Ok(id)
 }
 
-fn owner(account: &AccountId) -> String {
+/// What an account's sealed tokens belong to.
+pub(super) fn owner(account: &AccountId) -> String {
     format!("tokens:{account}")
 }
 

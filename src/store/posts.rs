@@ -226,7 +226,7 @@ impl Store {
     pub async fn post_again(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
         let mut tx = self.begin().await?;
         let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
-        if post.state != State::NeedsUser {
+        if post.state != State::NeedsUser || !linked(&mut tx, person, &post.account).await? {
             return Ok(Answered::TooLate);
         }
         sqlx::query(
@@ -307,15 +307,15 @@ async fn linked(
     Ok(found.is_some())
 }
 
-/// Ends a person's waiting posts to an account that they disconnect. One that may be on X is left to be found.
+/// Ends a person's waiting posts to an account that they disconnect.
 pub(super) async fn disconnect(
     tx: &mut Transaction<'_, Sqlite>,
     user: &str,
     account: &AccountId,
     now: i64,
 ) -> Result<(), StoreError> {
-    let ids: Vec<String> = sqlx::query_scalar(
-        "SELECT id FROM posts WHERE user_id = $1 AND account_id = $2 AND due_at IS NOT NULL AND intent_at IS NULL",
+    let posts: Vec<(String, Option<i64>)> = sqlx::query_as(
+        "SELECT id, intent_at FROM posts WHERE user_id = $1 AND account_id = $2 AND due_at IS NOT NULL",
     )
     .bind(user)
     .bind(&account.0)
@@ -323,14 +323,20 @@ pub(super) async fn disconnect(
     .await?;
     let failure =
         serde_json::to_string(&Failure::Disconnected).map_err(|_| StoreError::Unreadable("failure"))?;
-    for id in ids {
+    for (id, intent_at) in posts {
+        // Of a post that may be on X only its person can say so now.
+        let (state, failure, clean_at) = match intent_at {
+            Some(_) => (State::NeedsUser, None, None),
+            None => (State::Failed, Some(&failure), Some(now + KEEP_CANCELED_MS)),
+        };
         sqlx::query(
-            "UPDATE posts SET state = 'failed', failure = $1, due_at = NULL, waiting = NULL, clean_at = $2,
-                    updated_at = $3
-              WHERE id = $4",
+            "UPDATE posts SET state = $1, failure = $2, due_at = NULL, waiting = NULL, clean_at = $3,
+                    updated_at = $4
+              WHERE id = $5",
         )
-        .bind(&failure)
-        .bind(now + KEEP_CANCELED_MS)
+        .bind(state.as_str())
+        .bind(failure)
+        .bind(clean_at)
         .bind(now)
         .bind(&id)
         .execute(&mut **tx)

@@ -103,23 +103,26 @@ impl Store {
         Ok(())
     }
 
-    /// Keeps where a status stands in the chat; one that changed meanwhile is due again, not before `not_before`.
+    /// Keeps where a status stands in the chat. One that changed meanwhile is due again, not before `not_before`;
+    /// one that did not, at `again`, if that is given.
     pub async fn status_shown(
         &self,
         job: &StatusJob,
         at: Option<&MessageRef>,
         not_before: i64,
+        again: Option<i64>,
     ) -> Result<(), StoreError> {
         let at = at.map(serde_json::to_string).transpose().map_err(|_| StoreError::Unreadable("message"))?;
         sqlx::query(
             "UPDATE posts SET status_msg = $1, status_shown = $2, status_attempts = 0, status_not_before = $3,
-                    status_due_at = CASE WHEN status_want > $2 THEN $3 END
+                    status_due_at = CASE WHEN status_want > $2 THEN $3 ELSE $5 END
               WHERE id = $4",
         )
         .bind(at)
         .bind(job.want)
         .bind(not_before)
         .bind(job.post.id.to_string())
+        .bind(again)
         .execute(&self.write)
         .await?;
         self.changed();
@@ -236,6 +239,12 @@ impl Store {
             .execute(&self.write)
             .await?;
         self.changed();
+        Ok(())
+    }
+
+    /// Forgets the audit trail of before `before`.
+    pub async fn prune_events(&self, before: i64) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM post_events WHERE at < $1").bind(before).execute(&self.write).await?;
         Ok(())
     }
 

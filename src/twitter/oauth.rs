@@ -70,6 +70,7 @@ impl X {
     }
 
     /// Turns the code X sent back into tokens: `POST /2/oauth2/token`. A code lives 30 seconds and works once.
+    /// Tokens that allow too little are given back at once.
     pub async fn exchange(
         &self,
         code: SecretString,
@@ -95,7 +96,15 @@ impl X {
         let missing: Vec<_> = SCOPES.into_iter().filter(|scope| !has(scope)).map(str::to_owned).collect();
         match granted.refresh_token() {
             Some(refresh) if missing.is_empty() => Ok(tokens(&granted, refresh.secret(), now_ms)),
-            _ => Err(OAuthError::MissingScope(missing)),
+            refresh => {
+                // Nobody will ever use these tokens. If X cannot be told, the person still can on X.
+                if let Some(refresh) = refresh {
+                    let _ = self.revoke_one(&refresh.secret().clone().into(), "refresh_token").await;
+                }
+                let access = granted.access_token().secret().clone().into();
+                let _ = self.revoke_one(&access, "access_token").await;
+                Err(OAuthError::MissingScope(missing))
+            }
         }
     }
 

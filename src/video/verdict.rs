@@ -177,8 +177,13 @@ pub fn judge(video: &Video, bytes: u64, limits: &Limits) -> Result<Vec<Warning>,
 fn judge_picture(picture: &Picture, warnings: &mut Vec<Warning>) -> Result<(), Refusal> {
     match picture.codec {
         VideoCodec::H264 => {}
-        VideoCodec::Other(_) => warnings.push(Warning::VideoCodec(picture.codec)),
-        known => return Err(Refusal::Codec(known)),
+        // X asks for H.264, and is not known to refuse these: newer phones film in HEVC, WebM holds VP8, VP9 or AV1.
+        VideoCodec::Hevc | VideoCodec::Av1 | VideoCodec::Vp8 | VideoCodec::Vp9 | VideoCodec::Other(_) => {
+            warnings.push(Warning::VideoCodec(picture.codec));
+        }
+        VideoCodec::ProRes | VideoCodec::MotionJpeg | VideoCodec::Encrypted => {
+            return Err(Refusal::Codec(picture.codec));
+        }
     }
     let (width, height) = (picture.width, picture.height);
     let (short, long) = (width.min(height), width.max(height));

@@ -143,7 +143,7 @@ pub(super) fn question(base: &str, profile: &Profile, person: &Person, ticket: &
             div.who { (chat_face(person.platform)) span { (chat_person(person)) } }
         }
         p { "Posts sent with " code { "/post" } " will be published there." }
-        p.quiet { "Did somebody else send you the link to X? Then they could post as you: choose Not me." }
+        p.quiet { "Did somebody else send you the link to X? Then they could post as you: choose " b { "Not me" } "." }
         div.answers {
             form method="post" action={(base) "/api/social/callback"} {
                 input type="hidden" name="ticket" value=(ticket);
@@ -209,7 +209,7 @@ pub(super) fn not_linked(revoked: bool) -> Page {
 pub(super) fn denied() -> Page {
     let body = html! {
         h1 { "Nothing was linked" }
-        p { "X was not given your permission, so all is as it was." }
+        p { "X sent you back without a permission for this service, so all is as it was." }
         p.quiet { "Changed your mind? Send " code { "/connect twitter" } " again in your chat for a new link." }
     };
     Page::new("Nothing was linked", body)
@@ -242,11 +242,37 @@ pub(super) fn refused(refusal: &Refusal) -> Page {
 
 /// Sets the chat commands in a sentence of ours apart.
 fn commands(text: &str) -> Markup {
-    let command = ["/connect twitter", "/accounts", "/token", "/help"]
+    let found = ["/connect twitter", "/accounts", "/help"]
         .into_iter()
-        .find_map(|command| text.split_once(command).map(|(before, after)| (before, command, after)));
-    match command {
+        .filter_map(|command| text.split_once(command).map(|(before, after)| (before, command, after)))
+        .min_by_key(|(before, ..)| before.len());
+    match found {
         Some((before, command, after)) => html! { (before) code { (command) } (commands(after)) },
         None => html! { (text) },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Pictures;
+
+    #[test]
+    fn only_plain_origins_reach_the_policy() {
+        let mut pictures = Pictures::default();
+        for address in [
+            "https://a;script-src/x.jpg",
+            "https://a,b/x.jpg",
+            "javascript:alert(1)",
+            "data:image/png,x",
+            "x.jpg",
+        ] {
+            assert_eq!(pictures.admit(Some(address)), None, "{address}");
+        }
+        assert_eq!(pictures.sources(), "'none'");
+        let shown = pictures.admit(Some("https://pbs.twimg.com/profile_images/1/a_normal.jpg")).unwrap();
+        assert_eq!(shown.path(), "/profile_images/1/a_bigger.jpg");
+        assert!(pictures.admit(Some("https://pbs.twimg.com/profile_images/2/b_normal.jpg")).is_some());
+        assert!(pictures.admit(Some("http://[::1]:8080/c.svg")).is_some());
+        assert_eq!(pictures.sources(), "http://[::1]:8080 https://pbs.twimg.com");
     }
 }

@@ -75,12 +75,7 @@ pub fn empty_file() -> Message {
 /// The file is larger than the chat gives to bots.
 pub fn too_large_for_chat(platform: Platform, bytes: u64, limit: u64) -> Message {
     Message::text(match platform {
-        Platform::Telegram => format!(
-            "That video is {}. Telegram gives bots files of up to {} only. Send a smaller version; or whoever \
-             runs me can set up a local Bot API server, which serves files of up to 2 GB.",
-            size(bytes),
-            size(limit)
-        ),
+        Platform::Telegram => format!("That video is {}. {}", size(bytes), telegram_serves(limit)),
         platform => format!(
             "That video is {}. {} serves files of up to {} only. Send a smaller version.",
             size(bytes),
@@ -88,6 +83,15 @@ pub fn too_large_for_chat(platform: Platform, bytes: u64, limit: u64) -> Message
             size(limit)
         ),
     })
+}
+
+/// What Telegram's limit is, and what lifts it.
+pub(super) fn telegram_serves(limit: u64) -> String {
+    format!(
+        "Telegram gives bots files of up to {} MB only. Send a smaller version; or whoever runs me can set up \
+         a local Bot API server, which serves files of up to 2 GB.",
+        limit / (1 << 20)
+    )
 }
 
 /// The file is larger than X takes.
@@ -141,6 +145,14 @@ pub fn posts(posts: &[(Post, Account, Option<String>)]) -> Message {
     }
     message
 }
+
+/// Closes a message that goes on in private.
+pub fn moved() -> Message {
+    Message::text("This goes on in a direct message.")
+}
+
+/// A button of a message that is too old to be understood.
+pub const BUTTON_OUT_OF_DATE: &str = "This button is out of date.";
 
 /// A button or command that comes too late.
 pub fn too_late() -> Message {

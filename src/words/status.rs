@@ -2,7 +2,7 @@
 
 use super::{Deed, Message, file_name, length, size, span};
 use crate::{
-    account::Account,
+    account::{Account, AccountState, Platform},
     caption,
     post::{Failure, Media, Party, Post, State, Waiting},
 };
@@ -103,7 +103,11 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
     if let Some(ms) = post.duration_ms {
         head += &format!(" · {}", length(ms));
     }
-    let message = match (&post.waiting, post.state) {
+    let waiting = match account.state {
+        AccountState::ReconnectNeeded => Some(&Waiting::Reconnect),
+        AccountState::Active => post.waiting.as_ref(),
+    };
+    let message = match (waiting, post.state) {
         (Some(waiting), _) => wait(post, waiting, &head),
         (None, State::Staging) if post.bytes.is_none() => {
             Message::text(format!("Waiting for its turn · {head}"))
@@ -196,6 +200,9 @@ fn wait(post: &Post, waiting: &Waiting, head: &str) -> Message {
 fn failed(post: &Post, account: &Account, links: Links<'_>) -> Message {
     let name = file_name(&post.attachment.name);
     let (why, remedy) = match &post.failure {
+        Some(Failure::FileTooLarge { limit }) if post.attachment.platform == Platform::Telegram => {
+            (super::telegram_serves(*limit), Remedy::SendAnother)
+        }
         Some(failure) => explain(failure, account),
         None => ("Something went wrong.".to_owned(), Remedy::TryAgain),
     };

@@ -5,7 +5,7 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    time::Duration,
+    time::{Duration, UNIX_EPOCH},
 };
 
 use futures::{StreamExt, stream};
@@ -28,6 +28,11 @@ const TRIES_MEANWHILE: u32 = 5;
 const TRIES_FINAL: u32 = 160;
 /// Unconfirmed links and used-up tickets are looked for this often.
 const HOUSEKEEPING_MS: i64 = 60_000;
+/// Staged files that no post knows are looked for this often, and are removed at this age.
+const SWEEP_MS: i64 = 6 * 3_600_000;
+const ORPHANED_FOR: Duration = Duration::from_secs(48 * 3_600);
+/// How long the audit trail of posts is kept.
+const KEEP_EVENTS_MS: i64 = 30 * 24 * 3_600_000;
 
 /// Runs until `stop`, and then once more, so that what the last steps found is said.
 pub(super) async fn run(worker: Worker, stop: CancellationToken) {
@@ -61,6 +66,7 @@ struct Memory {
     /// When each post in flight was first seen at its present state, and how far it was.
     paces: HashMap<PostId, (State, Pace)>,
     housekeeping_at: i64,
+    sweep_at: i64,
 }
 
 async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<(), StoreError> {
@@ -101,6 +107,10 @@ async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<(), Stor
         memory.housekeeping_at = now + HOUSEKEEPING_MS;
         revoke_unconfirmed(worker, now).await?;
     }
+    if memory.sweep_at <= now {
+        memory.sweep_at = now + SWEEP_MS;
+        sweep(worker, now).await?;
+    }
     Ok(())
 }
 
@@ -138,7 +148,7 @@ async fn show(worker: &Worker, job: &StatusJob, pace: Option<Pace>, now: i64) ->
     let matters = job.post.state.is_over() || job.post.state == State::NeedsUser;
     let tries = if matters { TRIES_FINAL } else { TRIES_MEANWHILE };
     match result {
-        Ok(at) => worker.store.status_shown(job, Some(&at), not_before).await,
+        Ok(at) => worker.store.status_shown(job, Some(&at), not_before, leave_at(job, now)).await,
         Err(ChatError::SlowDown(wait)) => worker.store.status_later(job, now + ms(wait), false).await,
         // Somebody deleted the message: progress is not wanted there, the outcome is.
         Err(ChatError::Gone(_)) if job.shown_at.is_some() && matters && job.attempts < TRIES_FINAL => {
@@ -150,9 +160,17 @@ async fn show(worker: &Worker, job: &StatusJob, pace: Option<Pace>, now: i64) ->
         }
         Err(error) => {
             tracing::warn!(post = %job.post.id, %error, "the status cannot be shown");
-            worker.store.status_shown(job, job.shown_at.as_ref(), not_before).await
+            worker.store.status_shown(job, job.shown_at.as_ref(), not_before, None).await
         }
     }
+}
+
+/// When a status must be written once more though nothing changed: before the token dies that alone can edit it,
+/// so that it moves to a direct message.
+fn leave_at(job: &StatusJob, now: i64) -> Option<i64> {
+    let interaction = job.place.interaction.as_ref()?;
+    let stays = interaction.bot_may_write || job.post.state.is_over() || interaction.expires_at <= now;
+    (!stays).then_some(interaction.expires_at)
 }
 
 async fn send(worker: &Worker, notice: &Notice, now: i64) -> Result<(), StoreError> {
@@ -184,6 +202,21 @@ async fn clean(worker: &Worker, now: i64) -> Result<(), StoreError> {
                 worker.store.clean_later(id, now + ms(Duration::from_secs(60))).await?;
             }
         }
+    }
+    Ok(())
+}
+
+/// Removes what a crash left in staging, and the audit trail nobody will read any more.
+async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
+    worker.store.prune_events(now - KEEP_EVENTS_MS).await?;
+    let known: HashSet<String> = worker.store.staged_keys().await?.into_iter().collect();
+    // Another program's files in the same bucket are none of ours: ours end in an id.
+    let ours = |key: &str| key.rsplit('/').next().is_some_and(|name| name.parse::<PostId>().is_ok());
+    let now = UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
+    match worker.staging.sweep(|key| known.contains(key) || !ours(key), now - ORPHANED_FOR).await {
+        Ok(swept) if swept.objects + swept.uploads > 0 => tracing::info!(?swept, "orphaned files removed"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "staging could not be swept"),
     }
     Ok(())
 }

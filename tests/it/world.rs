@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use reqwest::{Client, StatusCode, header::LOCATION, redirect::Policy};
+use reqwest::{StatusCode, header::LOCATION};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use toall::{
@@ -23,6 +23,11 @@ use toall::{
     sandbox::{Sandbox, Settings},
     words::{Act, Deed, Message, Span},
 };
+mod journey;
+mod page;
+
+pub use page::{Page, browser};
+
 use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 use url::Url;
 use uuid::Uuid;
@@ -30,14 +35,16 @@ use uuid::Uuid;
 /// How long anything may take in real time before the test is given up.
 const PATIENCE: Duration = Duration::from_secs(30);
 /// Where the world's clock begins: 2026-11-22 12:00 UTC.
-const NOON: i64 = 1_795_348_800_000;
+pub const NOON: i64 = 1_795_348_800_000;
 
 pub struct World {
     pub clock: Clock,
     pub x: Sandbox,
     pub console: Console,
     pub config: Config,
-    pub folder: TempDir,
+    folder: TempDir,
+    /// Kept while the service is down, so that nobody else gets its address.
+    listener: std::net::TcpListener,
     life: Option<Life>,
 }
 
@@ -92,10 +99,15 @@ impl World {
 
     /// A world whose simulated X and config are changed before anything runs.
     pub async fn with(change: impl FnOnce(&mut Settings, &mut Config)) -> World {
+        World::with_clock(Clock::by_hand(NOON), change).await
+    }
+
+    /// A world that shares its clock with others.
+    pub async fn with_clock(clock: Clock, change: impl FnOnce(&mut Settings, &mut Config)) -> World {
         let folder = TempDir::new().unwrap();
-        let clock = Clock::by_hand(NOON);
-        let free = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-        let listen = free.local_addr().unwrap();
+        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+        listener.set_nonblocking(true).unwrap();
+        let listen = listener.local_addr().unwrap();
         let public_url: Url = format!("http://{listen}/").parse().unwrap();
         let hands = clock.clone();
         let mut settings = Settings {
@@ -114,8 +126,7 @@ impl World {
         config.twitter.authorize_url = x_url.join("/i/oauth2/authorize").unwrap();
         config.twitter.api_url = x_url.clone();
         config.twitter.web_url = x_url;
-        drop(free);
-        let mut world = World { clock, x, console: Console::default(), config, folder, life: None };
+        let mut world = World { clock, x, console: Console::default(), config, folder, listener, life: None };
         world.boot().await;
         world
     }
@@ -125,9 +136,10 @@ impl World {
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (config, clock, console) = (self.config.clone(), self.clock.clone(), self.console.clone());
+        let listener = self.listener.try_clone().unwrap();
         let started = runtime.spawn(async move {
-            let listener = TcpListener::bind(config.web.listen).await.unwrap();
-            App::start_on(&config, &[Role::Web, Role::Worker], clock, Some(listener), Some(console)).await
+            let listener = TcpListener::from_std(listener).unwrap();
+            App::start_on(&config, &[Role::Chat, Role::Web, Role::Worker], clock, Some(listener), Some(console)).await
         });
         let app = started.await.unwrap().unwrap();
         self.life = Some(Life { app, runtime });
@@ -162,8 +174,12 @@ impl World {
 
     /// Asks something as `name` and waits until it is dealt with.
     pub async fn ask(&self, name: &str, ask: Ask) {
+        self.ask_as(person(name), place(name), ask).await;
+    }
+
+    pub async fn ask_as(&self, from: Person, at: Place, ask: Ask) {
         let (done, dealt_with) = oneshot::channel();
-        let incoming = Incoming { from: person(name), at: place(name), ask };
+        let incoming = Incoming { from, at, ask };
         self.app().inbox().send(Delivery { incoming, done }).await.unwrap();
         tokio::time::timeout(PATIENCE, dealt_with).await.expect("nobody answers").unwrap();
     }
@@ -222,9 +238,11 @@ impl World {
         let store = self.app().store.clone();
         let mut changes = store.changes();
         let mut seen = self.console.changes();
+        let mut on_x = self.x.changes();
         loop {
             changes.mark_unchanged();
             seen.mark_unchanged();
+            on_x.mark_unchanged();
             if reached(self) {
                 return;
             }
@@ -241,6 +259,7 @@ impl World {
                         tokio::select! {
                             _ = changes.changed() => {}
                             _ = seen.changed() => {}
+                            _ = on_x.changed() => {}
                         }
                     };
                     if tokio::time::timeout(PATIENCE, changed).await.is_err() {
@@ -271,6 +290,11 @@ impl World {
     /// The address that `/connect twitter` answers `name` with.
     pub async fn connect_link(&self, name: &str) -> Url {
         self.ask(name, Ask::Connect { what: "twitter".to_owned() }).await;
+        self.offered_link(name)
+    }
+
+    /// The address under the newest message in a person's chat.
+    pub fn offered_link(&self, name: &str) -> Url {
         let shown = self.last(name);
         let link = shown.message.buttons.iter().find_map(|button| match &button.act {
             Act::Open(url) => Some(url.parse().unwrap()),
@@ -289,30 +313,17 @@ impl World {
 
     /// Links `x_user` to `name` through the browser, from `/connect` to the confirmation.
     pub async fn link(&self, name: &str, x_user: &str) {
-        let link = self.connect_link(name).await;
-        let callback = self.authorise(&link, x_user, "authorize").await;
-        let page = Page::open(&callback).await;
-        assert_eq!(page.status, StatusCode::OK, "{}", page.html);
+        let page = self.question(&self.connect_link(name).await, x_user).await;
         let done = page.submit(0).await;
-        assert!(done.status.is_success() || done.status.is_redirection(), "{}", done.html);
+        assert_eq!(done.status, StatusCode::OK, "{}", done.text());
         self.settle().await;
     }
 
-    /// Files that are still staged.
-    pub fn staged(&self) -> Vec<PathBuf> {
-        fn walk(folder: &Path, found: &mut Vec<PathBuf>) {
-            let Ok(entries) = std::fs::read_dir(folder) else { return };
-            for entry in entries.flatten() {
-                match entry.file_type() {
-                    Ok(kind) if kind.is_dir() => walk(&entry.path(), found),
-                    _ => found.push(entry.path()),
-                }
-            }
-        }
-        let mut found = Vec::new();
-        walk(&self.config.data_dir.join("staging"), &mut found);
-        found.retain(|path| path.to_string_lossy().contains("posts"));
-        found
+    /// The page that asks whether to link `x_user`, who authorised by this link.
+    pub async fn question(&self, link: &Url, x_user: &str) -> Page {
+        let page = Page::open(&self.authorise(link, x_user, "authorize").await).await;
+        assert_eq!(page.status, StatusCode::OK, "{}", page.text());
+        page
     }
 }
 
@@ -323,43 +334,6 @@ impl Drop for World {
             drop(app);
             runtime.shutdown_background();
         }
-    }
-}
-
-/// A browser that shows where it is sent instead of going there.
-pub fn browser() -> Client {
-    Client::builder().redirect(Policy::none()).build().unwrap()
-}
-
-/// A page as a browser has it.
-pub struct Page {
-    pub url: Url,
-    pub status: StatusCode,
-    pub html: String,
-}
-
-impl Page {
-    pub async fn open(url: &Url) -> Page {
-        Page::read(url.clone(), browser().get(url.clone()).send().await.unwrap()).await
-    }
-
-    async fn read(url: Url, answer: reqwest::Response) -> Page {
-        let status = answer.status();
-        Page { url, status, html: answer.text().await.unwrap() }
-    }
-
-    /// Presses the button of the form at `index`, counted from 0.
-    pub async fn submit(&self, index: usize) -> Page {
-        let form =
-            self.html.split("<form").nth(index + 1).expect("no such form").split("</form>").next().unwrap();
-        let attribute = |tag: &str, name: &str| {
-            tag.split(&format!("{name}=\"")).nth(1).unwrap().split('"').next().unwrap().to_owned()
-        };
-        let action = self.url.join(&attribute(form, "action")).unwrap();
-        let hidden = form.split("<input").nth(1).expect("no hidden field");
-        let fields = [(attribute(hidden, "name"), attribute(hidden, "value"))];
-        let answer = browser().post(action.clone()).form(&fields).send().await.unwrap();
-        Page::read(action, answer).await
     }
 }
 

@@ -19,7 +19,10 @@ use super::{
     understand::understand,
     wire::{CallbackQuery, GetMe, GetUpdates, Update},
 };
-use crate::chat::{ChatError, Delivery, Inbox};
+use crate::{
+    chat::{ChatError, Delivery, Inbox},
+    words,
+};
 
 /// Seconds that Telegram may hold a request; shorter than the silence the client bears.
 const LONG_POLL: u32 = 25;
@@ -178,7 +181,7 @@ async fn hand_over(bot: &Bot, update: &Update, me: &str, inbox: &Inbox) -> Resul
 async fn acknowledge(bot: &Bot, query: &CallbackQuery, understood: bool) {
     let mut answer = bot.answer_callback_query(query.id.clone().into());
     if !understood {
-        answer = answer.text("This button is out of date.");
+        answer = answer.text(words::BUTTON_OUT_OF_DATE);
     }
     match timeout(ACKNOWLEDGE, answer).await {
         Ok(Ok(_)) => {}

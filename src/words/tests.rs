@@ -1,0 +1,275 @@
+//! Every message, as people read it, in one place to read aloud.
+
+use uuid::Uuid;
+
+use super::*;
+use crate::{
+    account::{Account, AccountState, Platform, Profile, Tier},
+    post::{Attachment, Failure, Kind, Media, Party, Post, State, Waiting},
+};
+
+const NOW: i64 = 1_795_348_800_000;
+
+fn account() -> Account {
+    Account {
+        id: AccountId("2244994945".to_owned()),
+        username: "alice_makes".to_owned(),
+        name: "Alice".to_owned(),
+        avatar_url: None,
+        tier: Tier::Free,
+        state: AccountState::Active,
+        preferred: true,
+    }
+}
+
+fn post(state: State) -> Post {
+    Post {
+        id: PostId(Uuid::from_u128(7)),
+        user: "discord:1".to_owned(),
+        account: account().id,
+        caption: "First wave of the year".to_owned(),
+        attachment: Attachment {
+            platform: Platform::Telegram,
+            source: String::new(),
+            name: "surf.mov".to_owned(),
+            bytes: Some(84_000_000),
+            content_type: None,
+            kind: Kind::Video,
+        },
+        state,
+        attempt: 0,
+        object_key: None,
+        bytes: (state != State::Staging).then_some(84_000_000),
+        sha256: None,
+        media_type: None,
+        duration_ms: (state != State::Staging).then_some(42_000),
+        media: None,
+        processing_since: None,
+        processing_percent: None,
+        intent_at: None,
+        looks: 0,
+        x_post_id: None,
+        failure: None,
+        waiting: None,
+        created_at: NOW,
+    }
+}
+
+fn read(message: &Message) -> String {
+    let text = message.text.iter().map(|span| match span {
+        Span::Text(text) | Span::Link(text) => text.clone(),
+        Span::Time(_) => "12:05".to_owned(),
+    });
+    let buttons = message.buttons.iter().map(|button| format!("  [ {} ]", button.label));
+    text.chain(buttons).collect()
+}
+
+fn shown(post: &Post) -> String {
+    let links = Links {
+        profile: "https://x.com/alice_makes",
+        post: post.x_post_id.as_ref().map(|_| "https://x.com/alice_makes/status/1993"),
+    };
+    let pace = bytes_done(post).map(|_| Pace { at: NOW - 6_000, bytes: 0 });
+    read(&status(post, &account(), links, pace, NOW))
+}
+
+fn catalogue(entries: impl IntoIterator<Item = (String, String)>) -> String {
+    entries.into_iter().map(|(name, text)| format!("── {name}\n{text}\n\n")).collect()
+}
+
+#[test]
+fn a_post_under_way() {
+    let mut received = post(State::Staging);
+    received.bytes = Some(43_000_000);
+    let mut uploading = post(State::Uploading);
+    uploading.media =
+        Some(Media { id: "1".to_owned(), expires_at: None, chunk_bytes: 4 << 20, segments_done: 10 });
+    let mut begun = uploading.clone();
+    begun.media.as_mut().unwrap().segments_done = 0;
+    let mut processing = post(State::Processing);
+    processing.processing_percent = Some(40);
+    let mut sent = post(State::Publishing);
+    sent.intent_at = Some(NOW);
+    let mut link = post(State::Publishing);
+    link.caption = "see example.com".to_owned();
+    let mut posted = post(State::Posted);
+    posted.x_post_id = Some("1993".to_owned());
+    insta::assert_snapshot!(catalogue([
+        ("waiting".into(), shown(&post(State::Staging))),
+        ("receiving".into(), shown(&received)),
+        ("checking".into(), shown(&post(State::Inspecting))),
+        ("upload begun".into(), shown(&begun)),
+        ("uploading".into(), shown(&uploading)),
+        ("processing".into(), shown(&processing)),
+        ("posting".into(), shown(&sent)),
+        ("posting with a link".into(), shown(&link)),
+        ("posted".into(), shown(&posted)),
+        ("on the person's word".into(), shown(&post(State::Posted))),
+        ("unsure".into(), shown(&post(State::NeedsUser))),
+        ("cancelled".into(), shown(&post(State::Canceled))),
+    ]));
+}
+
+#[test]
+fn a_post_that_waits() {
+    let until = NOW + 300_000;
+    let party = |with| Waiting::Trouble { with, until };
+    let waits = [
+        Waiting::RateLimit { until },
+        party(Party::X),
+        party(Party::Chat),
+        party(Party::Staging),
+        Waiting::Credits { until },
+        Waiting::Reconnect,
+        Waiting::Looking,
+    ];
+    insta::assert_snapshot!(catalogue(waits.map(|waiting| {
+        let mut post = post(State::Uploading);
+        let name = format!("{waiting:?}").replace(&until.to_string(), "…");
+        post.intent_at = (waiting == Waiting::Looking).then_some(NOW);
+        post.waiting = Some(waiting);
+        (name, shown(&post))
+    })));
+}
+
+#[test]
+fn a_post_that_failed() {
+    let text = |text: &str| text.to_owned();
+    let failures = [
+        Failure::FileGone,
+        Failure::FileEmpty,
+        Failure::FileTooLarge { limit: 20 << 20 },
+        Failure::VideoRefused { reason: text("The end of the file is missing. Send the video again.") },
+        Failure::ForeignFile,
+        Failure::StagingLost,
+        Failure::MediaRejected { reason: String::new() },
+        Failure::MediaRejected { reason: text("InvalidMedia") },
+        Failure::ProcessingTooLong,
+        Failure::Duplicate,
+        Failure::TooLongForAccount { minutes: Some(2) },
+        Failure::TooLongForAccount { minutes: None },
+        Failure::AccountRestricted,
+        Failure::NotEnrolled,
+        Failure::SpendCap,
+        Failure::MissingPermission,
+        Failure::LinkRefused,
+        Failure::TooManyCashtags,
+        Failure::Refused { detail: String::new() },
+        Failure::Refused { detail: text("Reply is not allowed.") },
+        Failure::Disconnected,
+        Failure::GaveUp { on: Party::X },
+        Failure::GaveUp { on: Party::Chat },
+        Failure::GaveUp { on: Party::Staging },
+        Failure::CrashLoop,
+    ];
+    insta::assert_snapshot!(catalogue(failures.map(|failure| {
+        let mut post = post(State::Failed);
+        let name = format!("{failure:?}");
+        post.failure = Some(failure);
+        (name, shown(&post))
+    })));
+}
+
+#[test]
+fn answers() {
+    let profile = Profile {
+        id: account().id,
+        username: "alice_makes".to_owned(),
+        name: "Alice".to_owned(),
+        avatar_url: None,
+        tier: Tier::Free,
+    };
+    let mut second = account();
+    second.id = AccountId("99".to_owned());
+    second.username = "surf_club".to_owned();
+    second.name = String::new();
+    second.preferred = false;
+    second.state = AccountState::ReconnectNeeded;
+    let two = [account(), second];
+    let too_long = crate::caption::Caption::parse("x".repeat(302), crate::caption::LIMIT).unwrap_err();
+    let control = crate::caption::Caption::parse("a\u{0}b", crate::caption::LIMIT).unwrap_err();
+    let listed = [(post(State::Failed), account(), None), {
+        (post(State::Posted), account(), Some("https://x.com/alice_makes/status/1993".to_owned()))
+    }];
+    let messages = [
+        ("help on Discord", help(Platform::Discord)),
+        ("start on Telegram", start(Platform::Telegram)),
+        ("connect", connect("https://x.com/i/oauth2/authorize")),
+        ("connect what", connect_what("")),
+        ("connect bluesky", connect_what("bluesky")),
+        ("private chat", open_private_chat(Some("https://t.me/toall_bot"))),
+        ("linked", linked(&profile)),
+        ("not linked", not_linked()),
+        ("no accounts", accounts(&[])),
+        ("one account", accounts(&two[..1])),
+        ("two accounts", accounts(&two)),
+        ("preferred", preferred(&two[0])),
+        ("disconnect which", disconnect_which(&two)),
+        ("disconnect unknown", disconnect_unknown("@bob", &two)),
+        ("nothing linked", nothing_linked()),
+        ("disconnected", disconnected(&two[0], false, true)),
+        ("disconnected, X not told", disconnected(&two[0], false, false)),
+        ("disconnected, others remain", disconnected(&two[0], true, false)),
+        ("reconnect first", reconnect_first(&two[1])),
+        ("unknown command", unknown("pots")),
+        ("no command", unknown("")),
+        ("no video on Discord", no_video(Platform::Discord)),
+        ("no video on Telegram", no_video(Platform::Telegram)),
+        ("a photo", not_a_video(Kind::Photo)),
+        ("empty file", empty_file()),
+        ("too large for Telegram", too_large_for_chat(Platform::Telegram, 84_000_000, 20 << 20)),
+        ("too large for X", too_large_for_x(9_000_000_000, 8_388_608_000)),
+        ("caption too long", caption_refused(&too_long, Platform::Telegram)),
+        ("caption too long on Discord", caption_refused(&too_long, Platform::Discord)),
+        ("caption with a control character", caption_refused(&control, Platform::Telegram)),
+        ("no posts", posts(&[])),
+        ("posts", posts(&listed)),
+        ("too late", too_late()),
+        ("cancelled", cancelled("surf.mov")),
+        ("nothing to cancel", nothing_to_cancel()),
+        ("not yours", not_yours()),
+        ("upload", upload_later()),
+        ("token", api_token("toall_…")),
+        ("our fault", our_fault()),
+        ("moved", moved()),
+    ];
+    insta::assert_snapshot!(catalogue(messages.map(|(name, message)| (name.to_owned(), read(&message)))));
+}
+
+#[test]
+fn deeds_survive_the_way_through_a_chat() {
+    let id = PostId(Uuid::now_v7());
+    let account = AccountId("9".repeat(20));
+    for deed in [
+        Deed::Cancel(id),
+        Deed::Retry(id),
+        Deed::PostAgain(id),
+        Deed::ItIsThere(id),
+        Deed::Connect,
+        Deed::Disconnect(account.clone()),
+        Deed::Prefer(account),
+    ] {
+        let text = deed.to_string();
+        assert!(text.len() <= 64, "{text}");
+        assert_eq!(text.parse::<Deed>().unwrap(), deed);
+    }
+    for text in ["", "cancel", "cancel:7", "prefer:", "prefer:12x", "connect:1", "explode:1"] {
+        assert!(text.parse::<Deed>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn sizes_and_spans_are_as_people_write_them() {
+    assert_eq!(size(0), "0 bytes");
+    assert_eq!(size(239_000), "239 kB");
+    assert_eq!(size(8_400_000), "8.4 MB");
+    assert_eq!(size(84_000_000), "84 MB");
+    assert_eq!(size(8_388_608_000), "8.4 GB");
+    assert_eq!(length(42_000), "0:42");
+    assert_eq!(length(3_723_000), "1:02:03");
+    assert_eq!(span(6_000), "6 s");
+    assert_eq!(span(150_000), "3 min");
+    assert_eq!(file_name("../\u{202e}a\u{7}\n.mp4"), "../\u{202e}a.mp4");
+    assert_eq!(file_name(&"a".repeat(100)).chars().count(), 60);
+    assert_eq!(file_name(" \n"), "video");
+}

@@ -1,0 +1,368 @@
+//! Linking X accounts, and taking them away again.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use toall::{
+    account::{Person, Platform},
+    chat::{Ask, Audience},
+    post::State,
+    sandbox::{Answer, Call, Effect, Fault},
+};
+
+use crate::world::{Page, World, person, place, read, sample};
+
+const TEN_MINUTES: Duration = Duration::from_secs(600);
+
+fn connect() -> Ask {
+    Ask::Connect { what: "twitter".to_owned() }
+}
+
+fn disconnect(what: &str) -> Ask {
+    Ask::Disconnect { what: what.to_owned() }
+}
+
+/// The names of the accounts a person has linked.
+async fn accounts(world: &World, person: &Person) -> Vec<String> {
+    let accounts = world.app().store.accounts(person).await.unwrap();
+    accounts.into_iter().map(|account| account.username).collect()
+}
+
+/// Nothing came of it: the page says so, nobody has an account, and the chat heard nothing but the link.
+async fn assert_not_linked(world: &World, page: &Page, status: StatusCode, words: &str) {
+    assert_eq!(page.status, status, "{}", page.text());
+    assert!(page.text().contains(words), "{}", page.text());
+    world.settle().await;
+    assert_eq!(accounts(world, &person("alice")).await, [""; 0]);
+    assert_eq!(world.said("alice").len(), 1);
+}
+
+/// X was told that both tokens are not wanted.
+fn assert_revoked(world: &World) {
+    let revoked: Vec<_> = world.requests(Call::Revoke).iter().map(|exchange| exchange.status).collect();
+    assert_eq!(revoked, [Some(200); 2]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_account_is_linked_once_the_person_has_seen_to_whom() {
+    let world = World::new().await;
+    let link = world.connect_link("alice").await;
+    let offered = world.last("alice");
+    assert_eq!(
+        read(&offered.message),
+        "Link your X account. The link is yours alone and lasts 10 minutes. [Authorise on X]"
+    );
+    assert_eq!(offered.audience, Audience::Asker);
+
+    let page = world.question(&link, "alice_makes").await;
+    assert_eq!(
+        page.text(),
+        "toall Link @alice_makes (Alice) to this console? A @alice_makes (Alice) on X ↓ C this console \
+         Posts sent with /post will be published there. Did somebody else send you the link to X? Then they could \
+         post as you: choose Not me. Link account Not me"
+    );
+    assert_eq!(accounts(&world, &person("alice")).await, [""; 0], "nothing is linked before the answer");
+
+    let done = page.submit(0).await;
+    assert!(done.text().contains("Linked @alice_makes (Alice) Go back to your chat"), "{}", done.text());
+    world.settle().await;
+    assert_eq!(
+        world.last_text("alice"),
+        "Linked @alice_makes (Alice). Upload a video with /post to publish it."
+    );
+    assert_eq!(accounts(&world, &person("alice")).await, ["alice_makes"]);
+    world.ask("alice", Ask::Accounts).await;
+    assert_eq!(world.last_text("alice"), "Your X account:\n@alice_makes (Alice)");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_callback_opened_twice_asks_once() {
+    let world = World::new().await;
+    let callback = world.authorise(&world.connect_link("alice").await, "alice_makes", "authorize").await;
+    let page = Page::open(&callback).await;
+
+    let again = Page::open(&callback).await;
+    assert_not_linked(&world, &again, StatusCode::GONE, "This link no longer works It works once").await;
+    assert_eq!(world.requests(Call::Token).len(), 1, "the second visit does not reach X");
+
+    page.submit(0).await;
+    assert_eq!(accounts(&world, &person("alice")).await, ["alice_makes"], "the first page still links");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_is_dead_after_ten_minutes() {
+    let world = World::new().await;
+    let link = world.connect_link("alice").await;
+    world.pass(TEN_MINUTES);
+    let page = Page::open(&world.authorise(&link, "alice_makes", "authorize").await).await;
+    assert_not_linked(&world, &page, StatusCode::GONE, "This link no longer works").await;
+    assert_eq!(world.requests(Call::Token).len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_left_open_is_given_back_to_x() {
+    let world = World::new().await;
+    let page = world.question(&world.connect_link("alice").await, "alice_makes").await;
+    world.pass(TEN_MINUTES + Duration::from_secs(60));
+    world
+        .until_x("two revocations", |x| {
+            x.exchanges().iter().filter(|exchange| exchange.call == Some(Call::Revoke)).count() == 2
+        })
+        .await;
+    assert_revoked(&world);
+    let late = page.submit(0).await;
+    assert_not_linked(&world, &late, StatusCode::GONE, "This link no longer works").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn forged_callbacks_link_nothing() {
+    let world = World::new().await;
+    let real = world.authorise(&world.connect_link("alice").await, "alice_makes", "authorize").await;
+    let state = "A".repeat(43);
+    for (query, status, title) in [
+        (format!("state={state}&code=x"), StatusCode::GONE, "This link no longer works"),
+        ("state=short&code=x".to_owned(), StatusCode::GONE, "This link no longer works"),
+        (String::new(), StatusCode::BAD_REQUEST, "That link is not complete"),
+        (format!("state={state}"), StatusCode::BAD_REQUEST, "That link is not complete"),
+        ("code=x".to_owned(), StatusCode::BAD_REQUEST, "That link is not complete"),
+        (format!("state={state}&code=x&code=y"), StatusCode::BAD_REQUEST, "That link is not complete"),
+        (format!("state={state}&code="), StatusCode::BAD_REQUEST, "That link is not complete"),
+        (
+            format!("state={state}&code={}", "x".repeat(5_000)),
+            StatusCode::BAD_REQUEST,
+            "That link is not complete",
+        ),
+    ] {
+        let mut forged = real.clone();
+        forged.set_query(Some(&query));
+        assert_not_linked(&world, &Page::open(&forged).await, status, title).await;
+    }
+    // A state of ours with a code of nobody's.
+    let state = real.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+    let mut stolen = real.clone();
+    stolen.query_pairs_mut().clear().append_pair("state", &state).append_pair("code", "nobodys");
+    let page = Page::open(&stolen).await;
+    assert_not_linked(&world, &page, StatusCode::BAD_REQUEST, "X did not accept that").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn cancelling_on_x_leaves_all_as_it_was() {
+    let world = World::new().await;
+    let callback = world.authorise(&world.connect_link("alice").await, "alice_makes", "cancel").await;
+    let page = Page::open(&callback).await;
+    assert_not_linked(
+        &world,
+        &page,
+        StatusCode::OK,
+        "Nothing was linked X was not given your permission, so all is as it was.",
+    )
+    .await;
+    let again = Page::open(&callback).await;
+    assert_eq!(again.status, StatusCode::GONE, "the link request is used up");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn not_me_forgets_and_revokes() {
+    let world = World::new().await;
+    let page = world.question(&world.connect_link("alice").await, "alice_makes").await;
+    let refused = page.submit(1).await;
+    assert_not_linked(
+        &world,
+        &refused,
+        StatusCode::OK,
+        "Nothing was linked X has taken the permission back, and nothing about your account was kept here.",
+    )
+    .await;
+    assert_revoked(&world);
+    assert_eq!(page.submit(0).await.status, StatusCode::GONE, "it cannot be linked afterwards");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_link_sent_on_names_who_would_post() {
+    let world = World::new().await;
+    let mallory =
+        Person { platform: Platform::Discord, id: "42424242".to_owned(), name: "mallory".to_owned() };
+    world.ask_as(mallory.clone(), place("mallory"), connect()).await;
+
+    // Mallory sends it to alice, who opens it.
+    let page = world.question(&world.offered_link("mallory"), "alice_makes").await;
+    assert!(page.text().contains("Link @alice_makes (Alice) to Discord user mallory?"), "{}", page.text());
+    assert!(page.text().contains("Discord user mallory id 42424242"), "{}", page.text());
+    assert!(page.text().contains("Then they could post as you: choose Not me."), "{}", page.text());
+
+    // Confirmed all the same, it goes to the one who asked, as the page said.
+    page.submit(0).await;
+    assert_eq!(accounts(&world, &mallory).await, ["alice_makes"]);
+    assert_eq!(accounts(&world, &person("alice")).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_confirmation_changes_nothing() {
+    let world = World::new().await;
+    let page = world.question(&world.connect_link("alice").await, "alice_makes").await;
+    page.submit(0).await;
+    for button in [0, 1] {
+        let again = page.submit(button).await;
+        assert_eq!(again.status, StatusCode::GONE);
+        assert!(again.text().contains("This link no longer works"), "{}", again.text());
+    }
+    world.settle().await;
+    assert_eq!(accounts(&world, &person("alice")).await, ["alice_makes"]);
+    assert_eq!(world.said("alice").len(), 2, "linked is said once");
+    assert_eq!(world.requests(Call::Revoke).len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_permission_left_out_is_named_and_nothing_is_kept() {
+    let world = World::new().await;
+    let less =
+        Effect::Edit(|answer| answer["scope"] = "tweet.read tweet.write users.read offline.access".into());
+    world.x.order(Fault::on(Call::Token, less));
+    let callback = world.authorise(&world.connect_link("alice").await, "alice_makes", "authorize").await;
+    let page = Page::open(&callback).await;
+    assert_not_linked(&world, &page, StatusCode::FORBIDDEN, "A permission is missing").await;
+    assert_revoked(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn x_out_of_reach_while_linking_is_said_on_the_page() {
+    for (call, effect, title) in [
+        (Call::Token, Effect::Refuse(Answer::html(503)), "X is not answering"),
+        (Call::Token, Effect::Drop, "X is not answering"),
+        (Call::Token, Effect::Garble, "X is not answering"),
+        (Call::Token, Effect::Refuse(Answer::too_many_requests()), "X asks us to wait"),
+        (Call::Me, Effect::Refuse(Answer::html(503)), "X is not answering"),
+        (Call::Me, Effect::Drop, "X is not answering"),
+        (Call::Me, Effect::Refuse(Answer::suspended()), "X restricts this account"),
+        (Call::Me, Effect::Refuse(Answer::credits_depleted()), "X does not accept this service"),
+    ] {
+        let world = World::new().await;
+        world.x.order(Fault::on(call, effect));
+        let callback = world.authorise(&world.connect_link("alice").await, "alice_makes", "authorize").await;
+        let page = Page::open(&callback).await;
+        let status = page.status;
+        assert!(status.is_server_error() || status == StatusCode::FORBIDDEN, "{status}");
+        assert_not_linked(&world, &page, status, title).await;
+        if call == Call::Me {
+            assert_revoked(&world);
+        }
+        // A new link works once X does.
+        world.link("alice", "alice_makes").await;
+        assert_eq!(accounts(&world, &person("alice")).await, ["alice_makes"]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn relinking_replaces_the_tokens_of_the_same_account() {
+    let world = World::linked().await;
+    // X ends the earlier grant with the new one, so a post with old tokens would fail.
+    world.link("alice", "alice_makes").await;
+    assert_eq!(accounts(&world, &person("alice")).await, ["alice_makes"]);
+
+    world.post("alice", "once more", &sample()).await;
+    world.settle().await;
+    world.assert_posted_once("alice", "once more", &sample()).await;
+    assert_eq!(world.requests(Call::Refresh).len(), 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_people_share_one_account_one_lane_and_one_set_of_tokens() {
+    let world = World::linked().await;
+    world.link("bob", "alice_makes").await;
+    world.pass(Duration::from_secs(3 * 3_600));
+
+    for (name, caption) in [("alice", "first"), ("bob", "second"), ("alice", "third")] {
+        world.post(name, caption, &sample()).await;
+    }
+    world.settle().await;
+    let texts: Vec<_> = world.x.posts().into_iter().map(|post| post.text).collect();
+    assert_eq!(texts, ["first", "second", "third"]);
+    assert_eq!(world.requests(Call::Refresh).len(), 1, "one refresh serves both");
+    assert!(world.last_text("bob").starts_with("Posted to @alice_makes\n"));
+
+    world.ask("alice", disconnect("")).await;
+    assert_eq!(
+        world.last_text("alice"),
+        "Disconnected @alice_makes (Alice) from you. Others here still post to it."
+    );
+    assert_eq!(world.requests(Call::Revoke).len(), 0);
+    world.post("bob", "fourth", &sample()).await;
+    world.settle().await;
+    assert_eq!(world.x.posts().len(), 4);
+
+    world.ask("bob", disconnect("")).await;
+    assert_eq!(
+        world.last_text("bob"),
+        "Disconnected @alice_makes (Alice). X has been told, and I have forgotten its keys."
+    );
+    assert_revoked(&world);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_with_two_accounts_chooses() {
+    let world = World::linked().await;
+    world.link("alice", "bob_films").await;
+    world.ask("alice", Ask::Accounts).await;
+    let listed = world.last("alice");
+    assert_eq!(
+        read(&listed.message),
+        "Your X accounts:\n@alice_makes (Alice)\n@bob_films (Bob) · /post goes here [Post to @alice_makes]"
+    );
+    world.press("alice", &listed, "Post to @alice_makes").await;
+    assert_eq!(world.last_text("alice"), "/post now goes to @alice_makes (Alice).");
+    world.post("alice", "to the first", &sample()).await;
+    world.settle().await;
+    assert_eq!(world.x.posts()[0].username, "alice_makes");
+
+    world.ask("alice", disconnect("@carol")).await;
+    assert_eq!(world.last_text("alice"), "You have not linked @carol. Linked: @alice_makes, @bob_films.");
+    world.ask("alice", disconnect("")).await;
+    let which = world.last("alice");
+    assert_eq!(read(&which.message), "Which account shall I disconnect? [@alice_makes] [@bob_films]");
+    world.press("alice", &which, "@alice_makes").await;
+    assert_eq!(
+        world.last_text("alice"),
+        "Disconnected @alice_makes (Alice). X has been told, and I have forgotten its keys."
+    );
+    assert_revoked(&world);
+    world.post("alice", "to the second", &sample()).await;
+    world.settle().await;
+    assert_eq!(world.x.posts()[1].username, "bob_films");
+
+    world.ask("alice", disconnect("@Bob_Films")).await;
+    world.ask("alice", disconnect("")).await;
+    assert_eq!(world.last_text("alice"), "You have no linked X account, so there is nothing to disconnect.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disconnecting_works_while_x_does_not() {
+    let world = World::linked().await;
+    world.x.order(Fault::on(Call::Revoke, Effect::Drop).times(2));
+    world.ask("alice", disconnect("")).await;
+    assert_eq!(
+        world.last_text("alice"),
+        "Disconnected @alice_makes (Alice), and I have forgotten its keys. X could not be told just now; \
+         you can remove the app yourself under Settings, Connected apps, on X."
+    );
+    assert_eq!(accounts(&world, &person("alice")).await, [""; 0]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn disconnecting_ends_the_posts_that_wait() {
+    let world = World::linked().await;
+    let limit = world.x.order(Fault::on(Call::Initialize, Effect::Refuse(Answer::too_many_requests())));
+    world.post("alice", "too late", &sample()).await;
+    world.until("the limit", |_| limit.fired() == 1).await;
+    world.until_row("alice", "waiting", |post| post.waiting.is_some()).await;
+
+    world.ask("alice", disconnect("")).await;
+    world.settle().await;
+    let status = world.said("alice").into_iter().rev().nth(1).unwrap();
+    assert_eq!(
+        read(&status.message),
+        "sample.mp4 was not posted to @alice_makes.\nThe account was disconnected before the post's turn came."
+    );
+    assert_eq!(world.row("alice").await.state, State::Failed);
+    assert_eq!(world.x.posts().len(), 0);
+    world.assert_at_rest().await;
+}
