@@ -15,6 +15,10 @@ use super::{PutError, Staging, StagingError, check_key};
 
 /// Large enough that requests do not dominate, small enough to hold two; S3 asks for at least 5 MiB.
 pub(super) const PART_BYTES: u64 = 8 * 1024 * 1024;
+/// What is set aside for a part. glibc keeps a freed block for later unless it is larger than a threshold, which
+/// follows the blocks freed, up to 32 MiB (mallopt(3), `M_MMAP_THRESHOLD`): parts then pile up in the arenas of the
+/// threads that held them. What lies beyond the part is never touched, so it takes up no memory.
+const RESERVED_BYTES: usize = 33 * 1024 * 1024;
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
 const MAX_PARTS: u64 = 10_000;
 /// Joining parts may take a server minutes (S3's `CompleteMultipartUpload`), more than any other answer.
@@ -77,7 +81,8 @@ async fn read_pieces<E>(
     let mut sha256 = Sha256::new();
     let mut bytes = 0;
     // Memory is taken up only as it is filled, so a small file costs no more than its size.
-    let mut part = BytesMut::with_capacity(part_bytes);
+    let empty = || BytesMut::with_capacity(part_bytes.max(RESERVED_BYTES));
+    let mut part = empty();
     let hung_up = || StagingError::Other("the upload ended early".into());
     // Reserving the place before filling the part keeps it at two parts in memory.
     let mut place = pieces.reserve().await.map_err(|_| hung_up())?;
@@ -93,7 +98,7 @@ async fn read_pieces<E>(
             if part.len() == part_bytes {
                 place.send(Piece::Part(part.freeze()));
                 place = pieces.reserve().await.map_err(|_| hung_up())?;
-                part = BytesMut::with_capacity(part_bytes);
+                part = empty();
             }
             let taken = chunk.split_to(chunk.len().min(part_bytes - part.len()));
             part.extend_from_slice(&taken);
