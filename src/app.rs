@@ -27,6 +27,8 @@ use crate::{
 
 /// How long a stop may take before what is still running is left to the next start; with closing, 20 s in all.
 const STOP_WITHIN: Duration = Duration::from_secs(17);
+/// How long what comes in may take to end.
+const CLOSE_DOORS_WITHIN: Duration = Duration::from_secs(5);
 /// How long closing the database may take.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
 /// Questions from chats that wait to be answered.
@@ -81,6 +83,8 @@ pub enum StartError {
     Chat { platform: &'static str, source: ChatError },
     #[error("Cannot listen on {address}: {source}. Choose another address for {key} in the config.")]
     Listen { key: &'static str, address: String, source: std::io::Error },
+    #[error("A part of the service died ({0}). Start it again, and please report what the log says.")]
+    Died(String),
     #[error("Metrics cannot be gathered: {0}")]
     Metrics(String),
 }
@@ -197,7 +201,7 @@ impl App {
             match ended {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => return error,
-                Err(panic) => tracing::error!(%panic, "a part died"),
+                Err(panic) => return StartError::Died(panic.to_string()),
             }
         }
         std::future::pending().await
@@ -207,7 +211,9 @@ impl App {
     pub async fn stop(mut self) {
         let in_order = async {
             self.doors.stop.cancel();
-            while self.doors.tasks.join_next().await.is_some() {}
+            let closed = async { while self.doors.tasks.join_next().await.is_some() {} };
+            // A connection that says nothing must not keep the pipeline from stopping at a safe point.
+            let _ = tokio::time::timeout(CLOSE_DOORS_WITHIN, closed).await;
             self.stop_worker.cancel();
             if let Some(worker) = &mut self.worker {
                 let _ = worker.await;

@@ -121,15 +121,12 @@ impl Intake {
     }
 
     /// Does what was asked and answers in the chat.
-    pub async fn handle(&self, incoming: Incoming) {
+    async fn handle(&self, incoming: Incoming) {
         let Incoming { from, at, ask } = incoming;
-        let answer = match self.answer(&from, &at, ask).await {
-            Ok(answer) => answer,
-            Err(error) => {
-                tracing::error!(error = %error, "could not do what was asked");
-                Some((Audience::Asker, words::our_fault()))
-            }
-        };
+        let answer = self.answer(&from, &at, ask).await.unwrap_or_else(|error| {
+            tracing::error!(error = %error, "could not do what was asked");
+            Some((Audience::Asker, words::our_fault()))
+        });
         if let Some((audience, message)) = answer {
             self.say(&at, audience, &message).await;
         }
@@ -382,7 +379,7 @@ impl Intake {
         let answered = self.store.cancel(from, post.id, self.clock.now_ms()).await?;
         Ok(match answered {
             Answered::Done => words::cancelled(&post.attachment.name, post.intent_at.is_some()),
-            Answered::TooLate | Answered::NotYours => words::nothing_to_cancel(),
+            Answered::TooLate | Answered::NotYours | Answered::NotLinked => words::nothing_to_cancel(),
         })
     }
 
@@ -413,6 +410,7 @@ impl Intake {
             Answered::Done => None,
             Answered::TooLate => Some(words::too_late()),
             Answered::NotYours => Some(words::not_yours()),
+            Answered::NotLinked => Some(words::not_linked()),
         })
     }
 }

@@ -238,15 +238,20 @@ impl Worker {
             Ok(Next::Go(state, after)) => {
                 kind = if state == post.state { "waits" } else { "goes_on" };
                 if state != post.state {
-                    post.attempt = 0;
                     post.waiting = None;
+                    // A copy proves nothing about the storage it is to be read from.
+                    if post.state != State::Staging {
+                        post.attempt = 0;
+                    }
                 }
                 post.state = state;
                 Some(after)
             }
             Ok(Next::Ask(after)) => {
                 kind = "unsure";
+                let looks = post.looks;
                 ask(&mut post);
+                post.looks = looks;
                 after
             }
             Err(StepError::Store(StoreError::LeaseLost)) => {
@@ -297,8 +302,9 @@ impl Worker {
                 }
                 // Once is an expired session; more often is an incident.
                 let tries = post.attempt.max(post.sessions.saturating_sub(1));
-                let after = if tries <= 1 { Duration::ZERO } else { backoff(tries) };
-                post.waiting = (tries > 1).then(|| Waiting::Trouble { with: Party::X, until: until(after) });
+                let at_once = tries <= 1 && *to == State::Uploading;
+                let after = if at_once { Duration::ZERO } else { backoff(tries) };
+                post.waiting = (!at_once).then(|| Waiting::Trouble { with: Party::X, until: until(after) });
                 ("back", Some(after))
             }
             StepError::RateLimited { until } => {
@@ -322,16 +328,28 @@ impl Worker {
     /// What follows from an error about a post that may be on X: it is never failed, and not kept waiting for ever.
     fn doubt(&self, post: &mut Post, error: &StepError, now: i64) -> (&'static str, Option<Duration>) {
         post.attempt = post.attempt.saturating_add(1);
+        let at = |after: Duration| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2);
         let (after, waiting) = match error {
+            // Sure to be said of the attempt at hand, and not to be mended by waiting.
+            StepError::Fail(failure) if post.state != State::NeedsUser => {
+                ask(post);
+                post.failure = Some(failure.clone());
+                return ("unsure", Some(MAX_DOUBT));
+            }
             StepError::RateLimited { until } => {
                 let wait = Duration::from_millis(until.saturating_sub(now).max(0).unsigned_abs());
-                (wait + jitter(Duration::from_secs(2)), Waiting::Looking)
+                (wait + jitter(Duration::from_secs(2)), Waiting::RateLimit { until: *until })
             }
-            StepError::OutOfCredits => (CREDITS_PAUSE, Waiting::Looking),
+            StepError::OutOfCredits => (CREDITS_PAUSE, Waiting::Credits { until: at(CREDITS_PAUSE) }),
             StepError::SignedOut => (Duration::ZERO, Waiting::Reconnect),
+            StepError::Back { to, .. } if post.state != State::NeedsUser => {
+                post.state = *to;
+                (backoff(post.attempt.max(post.sessions)), Waiting::Looking)
+            }
             _ => (backoff(post.attempt), Waiting::Looking),
         };
-        let out_of_patience = post.attempt > MAX_LOOKS || after > MAX_DOUBT;
+        // What the person wants posted again waits as any other post does.
+        let out_of_patience = post.attempt > MAX_LOOKS || (after > MAX_DOUBT && !post.resend);
         if post.state != State::NeedsUser && !out_of_patience {
             post.waiting = Some(waiting);
             return ("doubt", Some(after));
@@ -367,6 +385,7 @@ fn ask(post: &mut Post) {
     post.state = State::NeedsUser;
     post.waiting = None;
     post.resend = false;
+    post.looks = 0;
 }
 
 /// Writes down what nobody else knows: tried until it is written.

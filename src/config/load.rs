@@ -234,7 +234,7 @@ fn staging(reader: &mut Reader) -> Option<Staging> {
         access_key_id: access_key_id?,
         secret_access_key: secret_access_key?,
         // A bucket in front of the host needs a wildcard name, which S3 servers of one's own rarely have.
-        force_path_style: force_path_style?.unwrap_or(endpoint_url.is_some()),
+        force_path_style: force_path_style?.unwrap_or(true),
         endpoint_url,
     })
 }

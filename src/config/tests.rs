@@ -66,14 +66,7 @@ fn a_section_that_is_there_is_on_with_its_defaults() {
     assert!(staging.endpoint_url.is_none());
     assert_eq!((staging.bucket.as_str(), staging.region.as_str()), ("toall", "us-east-1"));
     assert!(staging.access_key_id.is_none() && staging.secret_access_key.is_none());
-    assert!(!staging.force_path_style, "AWS wants the bucket in the host name");
-}
-
-#[test]
-fn an_endpoint_of_ones_own_means_path_style_unless_said_otherwise() {
-    let style = |text| load_with_id(text, &[]).unwrap().staging.unwrap().force_path_style;
-    assert!(style("[staging]\nendpoint_url = 'http://127.0.0.1:9000'"));
-    assert!(!style("[staging]\nendpoint_url = 'http://127.0.0.1:9000'\nforce_path_style = false"));
+    assert!(staging.force_path_style);
 }
 
 #[test]

@@ -84,7 +84,7 @@ impl Store {
         serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("tokens"))
     }
 
-    /// Links an account to a person with fresh tokens, and makes it the one they post to.
+    /// Links an account to a person with fresh tokens; a new one becomes the one they post to.
     ///
     /// The newest grant replaces an older one, also for others who linked the same account: X lets only it live.
     /// Posts that waited for a reconnection go on.
@@ -122,7 +122,7 @@ impl Store {
         .bind(now)
         .execute(&mut **tx)
         .await?;
-        sqlx::query(
+        let linked = sqlx::query(
             "INSERT INTO account_links (user_id, account_id, created_at) VALUES ($1, $2, $3)
              ON CONFLICT (user_id, account_id) DO NOTHING",
         )
@@ -131,11 +131,15 @@ impl Store {
         .bind(now)
         .execute(&mut **tx)
         .await?;
-        sqlx::query("UPDATE users SET default_account = $1 WHERE id = $2")
-            .bind(&profile.id.0)
-            .bind(&user)
-            .execute(&mut **tx)
-            .await?;
+        // Connecting an account again does not turn `/post` to it.
+        sqlx::query(
+            "UPDATE users SET default_account = $1 WHERE id = $2 AND (default_account IS NULL OR $3 = 1)",
+        )
+        .bind(&profile.id.0)
+        .bind(&user)
+        .bind(i64::try_from(linked.rows_affected()).unwrap_or(0))
+        .execute(&mut **tx)
+        .await?;
         sqlx::query("UPDATE posts SET waiting = NULL WHERE account_id = $1 AND due_at IS NOT NULL AND intent_at IS NULL")
             .bind(&profile.id.0)
             .execute(&mut **tx)
@@ -330,10 +334,11 @@ impl Store {
         Ok(done.rows_affected() == 1)
     }
 
-    /// Keeps an API token of a person's, hashed.
+    /// Keeps an API token of a person's, hashed, in place of a former one.
     pub async fn add_api_token(&self, person: &Person, hash: &str, now: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         let user = upsert_user(&mut tx, person, now).await?;
+        sqlx::query("DELETE FROM api_tokens WHERE user_id = $1").bind(&user).execute(&mut *tx).await?;
         sqlx::query("INSERT INTO api_tokens (hash, user_id, created_at) VALUES ($1, $2, $3)")
             .bind(hash)
             .bind(user)

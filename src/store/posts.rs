@@ -27,6 +27,8 @@ pub enum Answered {
     TooLate,
     /// No such post of this person's.
     NotYours,
+    /// The person has disconnected the account it goes to.
+    NotLinked,
 }
 
 /// How long a failed post's file is kept for another try.
@@ -215,8 +217,11 @@ impl Store {
     pub async fn retry(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
         let mut tx = self.begin().await?;
         let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
-        if post.state != State::Failed || !linked(&mut tx, person, &post.account).await? {
+        if post.state != State::Failed {
             return Ok(Answered::TooLate);
+        }
+        if !linked(&mut tx, person, &post.account).await? {
+            return Ok(Answered::NotLinked);
         }
         sqlx::query(
             "UPDATE posts SET state = CASE WHEN sha256 IS NULL THEN 'staging' ELSE 'inspecting' END,
@@ -242,16 +247,21 @@ impl Store {
     pub async fn post_again(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
         let mut tx = self.begin().await?;
         let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
-        if post.state != State::NeedsUser || !linked(&mut tx, person, &post.account).await? {
+        if post.state != State::NeedsUser {
             return Ok(Answered::TooLate);
         }
+        if !linked(&mut tx, person, &post.account).await? {
+            return Ok(Answered::NotLinked);
+        }
         sqlx::query(
-            "UPDATE posts SET state = 'publishing', resend = 1, looks = 0, attempt = 0, claims = 0, waiting = NULL,
-                    clean_at = NULL, due_at = $1, updated_at = $1
+            "UPDATE posts SET state = CASE WHEN sha256 IS NULL THEN 'staging' ELSE 'publishing' END, object_key = $3,
+                    resend = 1, sessions = 0, processing_since = NULL, looks = 0, attempt = 0, claims = 0,
+                    failure = NULL, waiting = NULL, clean_at = NULL, due_at = $1, updated_at = $1
               WHERE id = $2",
         )
         .bind(now)
         .bind(id.to_string())
+        .bind(format!("posts/{id}"))
         .execute(&mut *tx)
         .await?;
         queue::show(&mut tx, id, now).await?;

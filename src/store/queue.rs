@@ -186,7 +186,7 @@ impl Store {
             .await?;
         sqlx::query(
             "UPDATE posts SET media_id = $1, media_expires_at = $2, chunk_bytes = $3, segments_done = 0, claims = 0,
-                    sessions = sessions + 1, waiting = NULL
+                    sessions = sessions + 1, waiting = NULL, processing_since = NULL, processing_percent = NULL
               WHERE id = $4",
         )
         .bind(&media.id)

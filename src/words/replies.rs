@@ -196,7 +196,7 @@ pub fn upload_later() -> Message {
 /// `/token`: an API token, shown once.
 pub fn api_token(token: &str) -> Message {
     Message::text(format!(
-        "Your API token, shown this once:\n{token}\nPrograms that have it can act as you here. Keep it secret."
+        "Your API token, shown this once:\n{token}\nPrograms that have it can act as you here. Keep it secret; /token again makes a new one and ends this."
     ))
 }
 

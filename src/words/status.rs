@@ -87,10 +87,14 @@ fn posted(account: &Account, links: Links<'_>) -> Message {
 }
 
 fn unsure(post: &Post, account: &Account, links: Links<'_>) -> Message {
+    let name = file_name(&post.attachment.name);
+    let why = match &post.failure {
+        Some(failure) => format!("\nOf the last attempt: {}", explain(failure, account).0),
+        None => String::new(),
+    };
     Message::text(format!(
-        "X did not say whether it posted {} to @{}, and it has not shown up there yet. \
+        "X did not say whether it posted {name} to @{}, and I have not found it there.{why}\n\
          Please look at the account: is it there?\n",
-        file_name(&post.attachment.name),
         account.username,
     ))
     .link(links.profile)

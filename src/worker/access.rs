@@ -14,6 +14,8 @@ use crate::{
 
 /// A token with less than this left is refreshed before a step uses it.
 const REFRESH_BEFORE_MS: i64 = 15 * 60_000;
+/// How long to leave X alone after a refresh that did not work, while the token at hand does.
+const REFRESH_PAUSE_MS: i64 = 60_000;
 /// A token with more than this left was made a moment ago (X gives 120 minutes): a refusal of it is X's trouble.
 const FRESH_MS: i64 = 110 * 60_000;
 /// A token with less than this left is not used when refreshing fails.
@@ -29,6 +31,8 @@ pub(super) struct Access<'a> {
 struct Held {
     tokens: Tokens,
     rev: i64,
+    /// No refresh is tried before this moment: the last one did not work.
+    not_before: i64,
 }
 
 impl<'a> Access<'a> {
@@ -44,12 +48,14 @@ impl<'a> Access<'a> {
             *held = self.stored().await?;
         }
         let current = held.as_mut().ok_or(StepError::SignedOut)?;
-        if current.tokens.access_expires_at - now < REFRESH_BEFORE_MS {
+        let usable = current.tokens.access_expires_at - now > USABLE_MS;
+        let wanted = current.tokens.access_expires_at - now < REFRESH_BEFORE_MS;
+        if wanted && (now >= current.not_before || !usable) {
             match self.refresh(current).await {
                 Ok(()) => {}
                 Err(error @ (StepError::SignedOut | StepError::Store(_))) => return Err(error),
                 // The one at hand still works for a while.
-                Err(_) if current.tokens.access_expires_at - now > USABLE_MS => {}
+                Err(_) if usable => current.not_before = now + REFRESH_PAUSE_MS,
                 Err(error) => return Err(error),
             }
         }
@@ -85,7 +91,7 @@ impl<'a> Access<'a> {
 
     async fn stored(&self) -> Result<Option<Held>, StepError> {
         let stored = self.worker.store.tokens(&self.lease.account).await?;
-        Ok(stored.map(|(tokens, rev)| Held { tokens, rev }))
+        Ok(stored.map(|(tokens, rev)| Held { tokens, rev, not_before: 0 }))
     }
 
     /// Trades the refresh token. Only the lane's holder gets here; the new pair is stored before it is used.
@@ -108,18 +114,18 @@ async fn trade(worker: Worker, account: AccountId, rev: i64) -> Result<Held, Ste
     let _turn = worker.running.refresh_turn(&account).await;
     let (tokens, stored) = store.tokens(&account).await?.ok_or(StepError::SignedOut)?;
     if stored != rev {
-        return Ok(Held { tokens, rev: stored });
+        return Ok(Held { tokens, rev: stored, not_before: 0 });
     }
     metrics::counter!("toall_token_refreshes_total").increment(1);
     match x.refresh(&tokens.refresh, clock.now_ms()).await {
         Ok(tokens) => {
             let kept = insist(|| store.save_tokens(&account, rev, &tokens, clock.now_ms())).await;
             if kept {
-                return Ok(Held { tokens, rev: rev + 1 });
+                return Ok(Held { tokens, rev: rev + 1, not_before: 0 });
             }
             // Linked again in between: those tokens are the newest. Or disconnected: nobody may keep these.
             match store.tokens(&account).await? {
-                Some((tokens, rev)) => Ok(Held { tokens, rev }),
+                Some((tokens, rev)) => Ok(Held { tokens, rev, not_before: 0 }),
                 None => {
                     if let Err(error) = x.revoke(&tokens).await {
                         tracing::warn!(%account, %error, "tokens of a disconnected account could not be revoked");
@@ -133,7 +139,7 @@ async fn trade(worker: Worker, account: AccountId, rev: i64) -> Result<Held, Ste
                 tracing::warn!(%account, "X refused the refresh token; the account must be linked again");
             }
             let (tokens, rev) = store.tokens(&account).await?.ok_or(StepError::SignedOut)?;
-            Ok(Held { tokens, rev })
+            Ok(Held { tokens, rev, not_before: 0 })
         }
         Err(error) => {
             tracing::error!(%account, error = chain(&error), "tokens could not be refreshed");

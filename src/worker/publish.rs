@@ -22,6 +22,8 @@ const LOOKS: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(15), Duration::from_secs(30)];
 /// Looks after the person was asked: X may show the post late.
 const LATE_LOOKS: [Duration; 2] = [Duration::from_secs(5 * 60), Duration::from_secs(25 * 60)];
+/// Looks that may go wrong before a second attempt that the person asked for is made without.
+const PATIENT_LOOKS: u32 = 2;
 /// Attempts after which the person is asked even where the operator said to try again.
 const MAX_INTENTS: u32 = 3;
 /// An upload with less than this left is made anew rather than posted.
@@ -56,12 +58,12 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
     post.intents += 1;
     post.resend = false;
     post.looks = 0;
-    post.attempt = 0;
     match worker.x.create_post(&token, &post.caption, &media_id).await {
         Ok(id) => Ok(Next::Posted(id)),
         Err(CreateError::Unknown(error)) => {
             tracing::warn!(%error, "no answer to the creation; looking for the post");
             post.waiting = Some(Waiting::Looking);
+            post.attempt = 0;
             Ok(Next::Go(State::Publishing, LOOKS[0]))
         }
         // Said of the same text posted lately: perhaps by an attempt of ours that went unanswered.
@@ -71,21 +73,19 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
             }
             before.restore(post);
             match post.intent_at {
-                Some(_) => Ok(Next::Ask(Some(LATE_LOOKS[0]))),
+                Some(_) => {
+                    post.failure = Some(Failure::Duplicate);
+                    Ok(Next::Ask(Some(LATE_LOOKS[0])))
+                }
                 None => Err(StepError::Fail(Failure::Duplicate)),
             }
         }
         // What follows is sure not to have made a post: only an earlier attempt may have.
         Err(CreateError::Refused(XError::InvalidMedia)) => {
             before.restore(post);
-            match unfit(worker, &access, post, &media_id).await? {
-                // Of a post in doubt the person has said that it is wanted again.
-                StepError::Back { to, .. } if post.intent_at.is_some() => {
-                    post.resend = true;
-                    Ok(Next::Go(to, LOOKS[0]))
-                }
-                error => Err(error),
-            }
+            // Of a post in doubt the person has said that it is wanted again.
+            post.resend = post.intent_at.is_some();
+            Err(unfit(worker, &access, post, &media_id).await?)
         }
         Err(CreateError::NotSent(error) | CreateError::Refused(error)) => {
             before.restore(post);
@@ -140,11 +140,14 @@ async fn unfit(
 /// Looks for the post until it is found or the time to settle is over.
 async fn look(worker: &Worker, lease: &Lease, post: &mut Post, intent_at: i64) -> Result<Next, StepError> {
     let access = Access::new(worker, lease);
-    if let Some(id) = find(worker, &access, post).await? {
-        return Ok(Next::Posted(id));
-    }
-    if post.resend {
-        return create(worker, lease, post).await;
+    match find(worker, &access, post).await {
+        Ok(Some(id)) => return Ok(Next::Posted(id)),
+        Ok(None) if post.resend => return create(worker, lease, post).await,
+        Ok(None) => {}
+        Err(error @ (StepError::SignedOut | StepError::Store(_))) => return Err(error),
+        // The person has looked; ours is only a second pair of eyes.
+        Err(_) if post.resend && post.attempt >= PATIENT_LOOKS => return create(worker, lease, post).await,
+        Err(error) => return Err(error),
     }
     post.looks = post.looks.saturating_add(1);
     let settled = i64::try_from(worker.settings.settle_secs.saturating_mul(1_000)).unwrap_or(i64::MAX);

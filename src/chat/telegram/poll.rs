@@ -20,7 +20,7 @@ use super::{
     wire::{CallbackQuery, GetMe, GetUpdates, Update},
 };
 use crate::{
-    chat::{ChatError, Delivery, Inbox},
+    chat::{Ask, ChatError, Delivery, Inbox},
     words,
 };
 
@@ -30,6 +30,8 @@ const LONG_POLL: u32 = 25;
 const CHATS_AT_ONCE: usize = 16;
 /// How long a stop waits for what was already handed over.
 const LAST_WORDS: Duration = Duration::from_secs(5);
+/// How long something other than a post may keep what comes after it waiting.
+const ANSWERED: Duration = Duration::from_secs(3);
 /// How long a button may keep the rest waiting for its acknowledgement.
 const ACKNOWLEDGE: Duration = Duration::from_secs(5);
 
@@ -163,10 +165,16 @@ async fn hand_over(bot: &Bot, update: &Update, me: &str, inbox: &Inbox) -> Resul
             return Ok(());
         };
         let (done, stored) = oneshot::channel();
+        let is_post = matches!(incoming.ask, Ask::Post { .. });
         let delivery = Delivery { incoming, done };
         inbox.send(delivery).await.map_err(|_| Closed)?;
         // Dropped unsent, it is not stored: Telegram must not hear that it was received.
-        stored.await.map_err(|_| Closed)
+        let stored = async { stored.await.map_err(|_| Closed) };
+        match is_post {
+            true => stored.await,
+            // A slow answer to one must not keep everybody else from being heard.
+            false => timeout(ANSWERED, stored).await.unwrap_or(Ok(())),
+        }
     };
     let acknowledge = async {
         if let Some(query) = &update.callback_query {

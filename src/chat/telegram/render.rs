@@ -88,7 +88,23 @@ fn names(text: &str) -> Vec<MessageEntity> {
             }
         }
     }
+    found.extend(dotted(text));
+    found.sort_by_key(|entity| entity.offset);
     found
+}
+
+/// Words with a dot inside, as code: Telegram makes a link of `login-x.com`, and of `surf.mov` too. Addresses with
+/// their scheme are ours and stay links.
+fn dotted(text: &str) -> impl Iterator<Item = MessageEntity> {
+    text.split_whitespace().filter_map(move |word| {
+        let start = word.as_ptr() as usize - text.as_ptr() as usize;
+        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
+        let inside = bare.contains('.') && !word.contains('@') && !word.contains("://");
+        inside.then(|| {
+            let start = start + (bare.as_ptr() as usize - word.as_ptr() as usize);
+            MessageEntity::code(units(&text[..start]), units(bare))
+        })
+    })
 }
 
 fn cut(mut text: String, limit: usize) -> String {

@@ -137,8 +137,11 @@ fn person(user: &User) -> Person {
     // Anybody can take another's first and last name; a user name is one person's.
     let name = match (&user.username, &user.last_name) {
         (Some(username), _) => format!("@{username}"),
-        (None, Some(last)) => format!("{} {last}", user.first_name),
-        (None, None) => user.first_name.clone(),
+        (None, last) => {
+            let full = [Some(&user.first_name), last.as_ref()].into_iter().flatten();
+            let full = full.map(String::as_str).collect::<Vec<_>>().join(" ");
+            format!("{} (no user name)", full.replace(['@', '＠', '﹫'], ""))
+        }
     };
     Person { platform: Platform::Telegram, id: user.id.to_string(), name }
 }
