@@ -61,7 +61,7 @@ async fn cancelled_while_it_is_fetched() {
 #[tokio::test(flavor = "multi_thread")]
 async fn cancelled_while_it_is_uploaded() {
     let world = World::with(|_, config| config.worker.upload_parallelism = 1).await.and_linked().await;
-    let film = world.film(4_500_000);
+    let film = world.film(9_000_000);
     let gate = Gate::closed();
     let held = world.x.order(Fault::on(Call::Append, Effect::Hold(gate.clone())));
     world.post("alice", "No", &film).await;
@@ -70,7 +70,8 @@ async fn cancelled_while_it_is_uploaded() {
     assert_eq!(world.last_text("alice"), "Cancelled. film.mp4 will not be posted.");
     world.let_act(Call::Append, &gate).await;
     world.settle().await;
-    assert_eq!(world.requests(Call::Append).len(), 1, "the second segment is not sent");
+    // The next one may have begun before the cancellation was noticed.
+    assert!(world.requests(Call::Append).len() < 3, "the upload stops");
     assert_eq!(world.requests(Call::CreatePost).len(), 0);
     world.assert_at_rest().await;
 }

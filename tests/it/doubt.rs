@@ -12,21 +12,12 @@ use toall::{
 
 use crate::world::{World, read, sample};
 
-fn asked(world: &World) -> String {
-    format!(
-        "X did not say whether it posted sample.mp4 to @alice_makes, and it has not shown up there yet. \
-         Please look at the account: is it there?\n{}/alice_makes \
-         [Open X] [It is there] [Post it again] [Leave it]",
-        world.x.url()
-    )
-}
-
 /// Posts while X misbehaves at the creation, up to the question or the end.
 async fn posted_under(effect: Effect) -> World {
     let world = World::linked().await;
     let fault = world.x.order(Fault::on(Call::CreatePost, effect));
     world.post("alice", "Once", &sample()).await;
-    world.until("the question", |world| world.last_text("alice") == asked(world)).await;
+    world.until("the question", |world| world.last_text("alice") == world.asked()).await;
     assert_eq!(fault.fired(), 1);
     assert_eq!(
         world.shown("alice", "X did not answer"),
@@ -67,7 +58,7 @@ async fn a_post_that_x_did_not_make_is_asked_about() {
         assert_eq!(world.x.posts().len(), 0);
         assert_eq!(world.row("alice").await.state, State::NeedsUser);
         let question = world.last("alice");
-        assert_eq!(read(&question.message), asked(&world));
+        assert_eq!(read(&question.message), world.asked());
         world.press("alice", &question, "Post it again").await;
         world.settle().await;
         world.assert_posted_once("alice", "Once", &sample()).await;
@@ -81,9 +72,9 @@ async fn a_post_that_x_shows_late_is_found_after_the_question() {
     let world = World::with(|x, _| x.visibility_delay = Duration::from_secs(120)).await.and_linked().await;
     world.x.order(Fault::on(Call::CreatePost, Effect::ActThenDrop));
     world.post("alice", "Once", &sample()).await;
-    world.until("the question", |world| world.last_text("alice") == asked(world)).await;
+    world.until("the question", |world| world.last_text("alice") == world.asked()).await;
     let question = world.last("alice");
-    assert_eq!(read(&question.message), asked(&world));
+    assert_eq!(read(&question.message), world.asked());
 
     world.settle().await;
     world.assert_posted_once("alice", "Once", &sample()).await;
@@ -139,7 +130,7 @@ async fn a_question_without_an_answer_holds_nobody_up() {
     // A day later the question still stands and can be answered.
     world.pass(Duration::from_secs(20 * 3_600));
     let question = world.said("alice").into_iter().find(|shown| shown.at == question.at).unwrap();
-    assert_eq!(read(&question.message), asked(&world));
+    assert_eq!(read(&question.message), world.asked());
     world.press("alice", &question, "Post it again").await;
     world.settle().await;
     let texts: Vec<_> = world.x.posts().into_iter().map(|post| post.text).collect();

@@ -31,6 +31,11 @@ async fn the_status_shows_how_far_the_upload_is() {
     let held = world.x.order(Fault::on(Call::Append, Effect::Hold(gate.clone())).after(1));
     world.post("alice", "Long", &film).await;
     world.until("the last segment", |_| held.fired() == 1).await;
+    world
+        .until_row("alice", "half-way", |post| {
+            post.media.as_ref().is_some_and(|media| media.segments_done == 1)
+        })
+        .await;
     world.pass(Duration::from_secs(2));
     world.until("the progress", |world| world.last_text("alice").contains(" 97 %")).await;
     assert_eq!(

@@ -48,6 +48,16 @@ impl World {
         found.unwrap_or_else(|| panic!("{start:?} was never shown, only {history:#?}"))
     }
 
+    /// What alice is asked about a post of the sample that may be on X.
+    pub fn asked(&self) -> String {
+        format!(
+            "X did not say whether it posted sample.mp4 to @alice_makes, and I have not found it there.\n\
+             Please look at the account: is it there?\n{}/alice_makes \
+             [Open X] [It is there] [Post it again] [Leave it]",
+            self.x.url()
+        )
+    }
+
     /// A person's newest post as it is stored.
     pub async fn row(&self, name: &str) -> Post {
         self.app().store.posts_of(&person(name), 1).await.unwrap().pop().expect("no post")
