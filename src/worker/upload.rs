@@ -58,7 +58,9 @@ pub(super) async fn upload(
         Ok(()) => {}
         Err(Unsent::TooLarge) => {
             let smaller = smaller(media.chunk_bytes, total).ok_or_else(|| {
-                StepError::Fail(Failure::Refused { detail: "X takes no chunk of this video".to_owned() })
+                StepError::Fail(Failure::Refused {
+                    detail: "it takes no part of this video, however small. Try again later.".to_owned(),
+                })
             })?;
             tracing::info!(chunk = smaller, "X found a chunk too large");
             post.media = Some(open(worker, lease, &access, post, smaller).await?);
@@ -160,9 +162,16 @@ async fn send_all(
         }
         Ok(())
     };
-    let (sent, written) = tokio::join!(sending, writing);
-    written.map_err(|error: StoreError| Unsent::Step(error.into()))?;
-    sent
+    let mut writing = pin!(writing);
+    let unwritten = |error: StoreError| Unsent::Step(error.into());
+    tokio::select! {
+        // Ends first only when it cannot write: then nothing more is to be sent.
+        written = &mut writing => written.map_err(unwritten),
+        sent = sending => {
+            writing.await.map_err(unwritten)?;
+            sent
+        }
+    }
 }
 
 /// Sends one segment, and names it once X has it.

@@ -45,7 +45,7 @@ async fn a_chunk_that_x_never_takes_is_said() {
     world.settle().await;
     assert_eq!(
         world.last_text("alice"),
-        "sample.mp4 was not posted to @alice_makes.\nX refused this post: X takes no chunk of this video [Try again]"
+        "sample.mp4 was not posted to @alice_makes.\nX refused this post: it takes no part of this video, however small. Try again later. [Try again]"
     );
     world.assert_at_rest_in_a_day().await;
 }

@@ -20,7 +20,7 @@ async fn commands_arrive_from_private_chats_and_groups() {
     let asked = alice.text("/connect twitter");
     let incoming = running.hears().await;
     assert_eq!(incoming.ask, Ask::Connect { what: "twitter".into() });
-    assert_eq!((incoming.from.id, incoming.from.name), ("4201".into(), "Alice".into()));
+    assert_eq!((incoming.from.id, incoming.from.name), ("4201".into(), "Alice (no user name)".into()));
     assert!(incoming.at.private);
     assert_eq!(incoming.at.message, Some(asked.to_string()));
 
