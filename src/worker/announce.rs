@@ -42,9 +42,10 @@ const KEEP_EVENTS_MS: i64 = 30 * 24 * 3_600_000;
 pub(super) async fn run(worker: Worker, stop: CancellationToken) {
     let housekeeping = async {
         for round in 0_u64.. {
+            let next = worker.clock.now_ms() + HOUSEKEEPING_MS;
             housekeep(&worker, round).await;
             tokio::select! {
-                () = worker.clock.sleep_until(worker.clock.now_ms() + HOUSEKEEPING_MS) => {}
+                () = worker.clock.sleep_until(next) => {}
                 () = stop.cancelled() => return,
             }
         }
