@@ -3,7 +3,7 @@
 //! The service, the simulated X and what they are compared with are processes of their own, so that memory is each
 //! one's own; every comparison is against what the same run measured on the same simulated X. Nothing here is a
 //! test: figures are printed beside their bars, and the exit code says only whether they could be taken.
-//! Takes about three minutes and 1.6 GB of the temporary folder. `TOALL_BENCH_RUNS=1` repeats nothing.
+//! Takes about three minutes and 1.7 GB of the temporary folder. `BENCH_RUNS=1` repeats nothing.
 
 mod child;
 mod peer;
@@ -62,7 +62,7 @@ impl Figures {
 }
 
 async fn measure() -> anyhow::Result<()> {
-    let runs = std::env::var("TOALL_BENCH_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(3).max(1);
+    let runs = std::env::var("BENCH_RUNS").ok().and_then(|runs| runs.parse().ok()).unwrap_or(3).max(1);
     let folder = TempDir::new()?;
     let large = video::write(&folder.path().join("large.mp4"), LARGE * MIB)?;
     let small = video::write(&folder.path().join("small.mp4"), SMALL * MIB)?;

@@ -60,7 +60,7 @@ impl Serving {
         let mut command = Command::new(TOALL);
         command.args(["serve", "--config"]).arg(folder.join("config.toml"));
         let begun = Instant::now();
-        let process = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?;
+        let process = command.env("TOALL_LOG", "error").stdout(Stdio::null()).spawn()?;
         let mut serving = Serving { process, ready_after: 0.0 };
         while !is_ready(port) {
             ensure!(begun.elapsed() < PATIENCE, "toall serve does not become ready");

@@ -199,32 +199,28 @@ impl Store {
         Ok(self.commit(tx).await?)
     }
 
-    /// Keeps that X acknowledged segments.
-    pub async fn acknowledged(
+    /// Keeps that X acknowledged a segment.
+    pub async fn segment_done(
         &self,
         lease: &Lease,
         media_id: &str,
-        segments: &[u32],
+        segment: u32,
         now: i64,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         self.fence(&mut tx, lease).await?;
-        let mut new = 0;
-        for segment in segments {
-            let done = sqlx::query(
-                "INSERT INTO media_segments (media_id, segment) VALUES ($1, $2) ON CONFLICT (media_id, segment) DO NOTHING",
-            )
-            .bind(media_id)
-            .bind(i64::from(*segment))
-            .execute(&mut *tx)
-            .await?;
-            new += done.rows_affected();
-        }
+        let done = sqlx::query(
+            "INSERT INTO media_segments (media_id, segment) VALUES ($1, $2) ON CONFLICT (media_id, segment) DO NOTHING",
+        )
+        .bind(media_id)
+        .bind(i64::from(segment))
+        .execute(&mut *tx)
+        .await?;
         sqlx::query(
             "UPDATE posts SET segments_done = segments_done + $1, claims = 0, waiting = NULL
               WHERE id = $2 AND media_id = $3",
         )
-        .bind(i64::try_from(new).unwrap_or(0))
+        .bind(i64::try_from(done.rows_affected()).unwrap_or(0))
         .bind(lease.post.id.to_string())
         .bind(media_id)
         .execute(&mut *tx)

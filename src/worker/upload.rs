@@ -1,15 +1,14 @@
 //! Sends the staged file to X in segments, several at once, straight from storage.
 
-use std::{ops::Range, pin::pin, time::Duration};
+use std::{ops::Range, time::Duration};
 
-use futures::{Stream, StreamExt, stream};
-use tokio::sync::mpsc;
+use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
 use super::{Next, StepError, Worker, access::Access, process::follow, stage::from_staging};
 use crate::{
     post::{Failure, Media, Party, Post, State},
-    store::{Lease, StoreError},
+    store::Lease,
     twitter::XError,
 };
 
@@ -50,10 +49,17 @@ pub(super) async fn upload(
         }
     }
     // Those in flight when the service stops are let finish; no other is begun.
-    let sends = stream::iter(missing.into_iter().take_while(|_| !stop.is_cancelled()))
-        .map(|segment| send(worker, &access, &key, &media, segment, span(&media, segment, total)))
+    let mut sends = stream::iter(missing.into_iter().take_while(|_| !stop.is_cancelled()))
+        .map(|segment| send(worker, lease, &access, &key, &media, segment, span(&media, segment, total)))
         .buffer_unordered(worker.settings.upload_parallelism);
-    let sent = send_all(worker, lease, &media.id, sends).await;
+    let mut sent = Ok(());
+    while let Some(outcome) = sends.next().await {
+        if let Err(error) = outcome {
+            sent = Err(error);
+            break;
+        }
+    }
+    drop(sends);
     match sent {
         Ok(()) => {}
         Err(Unsent::TooLarge) => {
@@ -137,64 +143,27 @@ enum Unsent {
     Step(StepError),
 }
 
-/// Sends, and writes down what X acknowledged meanwhile: a commit waits for the disk, and no chunk waits for a commit.
-async fn send_all(
-    worker: &Worker,
-    lease: &Lease,
-    media_id: &str,
-    sends: impl Stream<Item = Result<u32, Unsent>>,
-) -> Result<(), Unsent> {
-    let (acknowledged, mut inbox) = mpsc::unbounded_channel();
-    let sending = async move {
-        let mut sends = pin!(sends);
-        while let Some(segment) = sends.next().await {
-            if acknowledged.send(segment?).is_err() {
-                break; // Writing has failed, and says why.
-            }
-        }
-        Ok(())
-    };
-    let writing = async move {
-        let mut segments = Vec::new();
-        while inbox.recv_many(&mut segments, MAX_SEGMENTS as usize).await > 0 {
-            worker.store.acknowledged(lease, media_id, &segments, worker.clock.now_ms()).await?;
-            segments.clear();
-        }
-        Ok(())
-    };
-    let mut writing = pin!(writing);
-    let unwritten = |error: StoreError| Unsent::Step(error.into());
-    tokio::select! {
-        // Ends first only when it cannot write: then nothing more is to be sent.
-        written = &mut writing => written.map_err(unwritten),
-        sent = sending => {
-            writing.await.map_err(unwritten)?;
-            sent
-        }
-    }
-}
-
-/// Sends one segment, and names it once X has it.
 async fn send(
     worker: &Worker,
+    lease: &Lease,
     access: &Access<'_>,
     key: &str,
     media: &Media,
     segment: u32,
     span: Range<u64>,
-) -> Result<u32, Unsent> {
+) -> Result<(), Unsent> {
     let token = access.token().await.map_err(Unsent::Step)?;
     let length = span.end - span.start;
     let body = worker.staging.read(key, span).await.map_err(|error| Unsent::Step(from_staging(error)))?;
     match worker.x.append(&token, &media.id, segment, length, body).await {
-        Ok(()) => {
-            metrics::counter!("toall_upload_bytes_total").increment(length);
-            Ok(segment)
-        }
-        Err(XError::TooLarge(_)) => Err(Unsent::TooLarge),
-        Err(XError::UploadGone | XError::NotFound) => Err(Unsent::Gone),
-        Err(error) => Err(Unsent::Step(access.sorted(&token, error).await)),
+        Ok(()) => {}
+        Err(XError::TooLarge(_)) => return Err(Unsent::TooLarge),
+        Err(XError::UploadGone | XError::NotFound) => return Err(Unsent::Gone),
+        Err(error) => return Err(Unsent::Step(access.sorted(&token, error).await)),
     }
+    metrics::counter!("toall_upload_bytes_total").increment(length);
+    let written = worker.store.segment_done(lease, &media.id, segment, worker.clock.now_ms()).await;
+    written.map_err(|error| Unsent::Step(error.into()))
 }
 
 fn forgotten(post: &mut Post) -> StepError {
