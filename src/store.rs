@@ -3,10 +3,13 @@
 //! The rows are the queue: a post row is the state machine, its account row the lane that is leased.
 
 mod accounts;
+mod answers;
 mod posts;
+mod progress;
 mod queue;
 mod status;
 mod tickets;
+mod tokens;
 mod vault;
 
 use std::{
@@ -27,7 +30,8 @@ use tokio::sync::watch;
 use crate::account::AccountId;
 
 pub use accounts::Unlinked;
-pub use posts::{Accepted, Answered};
+pub use answers::Answered;
+pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
 pub use status::{Notice, StatusJob};
 pub use tickets::{LinkRequest, PendingLink};
@@ -156,7 +160,7 @@ impl Store {
         .fetch_optional(&self.read)
         .await?;
         if let Some((account, sealed)) = sealed {
-            self.vault.open(&sealed, &accounts::owner(&AccountId(account)))?;
+            self.vault.open(&sealed, &tokens::owner(&AccountId(account)))?;
         }
         Ok(())
     }

@@ -11,7 +11,7 @@ use std::{
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{POLL, RECOVERY, Worker, backoff, chain, insist};
+use super::{POLL, RECOVERY, Worker, chain, insist, verdict::backoff};
 use crate::{
     chat::{Audience, ChatError},
     post::{PostId, State},

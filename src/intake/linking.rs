@@ -1,0 +1,126 @@
+//! From an authorisation link to a linked account.
+
+use secrecy::SecretString;
+
+use super::{Intake, IntakeError};
+use crate::{
+    account::{Person, Place},
+    store::{LinkRequest, PendingLink, StoreError},
+    ticket::{NoRandomness, Ticket},
+    twitter::{OAuthError, XError},
+    words,
+};
+
+/// How long an authorisation link, and the question after it, can be answered.
+pub const LINK_LIFE_MS: i64 = 10 * 60_000;
+
+/// Why an authorisation that came back from X led nowhere.
+#[derive(Debug, thiserror::Error)]
+pub enum LinkError {
+    /// Used, late, or never ours.
+    #[error("this link was used already or has expired")]
+    NoSuchLink,
+    #[error("the permissions to post were not all granted")]
+    MissingPermission,
+    #[error("X did not accept the authorisation")]
+    Rejected(#[source] OAuthError),
+    #[error("X could not be asked")]
+    X(#[source] XError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Ticket(#[from] NoRandomness),
+}
+
+/// An authorisation link for one person.
+#[derive(Debug)]
+pub struct LinkOffer {
+    /// Opens X's consent page; holds the one-use state.
+    pub url: url::Url,
+    /// Unix milliseconds.
+    pub expires_at: i64,
+}
+
+impl Intake {
+    /// Makes a link with which `person` can authorise the app at X; the outcome is said at `place`.
+    pub async fn offer_link(&self, person: &Person, place: &Place) -> Result<LinkOffer, IntakeError> {
+        let state = Ticket::draw()?;
+        let authorize = self.x.authorize(state.expose());
+        let expires_at = self.clock.now_ms() + LINK_LIFE_MS;
+        let request =
+            LinkRequest { person: person.clone(), place: place.clone(), verifier: authorize.verifier };
+        self.store.keep_request(&state, &request, expires_at).await?;
+        Ok(LinkOffer { url: authorize.url, expires_at })
+    }
+
+    /// Takes the code that X sent back with `state`. Nothing is linked yet: the person in the browser is asked first.
+    pub async fn authorised(
+        &self,
+        state: &str,
+        code: SecretString,
+    ) -> Result<(PendingLink, Ticket), LinkError> {
+        let now = self.clock.now_ms();
+        let request = self.take_request(state, now).await?;
+        let tokens = self.x.exchange(code, request.verifier, now).await.map_err(|error| match error {
+            OAuthError::MissingScope(_) => LinkError::MissingPermission,
+            error => LinkError::Rejected(error),
+        })?;
+        let profile = match self.x.me(&tokens.access).await {
+            Ok(profile) => profile,
+            Err(error) => {
+                // Nobody will ever use these tokens.
+                let _ = self.x.revoke(&tokens).await;
+                return Err(LinkError::X(error));
+            }
+        };
+        let pending = PendingLink { person: request.person, place: request.place, profile, tokens };
+        let kept = async {
+            let ticket = Ticket::draw()?;
+            self.store.keep_pending(&ticket, &pending, now + LINK_LIFE_MS).await?;
+            Ok(ticket)
+        };
+        match kept.await {
+            Ok(ticket) => Ok((pending, ticket)),
+            Err(error) => {
+                let _ = self.x.revoke(&pending.tokens).await;
+                Err(error)
+            }
+        }
+    }
+
+    /// X sent the person back without a code: the link request is used up.
+    pub async fn denied(&self, state: &str) -> Result<(), LinkError> {
+        self.take_request(state, self.clock.now_ms()).await.map(drop)
+    }
+
+    async fn take_request(&self, state: &str, now: i64) -> Result<LinkRequest, LinkError> {
+        let ticket = Ticket::shown(state).ok_or(LinkError::NoSuchLink)?;
+        self.store.take_request(&ticket, now).await?.ok_or(LinkError::NoSuchLink)
+    }
+
+    /// Links what the person in the browser confirmed, and says so in the chat.
+    pub async fn confirm_link(&self, ticket: &str) -> Result<PendingLink, LinkError> {
+        let ticket = Ticket::shown(ticket).ok_or(LinkError::NoSuchLink)?;
+        let words = |pending: &PendingLink| words::linked(&pending.profile);
+        let pending = self.store.confirm_pending(&ticket, words, self.clock.now_ms()).await?;
+        let pending = pending.ok_or(LinkError::NoSuchLink)?;
+        tracing::info!(account = %pending.profile.id, "account linked");
+        Ok(pending)
+    }
+
+    /// Forgets what the person in the browser did not want, and gives the permission back at X.
+    /// False when X could not be told.
+    pub async fn refuse_link(&self, ticket: &str) -> Result<bool, LinkError> {
+        let pending = self.take_pending(ticket, self.clock.now_ms()).await?;
+        let revoked = self.x.revoke(&pending.tokens).await;
+        if let Err(error) = &revoked {
+            tracing::warn!(account = %pending.profile.id, %error, "a refused link could not be revoked at X");
+        }
+        Ok(revoked.is_ok())
+    }
+
+    async fn take_pending(&self, ticket: &str, now: i64) -> Result<PendingLink, LinkError> {
+        let ticket = Ticket::shown(ticket).ok_or(LinkError::NoSuchLink)?;
+        self.store.take_pending(&ticket, now).await?.ok_or(LinkError::NoSuchLink)
+    }
+}

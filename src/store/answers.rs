@@ -1,0 +1,145 @@
+//! What people decide about their posts: stop it, try it again, say whether it is on X.
+
+use sqlx::{Sqlite, Transaction};
+
+use super::{
+    Store, StoreError, accounts,
+    posts::{KEEP_CANCELED_MS, PostRow, linked},
+    queue,
+};
+use crate::{
+    account::Person,
+    post::{Post, PostId, State},
+};
+
+/// What became of a button or command about one post.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answered {
+    Done,
+    /// The post has moved on; what was asked no longer applies.
+    TooLate,
+    /// No such post of this person's.
+    NotYours,
+    /// The person has disconnected the account it goes to.
+    NotLinked,
+}
+
+impl Store {
+    /// Ends a post at its person's wish, unless it may already be on X. A post in doubt can be given up.
+    pub async fn cancel(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
+        let mut tx = self.begin().await?;
+        let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
+        if post.state.is_over() || (post.intent_at.is_some() && post.state != State::NeedsUser) {
+            return Ok(Answered::TooLate);
+        }
+        sqlx::query(
+            "UPDATE posts SET state = 'canceled', due_at = NULL, waiting = NULL, clean_at = $2, updated_at = $1
+              WHERE id = $3",
+        )
+        .bind(now)
+        .bind(now + KEEP_CANCELED_MS)
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+        queue::show(&mut tx, id, now).await?;
+        queue::event(&mut tx, self, id, None, "canceled", None, now).await?;
+        queue::drop_from_lane(&mut tx, &post.account, id, now).await?;
+        self.commit(tx).await?;
+        Ok(Answered::Done)
+    }
+
+    /// Begins a failed post again: from the staged file while that is kept, else from the chat.
+    pub async fn retry(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
+        let mut tx = self.begin().await?;
+        let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
+        if post.state != State::Failed {
+            return Ok(Answered::TooLate);
+        }
+        if !linked(&mut tx, person, &post.account).await? {
+            return Ok(Answered::NotLinked);
+        }
+        sqlx::query(
+            "UPDATE posts SET state = CASE WHEN sha256 IS NULL THEN 'staging' ELSE 'inspecting' END,
+                    due_at = $1, attempt = 0, claims = 0, failure = NULL, waiting = NULL, clean_at = NULL,
+                    bytes = CASE WHEN sha256 IS NULL THEN NULL ELSE bytes END,
+                    object_key = $2, media_id = NULL, chunk_bytes = NULL, segments_done = 0, processing_since = NULL,
+                    processing_percent = NULL, sessions = 0, looks = 0, updated_at = $1
+              WHERE id = $3",
+        )
+        .bind(now)
+        .bind(format!("posts/{id}"))
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+        queue::show(&mut tx, id, now).await?;
+        queue::event(&mut tx, self, id, None, "retried", None, now).await?;
+        queue::rearm(&mut tx, &post.account, now).await?;
+        self.commit(tx).await?;
+        Ok(Answered::Done)
+    }
+
+    /// The person says that a post in doubt is not on X: it is made again, unless one more look finds it.
+    pub async fn post_again(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
+        let mut tx = self.begin().await?;
+        let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
+        if post.state != State::NeedsUser {
+            return Ok(Answered::TooLate);
+        }
+        if !linked(&mut tx, person, &post.account).await? {
+            return Ok(Answered::NotLinked);
+        }
+        sqlx::query(
+            "UPDATE posts SET state = CASE WHEN sha256 IS NULL THEN 'staging' ELSE 'publishing' END, object_key = $3,
+                    resend = 1, sessions = 0, processing_since = NULL, looks = 0, attempt = 0, claims = 0,
+                    failure = NULL, waiting = NULL, clean_at = NULL, due_at = $1, updated_at = $1
+              WHERE id = $2",
+        )
+        .bind(now)
+        .bind(id.to_string())
+        .bind(format!("posts/{id}"))
+        .execute(&mut *tx)
+        .await?;
+        queue::show(&mut tx, id, now).await?;
+        queue::event(&mut tx, self, id, None, "post_again", None, now).await?;
+        // The step that now looks once more must not find its look mistaken for the new attempt.
+        queue::drop_from_lane(&mut tx, &post.account, id, now).await?;
+        self.commit(tx).await?;
+        Ok(Answered::Done)
+    }
+
+    /// The person says that a post in doubt is on X: done, on their word.
+    pub async fn vouch(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
+        let mut tx = self.begin().await?;
+        let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
+        if post.state != State::NeedsUser {
+            return Ok(Answered::TooLate);
+        }
+        sqlx::query(
+            "UPDATE posts SET state = 'posted', vouched = 1, due_at = NULL, waiting = NULL, clean_at = $1,
+                    updated_at = $1
+              WHERE id = $2",
+        )
+        .bind(now)
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+        queue::show(&mut tx, id, now).await?;
+        queue::event(&mut tx, self, id, None, "vouched", None, now).await?;
+        queue::drop_from_lane(&mut tx, &post.account, id, now).await?;
+        self.commit(tx).await?;
+        Ok(Answered::Done)
+    }
+}
+
+async fn own(
+    tx: &mut Transaction<'_, Sqlite>,
+    person: &Person,
+    id: PostId,
+) -> Result<Option<Post>, StoreError> {
+    let row: Option<PostRow> = sqlx::query_as("SELECT * FROM posts WHERE id = $1 AND user_id = $2")
+        .bind(id.to_string())
+        .bind(accounts::user_id(person))
+        .fetch_optional(&mut **tx)
+        .await?;
+    row.map(Post::try_from).transpose()
+}

@@ -1,0 +1,193 @@
+//! What a step finds out, written down under its lease.
+
+use super::{
+    Lease, Store, StoreError,
+    posts::clean_at,
+    queue::{drop_from_lane, event, release, show},
+};
+use crate::post::{Media, Post};
+
+impl Store {
+    /// Keeps how many bytes have been copied so far.
+    pub async fn staged_so_far(&self, lease: &Lease, bytes: u64, now: i64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        self.fence(&mut tx, lease).await?;
+        sqlx::query("UPDATE posts SET bytes = $1, claims = 0, waiting = NULL WHERE id = $2")
+            .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
+            .bind(lease.post.id.to_string())
+            .execute(&mut *tx)
+            .await?;
+        show(&mut tx, lease.post.id, now).await?;
+        Ok(self.commit(tx).await?)
+    }
+
+    /// Keeps a new upload session, in place of a former one.
+    pub async fn start_media(&self, lease: &Lease, media: &Media, now: i64) -> Result<(), StoreError> {
+        let id = lease.post.id;
+        let mut tx = self.begin().await?;
+        self.fence(&mut tx, lease).await?;
+        sqlx::query("INSERT INTO post_media (media_id, post_id, created_at) VALUES ($1, $2, $3)")
+            .bind(&media.id)
+            .bind(id.to_string())
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+        sqlx::query(
+            "UPDATE posts SET media_id = $1, media_expires_at = $2, chunk_bytes = $3, segments_done = 0, claims = 0,
+                    sessions = sessions + 1, waiting = NULL, processing_since = NULL, processing_percent = NULL
+              WHERE id = $4",
+        )
+        .bind(&media.id)
+        .bind(media.expires_at)
+        .bind(i64::try_from(media.chunk_bytes).unwrap_or(i64::MAX))
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+        event(&mut tx, self, id, Some(lease.epoch), "media", Some(&media.id), now).await?;
+        Ok(self.commit(tx).await?)
+    }
+
+    /// Keeps that X acknowledged a segment.
+    pub async fn segment_done(
+        &self,
+        lease: &Lease,
+        media_id: &str,
+        segment: u32,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        self.fence(&mut tx, lease).await?;
+        let done = sqlx::query(
+            "INSERT INTO media_segments (media_id, segment) VALUES ($1, $2) ON CONFLICT (media_id, segment) DO NOTHING",
+        )
+        .bind(media_id)
+        .bind(i64::from(segment))
+        .execute(&mut *tx)
+        .await?;
+        sqlx::query(
+            "UPDATE posts SET segments_done = segments_done + $1, claims = 0, waiting = NULL
+              WHERE id = $2 AND media_id = $3",
+        )
+        .bind(i64::try_from(done.rows_affected()).unwrap_or(0))
+        .bind(lease.post.id.to_string())
+        .bind(media_id)
+        .execute(&mut *tx)
+        .await?;
+        show(&mut tx, lease.post.id, now).await?;
+        Ok(self.commit(tx).await?)
+    }
+
+    /// The segments of an upload session that X has acknowledged, ascending.
+    pub async fn segments_done(&self, media_id: &str) -> Result<Vec<u32>, StoreError> {
+        let rows: Vec<i64> =
+            sqlx::query_scalar("SELECT segment FROM media_segments WHERE media_id = $1 ORDER BY segment")
+                .bind(media_id)
+                .fetch_all(&self.write)
+                .await?;
+        rows.into_iter()
+            .map(|segment| u32::try_from(segment).map_err(|_| StoreError::Unreadable("segment")))
+            .collect()
+    }
+
+    /// Writes the intent to make the post on X. From now on the post may be there, and who comes next looks first.
+    pub async fn intend(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        self.fence(&mut tx, lease).await?;
+        sqlx::query(
+            "UPDATE posts SET intent_at = $1, first_intent_at = COALESCE(first_intent_at, $1), intents = intents + 1,
+                    resend = 0, looks = 0, updated_at = $1
+              WHERE id = $2",
+        )
+            .bind(now)
+            .bind(lease.post.id.to_string())
+            .execute(&mut *tx)
+            .await?;
+        event(&mut tx, self, lease.post.id, Some(lease.epoch), "intent", None, now).await?;
+        Ok(self.commit(tx).await?)
+    }
+
+    /// Writes down that the post is on X. A known fact: not fenced, whoever holds the lane now.
+    pub async fn posted(&self, lease: &Lease, x_post_id: &str, now: i64) -> Result<(), StoreError> {
+        let id = lease.post.id;
+        let mut tx = self.begin().await?;
+        let known: Option<String> = sqlx::query_scalar("SELECT x_post_id FROM posts WHERE id = $1")
+            .bind(id.to_string())
+            .fetch_one(&mut *tx)
+            .await?;
+        if let Some(known) = known.filter(|known| known != x_post_id) {
+            tracing::error!(post = %id, first = known, second = x_post_id, "two posts on X were made of one");
+            event(&mut tx, self, id, Some(lease.epoch), "also_posted", Some(x_post_id), now).await?;
+            return Ok(self.commit(tx).await?);
+        }
+        sqlx::query(
+            "UPDATE posts SET state = 'posted', x_post_id = $1, due_at = NULL, waiting = NULL, failure = NULL,
+                    attempt = 0, claims = 0, clean_at = $2, updated_at = $2
+              WHERE id = $3",
+        )
+        .bind(x_post_id)
+        .bind(now)
+        .bind(id.to_string())
+        .execute(&mut *tx)
+        .await?;
+        show(&mut tx, id, now).await?;
+        event(&mut tx, self, id, Some(lease.epoch), "posted", Some(x_post_id), now).await?;
+        drop_from_lane(&mut tx, &lease.account, id, now).await?;
+        Ok(self.commit(tx).await?)
+    }
+
+    /// Writes down what a step found, due again at `due_at` (`None`: nothing more to do), and lets the lane go.
+    pub async fn save(
+        &self,
+        lease: Lease,
+        post: &Post,
+        due_at: Option<i64>,
+        kind: &str,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        self.fence(&mut tx, &lease).await?;
+        let text = |value: Option<serde_json::Result<String>>| {
+            value.transpose().map_err(|_| StoreError::Unreadable("a value to store"))
+        };
+        let size = |value: Option<u64>| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX));
+        let failure = text(post.failure.as_ref().map(serde_json::to_string))?;
+        let waiting = text(post.waiting.as_ref().map(serde_json::to_string))?;
+        let media = post.media.as_ref();
+        sqlx::query(
+            "UPDATE posts SET state = $1, due_at = $2, attempt = $3, claims = 0, bytes = $4, sha256 = $5,
+                    media_type = $6, duration_ms = $7, media_id = $8, media_expires_at = $9, chunk_bytes = $10,
+                    segments_done = CASE WHEN $8 IS NULL THEN 0 ELSE segments_done END,
+                    processing_since = $11, processing_percent = $12, intent_at = $13, looks = $14,
+                    failure = $15, waiting = $16, clean_at = $17, updated_at = $18, first_intent_at = $19,
+                    resend = $20
+              WHERE id = $21",
+        )
+        .bind(post.state.as_str())
+        .bind(due_at)
+        .bind(i64::from(post.attempt))
+        .bind(size(post.bytes))
+        .bind(&post.sha256)
+        .bind(&post.media_type)
+        .bind(size(post.duration_ms))
+        .bind(media.map(|media| &media.id))
+        .bind(media.and_then(|media| media.expires_at))
+        .bind(size(media.map(|media| media.chunk_bytes)))
+        .bind(post.processing_since)
+        .bind(post.processing_percent.map(i64::from))
+        .bind(post.intent_at)
+        .bind(i64::from(post.looks))
+        .bind(&failure)
+        .bind(&waiting)
+        .bind(clean_at(post.state, now))
+        .bind(now)
+        .bind(post.first_intent_at)
+        .bind(i64::from(post.resend))
+        .bind(post.id.to_string())
+        .execute(&mut *tx)
+        .await?;
+        show(&mut tx, post.id, now).await?;
+        event(&mut tx, self, post.id, Some(lease.epoch), kind, failure.as_deref(), now).await?;
+        release(&mut tx, &lease.account, now).await?;
+        Ok(self.commit(tx).await?)
+    }
+}

@@ -1,0 +1,139 @@
+//! The tokens of accounts, sealed, and the API tokens of people, hashed.
+
+use super::{
+    Lease, Store, StoreError,
+    accounts::{refresh_statuses, upsert_user},
+    queue,
+};
+use crate::account::{AccountId, Person, Tokens};
+
+/// What an account's sealed tokens belong to.
+pub(super) fn owner(account: &AccountId) -> String {
+    format!("tokens:{account}")
+}
+
+impl Store {
+    pub(super) fn seal_tokens(&self, account: &AccountId, tokens: &Tokens) -> Result<Vec<u8>, StoreError> {
+        let plain = serde_json::to_vec(tokens).map_err(|_| StoreError::Unreadable("tokens"))?;
+        Ok(self.vault.seal(&plain, &owner(account))?)
+    }
+
+    pub(super) fn open_tokens(&self, account: &AccountId, sealed: &[u8]) -> Result<Tokens, StoreError> {
+        let plain = self.vault.open(sealed, &owner(account))?;
+        serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("tokens"))
+    }
+
+    /// An account's tokens with their revision; `None` when they are gone or refused.
+    pub async fn tokens(&self, account: &AccountId) -> Result<Option<(Tokens, i64)>, StoreError> {
+        let row: Option<(Option<Vec<u8>>, i64, String)> =
+            sqlx::query_as("SELECT tokens_sealed, token_rev, token_state FROM x_accounts WHERE id = $1")
+                .bind(&account.0)
+                .fetch_optional(&self.write)
+                .await?;
+        match row {
+            Some((Some(sealed), rev, state)) if state != "broken" => {
+                Ok(Some((self.open_tokens(account, &sealed)?, rev)))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    /// Writes that a refresh is about to be sent. Only the lane's holder may: the lease is shown.
+    pub async fn begin_refresh(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
+        let done = sqlx::query(
+            "UPDATE x_accounts SET token_state = CASE WHEN token_state = 'ok' THEN 'refreshing' ELSE token_state END,
+                    updated_at = $1
+              WHERE id = $2 AND epoch = $3 AND lease_owner = $4",
+        )
+        .bind(now)
+        .bind(&lease.account.0)
+        .bind(lease.epoch)
+        .bind(&*self.node)
+        .execute(&self.write)
+        .await?;
+        if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
+    }
+
+    /// Keeps a refreshed pair. Not fenced by the lease: X has already killed the former pair. A relinking that
+    /// came in between wins, which `rev` tells; then false.
+    pub async fn save_tokens(
+        &self,
+        account: &AccountId,
+        rev: i64,
+        tokens: &Tokens,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let sealed = self.seal_tokens(account, tokens)?;
+        let mut tx = self.begin().await?;
+        let done = sqlx::query(
+            "UPDATE x_accounts SET tokens_sealed = $1, token_state = 'ok', scope = $2, access_expires_at = $3,
+                    token_rev = token_rev + 1, updated_at = $4
+              WHERE id = $5 AND token_rev = $6 AND tokens_sealed IS NOT NULL",
+        )
+        .bind(sealed)
+        .bind(&tokens.scope)
+        .bind(tokens.access_expires_at)
+        .bind(now)
+        .bind(&account.0)
+        .bind(rev)
+        .execute(&mut *tx)
+        .await?;
+        let kept = done.rows_affected() == 1;
+        if kept {
+            // Somebody may have thought the account broken meanwhile, and let its lane rest.
+            queue::rearm(&mut tx, account, now).await?;
+        }
+        self.commit(tx).await?;
+        Ok(kept)
+    }
+
+    /// Marks an account as *reconnect needed* after X refused its refresh token, unless a relinking has
+    /// brought newer tokens than revision `rev`; then false.
+    pub async fn mark_broken(&self, account: &AccountId, rev: i64, now: i64) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let done = sqlx::query(
+            "UPDATE x_accounts SET token_state = 'broken', updated_at = $1 WHERE id = $2 AND token_rev = $3",
+        )
+        .bind(now)
+        .bind(&account.0)
+        .bind(rev)
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 1 {
+            refresh_statuses(&mut tx, account, now).await?;
+        }
+        self.commit(tx).await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Keeps an API token of a person's, hashed, in place of a former one.
+    pub async fn add_api_token(&self, person: &Person, hash: &str, now: i64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let user = upsert_user(&mut tx, person, now).await?;
+        sqlx::query("DELETE FROM api_tokens WHERE user_id = $1").bind(&user).execute(&mut *tx).await?;
+        sqlx::query("INSERT INTO api_tokens (hash, user_id, created_at) VALUES ($1, $2, $3)")
+            .bind(hash)
+            .bind(user)
+            .bind(now)
+            .execute(&mut *tx)
+            .await?;
+        self.commit(tx).await?;
+        Ok(())
+    }
+
+    /// Whose API token has this hash.
+    pub async fn person_of_api_token(&self, hash: &str) -> Result<Option<Person>, StoreError> {
+        let row: Option<(String, String, String)> = sqlx::query_as(
+            "SELECT u.platform, u.platform_user, u.name FROM api_tokens t JOIN users u ON u.id = t.user_id
+              WHERE t.hash = $1",
+        )
+        .bind(hash)
+        .fetch_optional(&self.read)
+        .await?;
+        row.map(|(platform, id, name)| {
+            let platform = platform.parse().map_err(|_| StoreError::Unreadable("platform"))?;
+            Ok(Person { platform, id, name })
+        })
+        .transpose()
+    }
+}
