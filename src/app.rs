@@ -277,6 +277,10 @@ pub async fn serve(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
              Leave out --role."
         );
     }
+    let problems = check::out_of_reach(config, roles).await;
+    if !problems.is_empty() {
+        anyhow::bail!("toall cannot start:\n  {}", problems.join("\n  "));
+    }
     let mut app = App::start(config, roles, Clock::system()).await?;
     tracing::info!(listen = %config.web.listen, public_url = %config.public_url, "ready");
     let outcome = tokio::select! {

@@ -16,6 +16,7 @@ mod outages;
 mod posting;
 mod processing;
 mod refusals;
+mod starting;
 mod telegram;
 mod telegram_adapter;
 mod trouble;
