@@ -5,7 +5,8 @@ use std::io::{self, IsTerminal};
 use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
 
-/// Libraries that write what they send and receive, tokens included, when they are let: they never are.
+/// Libraries that write what they send and receive, tokens included, when they are let: they never are. What goes
+/// wrong in the embedded S3 is said by its client.
 const QUIET: [&str; 11] = [
     "serenity=error",
     "tungstenite=info",
@@ -16,8 +17,8 @@ const QUIET: [&str; 11] = [
     "aws_sdk_s3=info",
     "aws_sigv4=info",
     "aws_smithy_runtime=info",
-    "s3s=warn",
-    "s3s_fs=warn",
+    "s3s=off",
+    "s3s_fs=off",
 ];
 
 /// Starts logging with the filter of `TOALL_LOG`, else of `RUST_LOG`, else `default` (such as `warn,toall=info`).
