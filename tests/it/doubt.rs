@@ -173,3 +173,48 @@ async fn looks_that_fail_prove_nothing() {
     }))
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_person_wants_again_is_posted_even_when_we_cannot_look() {
+    let world = posted_under(Effect::Drop).await;
+    let looks = world.requests(Call::Timeline).len();
+    world.x.order(Fault::on(Call::Timeline, Effect::Refuse(Answer::html(503))).times(u32::MAX));
+
+    world.press("alice", &world.last("alice"), "Post it again").await;
+    world.settle().await;
+
+    world.assert_posted_once("alice", "Once", &sample()).await;
+    assert!(world.requests(Call::Timeline).len() > looks, "it is tried all the same");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_x_says_of_the_second_attempt_is_told_with_the_question() {
+    let world = posted_under(Effect::Drop).await;
+    world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(Answer::duplicate_content())));
+
+    world.press("alice", &world.last("alice"), "Post it again").await;
+    world.until("the answer", |world| world.last_text("alice").contains("Of the last attempt")).await;
+
+    assert!(
+        world.last_text("alice").contains(
+            "Of the last attempt: X says that this account has posted the same text already. Look there first"
+        ),
+        "{}",
+        world.last_text("alice")
+    );
+    assert_eq!(world.row("alice").await.state, State::NeedsUser);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_creation_that_is_refused_for_no_reason_is_tried_less_and_less_often() {
+    let world = World::linked().await;
+    let began = world.now();
+    world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(Answer::empty(403))).times(6));
+
+    world.post("alice", "Once", &sample()).await;
+    world.settle().await;
+
+    world.assert_posted_once("alice", "Once", &sample()).await;
+    // 5 + 10 + 20 + 40 + 80 + 160 seconds.
+    assert!(world.now() - began >= 315_000, "{} ms", world.now() - began);
+}
