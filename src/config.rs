@@ -6,6 +6,7 @@ mod keys;
 mod load;
 mod parse;
 mod problem;
+mod rotation;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -17,6 +18,7 @@ use url::{Host, Url};
 
 pub use key::{EncryptionKey, KeyError, load_or_create_key, load_or_create_key_file};
 pub use problem::{ConfigErrors, Place, Problem};
+pub use rotation::{Retired, begin_rotation, end_rotation, former_key};
 
 /// The whole configuration, complete and checked.
 #[derive(Clone, Debug)]
@@ -102,6 +104,8 @@ pub struct Database {
 pub struct Security {
     /// Base64 of 32 bytes; `None` means the key file in `data_dir`, made when missing.
     pub encryption_key: Option<SecretString>,
+    /// The key before, while it is being changed.
+    pub former_encryption_key: Option<SecretString>,
 }
 
 /// The Discord bot.

@@ -44,6 +44,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
                 return Ok(ExitCode::FAILURE);
             }
         }
+        Command::RotateKey(rotate) => {
+            cli::start_logs("error")?;
+            let config = Config::load(&rotate.config, config::environment())?;
+            app::rotate::rotate_key(&config, &mut io::stdout()).await?;
+        }
         Command::Init(init) => cli::init(&init.dir, &mut io::stdout())?,
         Command::Completions(completions) => cli::completions(completions.shell, &mut io::stdout())?,
     }

@@ -173,7 +173,7 @@ fn config(x: &Url, port: u16, folder: &Path) -> anyhow::Result<Config> {
         web: config::Web { listen: ([127, 0, 0, 1], port).into() },
         metrics: None,
         database: config::Database { url: format!("sqlite:{}/toall.db", folder.display()).into() },
-        security: config::Security { encryption_key: None },
+        security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,
         telegram: None,
         twitter: config::Twitter {

@@ -211,7 +211,7 @@ fn config(public_url: &Url, x: Url, folder: &Path) -> Config {
         web: config::Web { listen: (Ipv4Addr::LOCALHOST, 0).into() },
         metrics: None,
         database: config::Database { url: format!("sqlite:{}/toall.db", folder.display()).into() },
-        security: config::Security { encryption_key: None },
+        security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,
         telegram: None,
         twitter: config::Twitter {

@@ -20,6 +20,7 @@ pub(super) const KEYS: &[(&str, Absent)] = &[
     ("metrics.listen", Default("127.0.0.1:9464")),
     ("database.url", Nothing),
     ("security.encryption_key", Nothing),
+    ("security.former_encryption_key", Nothing),
     ("discord.token", Problem("Copy it from discord.com/developers › your app › Bot, or remove [discord].")),
     ("discord.api_url", Default("https://discord.com")),
     ("discord.media_hosts", Default("cdn.discordapp.com, media.discordapp.net")),

@@ -142,6 +142,7 @@ fn config(reader: &mut Reader) -> Option<Config> {
     }
     let database = reader.optional("database.url", parse::database_url);
     let encryption_key = reader.optional("security.encryption_key", parse::encryption_key);
+    let former_encryption_key = reader.optional("security.former_encryption_key", parse::encryption_key);
     let discord = section(reader, "discord", discord);
     let telegram = section(reader, "telegram", telegram);
     let twitter = twitter(reader);
@@ -155,7 +156,10 @@ fn config(reader: &mut Reader) -> Option<Config> {
         web: web?,
         metrics: metrics?,
         database: Database { url },
-        security: Security { encryption_key: encryption_key? },
+        security: Security {
+            encryption_key: encryption_key?,
+            former_encryption_key: former_encryption_key?,
+        },
         discord: discord?,
         telegram: telegram?,
         twitter: twitter?,

@@ -1,6 +1,7 @@
 mod example;
 mod key;
 mod problems;
+mod rotation;
 
 use std::{fs, path::Path};
 

@@ -302,7 +302,7 @@ fn config_for(public_url: &Url, listen: SocketAddr, folder: &Path) -> Config {
         web: config::Web { listen },
         metrics: None,
         database: config::Database { url: format!("sqlite:{}/data/toall.db", folder.display()).into() },
-        security: config::Security { encryption_key: None },
+        security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,
         telegram: None,
         twitter: config::Twitter {
