@@ -1,5 +1,6 @@
 //! What the operator sets: typed sections of `config.toml`, each key also as `TOALL_SECTION__KEY`.
 
+mod exposed;
 mod file;
 mod key;
 mod keys;
@@ -16,6 +17,7 @@ use std::{net::SocketAddr, path::PathBuf};
 use secrecy::SecretString;
 use url::{Host, Url};
 
+pub use exposed::exposed;
 pub use key::{EncryptionKey, KeyError, load_or_create_key, load_or_create_key_file};
 pub use problem::{ConfigErrors, Place, Problem};
 pub use rotation::{Retired, begin_rotation, end_rotation, former_key};

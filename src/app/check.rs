@@ -15,11 +15,12 @@ use crate::{
     twitter::{OAuthError, X, XError},
 };
 
-/// Tries each part, one line each, to `out`. False when any part does not work.
-pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<bool> {
+/// Tries each part, one line each, to `out`. False when any part does not work. `exposed` is what there is to say of
+/// the file itself (see [`crate::config::exposed`]).
+pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Write) -> io::Result<bool> {
     let mut report = Report { out, good: true };
     report.line("config", Ok::<_, String>("read, complete"))?;
-    for warning in config.warnings() {
+    for warning in exposed.into_iter().chain(config.warnings()) {
         report.note("config", &warning)?;
     }
     let clock = Clock::system();

@@ -1,4 +1,5 @@
 mod example;
+mod exposed;
 mod key;
 mod problems;
 mod rotation;

@@ -56,6 +56,13 @@ impl Refusal {
         why: "What arrived here is not an answer from X as it should be, so nothing was linked.",
         remedy: CONNECT_AGAIN,
     };
+    pub(super) const FOREIGN_FORM: Refusal = Refusal {
+        status: StatusCode::FORBIDDEN,
+        code: "foreign_form",
+        title: "That came from another page",
+        why: "The button was not pressed on our own page, so nothing was linked.",
+        remedy: CONNECT_AGAIN,
+    };
     pub(super) const TOO_LARGE: Refusal = Refusal {
         status: StatusCode::PAYLOAD_TOO_LARGE,
         code: "too_large",
