@@ -29,7 +29,9 @@ fn holds_secret(dict: &Dict) -> bool {
     dict.iter().any(|(name, value)| match value {
         Value::Dict(_, section) => holds_secret(section),
         Value::String(_, text) => {
-            SECRET.iter().any(|word| name.contains(word)) && !text.starts_with("file:") && !text.is_empty()
+            SECRET.iter().any(|word| name.contains(word))
+                && !["file:", "ssm:"].iter().any(|kept| text.starts_with(kept))
+                && !text.is_empty()
         }
         _ => false,
     })

@@ -156,10 +156,7 @@ fn config(reader: &mut Reader) -> Option<Config> {
         web: web?,
         metrics: metrics?,
         database: Database { url },
-        security: Security {
-            encryption_key: encryption_key?,
-            former_encryption_key: former_encryption_key?,
-        },
+        security: Security { encryption_key: encryption_key?, former_encryption_key: former_encryption_key? },
         discord: discord?,
         telegram: telegram?,
         twitter: twitter?,

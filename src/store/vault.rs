@@ -125,6 +125,9 @@ mod tests {
         assert!(new.starts_with(&both.mark()) && !old.starts_with(&both.mark()));
         assert_eq!(Vault::new(&[8; 32]).open(&new, "account:1").unwrap(), b"refresh");
         assert_eq!(Vault::new(&[7; 32]).open(&new, "account:1"), Err(VaultError::OtherKey));
-        assert_eq!(Vault::new(&[9; 32]).with_former(&[6; 32]).open(&old, "account:1"), Err(VaultError::OtherKey));
+        assert_eq!(
+            Vault::new(&[9; 32]).with_former(&[6; 32]).open(&old, "account:1"),
+            Err(VaultError::OtherKey)
+        );
     }
 }

@@ -122,7 +122,8 @@ mod tests {
 
     #[test]
     fn only_files_in_the_bots_own_folder_are_its_files() {
-        for path in ["/var/lib/bots/1:a/videos/file_0.mp4", "/1:a:T/documents/x.mov", "/1:a/videos/deep/file"] {
+        for path in ["/var/lib/bots/1:a/videos/file_0.mp4", "/1:a:T/documents/x.mov", "/1:a/videos/deep/file"]
+        {
             assert!(is_of_bot(Path::new(path), "1:a"), "{path}");
         }
         for path in [

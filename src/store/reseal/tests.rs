@@ -104,8 +104,11 @@ impl Kept {
             };
             store.accept(&new, NOW).await.unwrap();
         }
-        let request =
-            LinkRequest { person: pending("carol").person, place: place("carol"), verifier: "verifier".into() };
+        let request = LinkRequest {
+            person: pending("carol").person,
+            place: place("carol"),
+            verifier: "verifier".into(),
+        };
         store.keep_request(&kept.request, &request, NOW + 1).await.unwrap();
         store.keep_pending(&kept.waiting, &pending("dave"), NOW + 1).await.unwrap();
         store.close().await;
@@ -152,7 +155,8 @@ impl Kept {
     /// How often something sealed with this key stands in the files, deleted or not.
     fn traces(&self, key: &[u8; 32]) -> usize {
         let mark = Vault::new(key).mark();
-        let files = fs::read_dir(self.dir.path()).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
+        let files =
+            fs::read_dir(self.dir.path()).unwrap().map(|entry| fs::read(entry.unwrap().path()).unwrap());
         files.map(|bytes| bytes.windows(mark.len()).filter(|window| *window == mark).count()).sum()
     }
 }
@@ -245,7 +249,10 @@ async fn a_key_that_is_not_the_former_one_changes_nothing() {
 async fn a_damaged_value_is_counted_and_does_not_stop_the_others() {
     let kept = Kept::new().await;
     let store = kept.open(Vault::new(&OLD)).await;
-    sqlx::query("UPDATE notices SET place_sealed = substr(place_sealed, 1, 40)").execute(&store.write).await.unwrap();
+    sqlx::query("UPDATE notices SET place_sealed = substr(place_sealed, 1, 40)")
+        .execute(&store.write)
+        .await
+        .unwrap();
     let done = store.reseal(&both()).await.unwrap();
     assert_eq!(done, Resealed { values: VALUES - 2, damaged: 2 });
     store.close().await;

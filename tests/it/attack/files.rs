@@ -42,7 +42,10 @@ impl Neighbour {
     fn assert_left_alone(self) {
         let listener = self.0.into_std().unwrap();
         let knocked = listener.accept();
-        assert!(matches!(&knocked, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock), "{knocked:?}");
+        assert!(
+            matches!(&knocked, Err(error) if error.kind() == std::io::ErrorKind::WouldBlock),
+            "{knocked:?}"
+        );
     }
 }
 
@@ -52,7 +55,8 @@ async fn an_attachment_elsewhere_is_refused_and_nobody_is_asked() {
     let discord = Discord::start(Default::default()).await;
     let settings = discord.settings();
     let world = World::with(|_, config| config.discord = Some(settings)).await.and_linked().await;
-    let ours = discord.attach("surf.mov", "video/quicktime", File::Redirects(format!("http://127.0.0.1:{port}/")));
+    let ours =
+        discord.attach("surf.mov", "video/quicktime", File::Redirects(format!("http://127.0.0.1:{port}/")));
     let sideways = discord.attach("x.mov", "video/quicktime", File::Redirects("//127.0.0.1:1/".to_owned()));
     for url in [
         format!("http://127.0.0.1:{port}/"),
@@ -80,7 +84,11 @@ async fn an_attachment_elsewhere_is_refused_and_nobody_is_asked() {
         let row = world.row("alice").await;
         assert_eq!(row.state, State::Failed, "{url}");
         assert_eq!(row.failure, Some(toall::post::Failure::ForeignFile), "{url}");
-        assert!(world.last_text("alice").starts_with("surf.mov was not posted"), "{}", world.last_text("alice"));
+        assert!(
+            world.last_text("alice").starts_with("surf.mov was not posted"),
+            "{}",
+            world.last_text("alice")
+        );
     }
     neighbour.assert_left_alone();
     assert_eq!(world.x.posts().len(), 0);
@@ -172,9 +180,15 @@ async fn a_file_name_is_shown_on_one_line_and_is_no_path_anywhere() {
 
         assert_eq!(world.x.posts().len(), before + 1, "{name:?}");
         for shown in world.last("alice").history.iter().map(read) {
-            let odd = |c: char| (c.is_control() && c != '\n') || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+            let odd = |c: char| {
+                (c.is_control() && c != '\n')
+                    || matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+            };
             assert!(!shown.contains(odd), "{shown:?}");
-            assert!(!shown.starts_with("Posted to @mallory") && !shown.contains("\nPosted to @mallory"), "{shown:?}");
+            assert!(
+                !shown.starts_with("Posted to @mallory") && !shown.contains("\nPosted to @mallory"),
+                "{shown:?}"
+            );
             assert!(shown.chars().count() < 400, "{shown:?}");
         }
     }

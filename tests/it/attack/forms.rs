@@ -55,8 +55,10 @@ async fn a_state_cannot_be_guessed_changed_or_made_of_what_is_stored() {
     let (state, code) = (query(&real, "state"), query(&real, "code"));
     let mut guesses: Vec<String> = (0..100).map(|_| Ticket::draw().unwrap().expose().to_owned()).collect();
     let hash = Ticket::shown(&state).unwrap().hash();
-    let swapped: String =
-        state.chars().map(|c| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() }).collect();
+    let swapped: String = state
+        .chars()
+        .map(|c| if c.is_lowercase() { c.to_ascii_uppercase() } else { c.to_ascii_lowercase() })
+        .collect();
     guesses.extend([
         hash[..43].to_owned(),
         hash,
@@ -143,7 +145,8 @@ async fn a_button_on_another_page_is_refused_even_with_the_right_field() {
 
     // Browsers send no origin from a page that tells no referrer; and nothing rests on cookies.
     let own = browser().post(page.url.join("/api/social/callback").unwrap()).form(&fields);
-    let own = own.header("origin", "null").header("sec-fetch-site", "same-origin").header("cookie", "ticket=stale");
+    let own =
+        own.header("origin", "null").header("sec-fetch-site", "same-origin").header("cookie", "ticket=stale");
     let answer = own.send().await.unwrap();
     assert_eq!(answer.status(), StatusCode::OK);
     assert!(!answer.headers().contains_key("set-cookie"));

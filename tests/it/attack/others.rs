@@ -91,7 +91,10 @@ async fn no_button_command_or_route_reaches_another_persons_account() {
     let id = world.app().store.accounts(&person("alice")).await.unwrap()[0].id.clone();
     for deed in [Deed::Disconnect(id.clone()), Deed::Prefer(id.clone())] {
         world.press_deed("bob", deed).await;
-        assert_eq!(world.last_text("bob"), "You have no linked X account, so there is nothing to disconnect.");
+        assert_eq!(
+            world.last_text("bob"),
+            "You have no linked X account, so there is nothing to disconnect."
+        );
     }
     world.link("bob", "bob_films").await;
     world.press_deed("bob", Deed::Disconnect(id.clone())).await;
@@ -108,7 +111,9 @@ async fn no_button_command_or_route_reaches_another_persons_account() {
     let said = world.last_text("bob");
     let token = &said[said.find("toall_").unwrap()..][..49];
     let accounts = world.config.public_url.join("/api/social/accounts").unwrap();
-    for path in [format!("twitter:{id}"), id.to_string(), format!("twitter:{id}%00"), format!("x/../twitter:{id}")] {
+    for path in
+        [format!("twitter:{id}"), id.to_string(), format!("twitter:{id}%00"), format!("x/../twitter:{id}")]
+    {
         let url = format!("{accounts}/{path}");
         let answer = browser().request(Method::DELETE, url).bearer_auth(token).send().await.unwrap();
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");

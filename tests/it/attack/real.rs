@@ -87,7 +87,13 @@ impl Real {
         );
         let mut file = File::options();
         let path = dir.path().join("config.toml");
-        file.write(true).create_new(true).mode(0o600).open(path).unwrap().write_all(config.as_bytes()).unwrap();
+        file.write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(path)
+            .unwrap()
+            .write_all(config.as_bytes())
+            .unwrap();
         Real { telegram, x, wire, url, metrics, dir, _bucket: bucket, running: None }
     }
 

@@ -89,7 +89,12 @@ async fn the_name_a_request_uses_for_us_decides_nothing() {
     let bearer = format!("authorization: Bearer {token}");
     for headers in [
         vec!["host: evil.example"],
-        vec!["host: x", "x-forwarded-host: evil.example", "x-forwarded-proto: https", "forwarded: host=evil.example"],
+        vec![
+            "host: x",
+            "x-forwarded-host: evil.example",
+            "x-forwarded-proto: https",
+            "forwarded: host=evil.example",
+        ],
         vec!["host: x", "x-original-url: /evil.example", "x-rewrite-url: /evil.example"],
     ] {
         let line = "GET /api/social/connect/twitter";
@@ -134,7 +139,9 @@ async fn malformed_requests_are_refused_and_never_read_as_two() {
     }
 
     // Other protocols: refused, or hung up on.
-    for bytes in [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"] {
+    for bytes in
+        [&b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n"[..], b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"]
+    {
         let answer = said_to(&world, bytes).await;
         assert!(answer.is_empty() || status(&answer) == 400, "{answer}");
     }

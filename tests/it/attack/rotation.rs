@@ -29,7 +29,8 @@ async fn a_rotation_killed_at_any_moment_loses_nothing_and_ends_the_former_key()
     real.start().await;
     real.telegram.private(ALICE).text("/connect twitter");
     let offered = says(&real, "Link your X account").await;
-    let link: Url = offered.split_whitespace().find(|word| word.starts_with("http")).unwrap().parse().unwrap();
+    let link: Url =
+        offered.split_whitespace().find(|word| word.starts_with("http")).unwrap().parse().unwrap();
     let form = [("user", "alice_makes"), ("decision", "authorize")];
     let answer = browser().post(link).form(&form).send().await.unwrap();
     Page::open(&answer.headers()["location"].to_str().unwrap().parse().unwrap()).await.submit(0).await;

@@ -58,8 +58,13 @@ fn assert_clean(what: &str, bytes: &[u8], secrets: &[Secret]) {
     for secret in secrets {
         if secret.is_in(bytes) {
             let text = String::from_utf8_lossy(bytes);
-            let shape = secret.shapes.iter().map(|shape| String::from_utf8_lossy(shape)).find(|s| text.contains(&**s));
-            let line = shape.and_then(|shape| text.lines().find(|line| line.contains(&*shape)).map(str::to_owned));
+            let shape = secret
+                .shapes
+                .iter()
+                .map(|shape| String::from_utf8_lossy(shape))
+                .find(|s| text.contains(&**s));
+            let line =
+                shape.and_then(|shape| text.lines().find(|line| line.contains(&*shape)).map(str::to_owned));
             panic!("{} is in {what}: {line:?}", secret.name);
         }
     }
@@ -116,7 +121,8 @@ impl Day {
 
     async fn open(&mut self, url: &Url) -> Page {
         let page = Page::open(url).await;
-        let ticket = page.html.split("name=\"ticket\" value=\"").nth(1).map(|rest| rest.split('"').next().unwrap());
+        let ticket =
+            page.html.split("name=\"ticket\" value=\"").nth(1).map(|rest| rest.split('"').next().unwrap());
         match ticket {
             Some(ticket) => self.secrets.push(("the page's ticket".to_owned(), ticket.to_owned())),
             None => self.pages += &page.html,
@@ -184,7 +190,10 @@ async fn no_secret_stays_in_logs_database_metrics_pages_or_a_dump() {
     day.real.end("KILL").await;
     let after_crash: Vec<(PathBuf, Vec<u8>)> =
         files(&day.real.data()).into_iter().map(|path| (path.clone(), fs::read(path).unwrap())).collect();
-    assert!(after_crash.iter().any(|(path, _)| path.ends_with("toall.db-wal")), "there is a log to look into");
+    assert!(
+        after_crash.iter().any(|(path, _)| path.ends_with("toall.db-wal")),
+        "there is a log to look into"
+    );
     day.real.start().await;
     let limits = fs::read_to_string(format!("/proc/{}/limits", day.real.pid())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
@@ -263,7 +272,8 @@ fn a_panic_prints_no_secret() {
         access_expires_at: 0,
         scope: String::new(),
     };
-    let telegram = config::Telegram { token: "hush-bot".into(), api_url: "https://api.example".parse().unwrap() };
+    let telegram =
+        config::Telegram { token: "hush-bot".into(), api_url: "https://api.example".parse().unwrap() };
     let discord = config::Discord {
         token: "hush-bot".into(),
         api_url: "https://api.example".parse().unwrap(),
