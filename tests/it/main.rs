@@ -13,6 +13,7 @@ mod killed;
 mod limits;
 mod linking;
 mod outages;
+mod parameters;
 mod posting;
 mod processing;
 mod refusals;
