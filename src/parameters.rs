@@ -71,9 +71,8 @@ pub async fn fetch(names: BTreeSet<String>, clock: &Clock) -> Parameters {
     if names.is_empty() {
         return fetched;
     }
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
+    let http =
+        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let aws = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
     for batch in names.chunks(BATCH) {
         match ask(&aws, batch, clock).await {
@@ -133,8 +132,9 @@ async fn request(aws: &SdkConfig, names: &[String], clock: &Clock) -> Result<Req
     let url = endpoint(aws, region.as_ref())?;
     let credentials = aws.credentials_provider().ok_or("there are no AWS credentials")?;
     let credentials = credentials.provide_credentials().await;
-    let identity =
-        credentials.map_err(|_| "there are no AWS credentials. Give this machine a role, or set them")?.into();
+    let identity = credentials
+        .map_err(|_| "there are no AWS credentials. Give this machine a role, or set them")?
+        .into();
     let body = serde_json::to_string(&Wanted { names, with_decryption: true })
         .map_err(|_| "its name cannot be sent".to_owned())?;
 
@@ -149,13 +149,9 @@ async fn request(aws: &SdkConfig, names: &[String], clock: &Clock) -> Result<Req
         .map_err(|_| "the request could not be signed".to_owned())?
         .into();
     let headers = [("content-type", CONTENT_TYPE), ("x-amz-target", TARGET)];
-    let signable = SignableRequest::new(
-        "POST",
-        url.as_str(),
-        headers.into_iter(),
-        SignableBody::Bytes(body.as_bytes()),
-    )
-    .map_err(unsigned)?;
+    let signable =
+        SignableRequest::new("POST", url.as_str(), headers.into_iter(), SignableBody::Bytes(body.as_bytes()))
+            .map_err(unsigned)?;
     let (signature, _) = sign(signable, &params).map_err(unsigned)?.into_parts();
 
     let http = Client::builder().redirect(redirect::Policy::none()).timeout(TIMEOUT).build();

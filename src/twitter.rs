@@ -115,7 +115,8 @@ struct Answer {
 async fn send(call: &'static str, request: RequestBuilder) -> Result<Answer, XError> {
     let began = Instant::now();
     let count = |status: &str| {
-        metrics::counter!("toall_x_requests_total", "call" => call, "status" => status.to_owned()).increment(1);
+        metrics::counter!("toall_x_requests_total", "call" => call, "status" => status.to_owned())
+            .increment(1);
     };
     let unreachable = |error: reqwest::Error| {
         let error = error.without_url();

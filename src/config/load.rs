@@ -44,10 +44,7 @@ impl Settings {
     ///
     /// # Errors
     /// When the file cannot be read or is not TOML.
-    pub fn read(
-        path: &Path,
-        env: impl Iterator<Item = (String, String)>,
-    ) -> Result<Settings, ConfigErrors> {
+    pub fn read(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Settings, ConfigErrors> {
         let errors = |problems| ConfigErrors { file: path.display().to_string(), problems };
         let text = file::read(path).map_err(|why| {
             let mend = match path.exists() {
@@ -162,8 +159,10 @@ impl Reader {
             Some(name) => match self.parameters.get(name) {
                 Some(Ok(kept)) => Value::from(kept.expose_secret()),
                 Some(Err(why)) => {
-                    let fault =
-                        format!("is kept in the parameter {}, which could not be read: {why}.", parse::quote(name));
+                    let fault = format!(
+                        "is kept in the parameter {}, which could not be read: {why}.",
+                        parse::quote(name)
+                    );
                     self.problem(key, fault);
                     return None;
                 }

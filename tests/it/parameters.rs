@@ -5,8 +5,10 @@ use std::{collections::HashMap, process::Command, sync::Arc};
 use axum::{Json, Router, extract::State, http::HeaderMap, routing::post};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
 use toall::sandbox::{Sandbox, Settings};
+use tokio::net::TcpListener;
+
+use crate::world::browser;
 
 /// A third-party server that plays AWS; without it the stand-in alone is asked.
 const MOTO: &str = "MOTO_SERVER";
@@ -44,8 +46,7 @@ async fn stand_in(kept: Kept) -> String {
             Some(json!({ "Name": name, "Type": "SecureString", "Value": kept.values.get(name)? }))
         });
         let missing = names.iter().filter(|name| !kept.values.contains_key(*name));
-        let answer =
-            json!({ "Parameters": found.collect::<Vec<_>>(), "InvalidParameters": missing.collect::<Vec<_>>() });
+        let answer = json!({ "Parameters": found.collect::<Vec<_>>(), "InvalidParameters": missing.collect::<Vec<_>>() });
         (axum::http::StatusCode::OK, Json(answer))
     }
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -117,7 +118,7 @@ async fn the_parameter_store_of_moto_serves_as_well() {
         eprintln!("{MOTO} is not set: only the stand-in was asked");
         return;
     };
-    let http = reqwest::Client::new();
+    let http = browser();
     for (name, value) in [(ID, "sandbox-client"), (SECRET, "sandbox-secret")] {
         let put = json!({ "Name": name, "Value": value, "Type": "SecureString", "Overwrite": true });
         let signed = "AWS4-HMAC-SHA256 Credential=key-id/20261122/eu-central-1/ssm/aws4_request, \
