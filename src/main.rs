@@ -1,6 +1,6 @@
 //! The `toall` binary: reads the command line, runs what was asked, and turns errors into words.
 
-use std::{io, process::ExitCode};
+use std::{io, path::Path, process::ExitCode};
 
 use rustix::{
     fs::Mode,
@@ -9,7 +9,9 @@ use rustix::{
 use toall::{
     app::{self, demo::Demo},
     cli::{self, Command},
-    config::{self, Config},
+    clock::Clock,
+    config::{self, Config, Settings},
+    parameters,
 };
 use tokio::runtime::Runtime;
 
@@ -47,7 +49,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Serve(serve) => {
             cli::start_logs("info")?;
-            let config = Config::load(&serve.config, config::environment())?;
+            let config = settings(&serve.config).await?;
             if let Some(warning) = config::exposed(&serve.config) {
                 tracing::warn!("{warning}");
             }
@@ -55,7 +57,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Check(check) => {
             cli::start_logs("error")?;
-            let config = Config::load(&check.config, config::environment())?;
+            let config = settings(&check.config).await?;
             let exposed = config::exposed(&check.config);
             if !app::check::check(&config, exposed, &mut io::stdout()).await? {
                 return Ok(ExitCode::FAILURE);
@@ -63,11 +65,18 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::RotateKey(rotate) => {
             cli::start_logs("error")?;
-            let config = Config::load(&rotate.config, config::environment())?;
+            let config = settings(&rotate.config).await?;
             app::rotate::rotate_key(&config, &mut io::stdout()).await?;
         }
         Command::Init(init) => cli::init(&init.dir, &mut io::stdout())?,
         Command::Completions(completions) => cli::completions(completions.shell, &mut io::stdout())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration, with what of it is kept in a Parameter Store.
+async fn settings(file: &Path) -> anyhow::Result<Config> {
+    let settings = Settings::read(file, config::environment())?;
+    let fetched = parameters::fetch(settings.parameters(), &Clock::system()).await;
+    Ok(settings.check(fetched)?)
 }

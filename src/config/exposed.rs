@@ -29,9 +29,8 @@ fn holds_secret(dict: &Dict) -> bool {
     dict.iter().any(|(name, value)| match value {
         Value::Dict(_, section) => holds_secret(section),
         Value::String(_, text) => {
-            SECRET.iter().any(|word| name.contains(word))
-                && !["file:", "ssm:"].iter().any(|kept| text.starts_with(kept))
-                && !text.is_empty()
+            let elsewhere = text.is_empty() || text.starts_with("file:") || text.starts_with("ssm:");
+            !elsewhere && SECRET.iter().any(|word| name.contains(word))
         }
         _ => false,
     })

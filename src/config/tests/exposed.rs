@@ -30,9 +30,12 @@ fn secrets_that_everybody_may_read_are_named_with_the_mend() {
         assert_eq!(said(text, 0o600), None);
         assert_eq!(said(text, 0o640), None, "a group is the operator's choice");
     }
-    for text in
-        ["public_url = 'http://x'", "discord.token = 'file:/run/secrets/token'", "twitter.client_id = 'id'"]
-    {
+    for text in [
+        "public_url = 'http://x'",
+        "discord.token = 'file:/run/secrets/token'",
+        "discord.token = 'ssm:/toall/token'",
+        "twitter.client_id = 'id'",
+    ] {
         assert_eq!(said(text, 0o644), None, "{text}");
     }
 }
