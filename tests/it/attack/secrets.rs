@@ -263,6 +263,22 @@ async fn no_secret_stays_in_logs_database_metrics_pages_or_a_dump() {
 }
 
 #[test]
+fn the_search_finds_a_secret_in_every_shape() {
+    let secret = Secret::new("a secret", "s3cr3t+/=tokenλ");
+    let basic = base64::engine::general_purpose::STANDARD.encode("sandbox-client:s3cr3t+/=tokenλ@");
+    let upper = toall::ticket::hex("s3cr3t+/=tokenλ".as_bytes()).to_uppercase();
+    for text in ["https://x/bots3cr3t+/=tokenλ/file", "code=s3cr3t%2B%2F%3Dtoken%CE%BB&x=1", &basic, &upper]
+    {
+        assert!(secret.is_in(text.as_bytes()), "{text}");
+    }
+    for before in ["", "a", "ab", "abc"] {
+        let text = URL_SAFE_NO_PAD.encode(format!("{before}s3cr3t+/=tokenλ and more"));
+        assert!(secret.is_in(text.as_bytes()), "{text}");
+    }
+    assert!(!secret.is_in(b"s3cr3t and /=token apart"));
+}
+
+#[test]
 fn a_panic_prints_no_secret() {
     use toall::{account::Tokens, config, ticket::Ticket};
     let ticket = Ticket::draw().unwrap();
