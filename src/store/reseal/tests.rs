@@ -92,6 +92,7 @@ impl Kept {
                 person: pending("alice").person,
                 account: pending("alice").profile.id,
                 caption: String::new(),
+                options: Default::default(),
                 attachment: Attachment {
                     platform: Platform::Telegram,
                     source: String::new(),

@@ -26,7 +26,13 @@ fn post(platform: Platform, source: &str, name: &str) -> Ask {
         content_type: None,
         kind: Kind::Video,
     };
-    Ask::Post { caption: "hush".to_owned(), file: Some(file), dedupe_key: Uuid::now_v7().to_string() }
+    Ask::Post {
+        caption: "hush".to_owned(),
+        options: Default::default(),
+        account: String::new(),
+        file: Some(file),
+        dedupe_key: Uuid::now_v7().to_string(),
+    }
 }
 
 /// Somebody's service on this machine that nobody should ask; whether anybody did.

@@ -103,6 +103,13 @@ async fn no_button_command_or_route_reaches_another_persons_account() {
     assert_eq!(world.last_text("bob"), "You have not linked @alice_makes. Linked: @bob_films.");
     world.ask("bob", Ask::Accounts).await;
     assert!(!world.last_text("bob").contains("alice"), "{}", world.last_text("bob"));
+    let mut to_hers = world.post_of("not his", &sample());
+    if let Ask::Post { account, .. } = &mut to_hers {
+        "alice_makes".clone_into(account);
+    }
+    world.ask("bob", to_hers).await;
+    world.settle().await;
+    assert_eq!(world.x.posts().len(), 0, "{}", world.last_text("bob"));
     world.post("bob", "his", &sample()).await;
     world.settle().await;
     assert_eq!(world.x.posts()[0].username, "bob_films", "preferring hers did nothing");
