@@ -33,6 +33,7 @@ use crate::{
     staging::Staging,
     store::{LEASE, Lease, Store, StoreError},
     twitter::X,
+    words,
 };
 
 /// What steps work with. Cheap to clone; clones are one worker.
@@ -227,7 +228,12 @@ impl Worker {
             Ok(Next::Posted(x_post_id)) => {
                 tracing::info!(x_post_id, "posted");
                 metrics::counter!("toall_posts_total", "outcome" => "posted").increment(1);
-                insist(|| self.store.posted(&lease, &x_post_id, self.clock.now_ms())).await;
+                let twice = |username: &str, first: &str| {
+                    let (first, second) =
+                        (self.x.post_link(username, first), self.x.post_link(username, &x_post_id));
+                    words::posted_twice(&post.attachment.name, username, first.as_str(), second.as_str())
+                };
+                insist(|| self.store.posted(&lease, &x_post_id, twice, self.clock.now_ms())).await;
                 return;
             }
             Ok(Next::Go(state, after)) => {

@@ -86,6 +86,19 @@ fn posted(account: &Account, links: Links<'_>) -> Message {
     }
 }
 
+/// The word on a post that X turns out to have twice: an attempt that seemed lost was made after all.
+pub fn posted_twice(name: &str, username: &str, first: &str, second: &str) -> Message {
+    Message::text(format!(
+        "{} is on @{username} twice. X made the post when it was first asked, and said so only after it was posted \
+         again.\n",
+        file_name(name)
+    ))
+    .link(first)
+    .then("\n")
+    .link(second)
+    .then("\nDelete the one you do not want on X.")
+}
+
 fn unsure(post: &Post, account: &Account, links: Links<'_>) -> Message {
     let name = file_name(&post.attachment.name);
     let why = match &post.failure {
