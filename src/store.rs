@@ -8,6 +8,8 @@ mod posts;
 mod progress;
 mod queue;
 mod status;
+#[cfg(test)]
+mod tests;
 mod tickets;
 mod tokens;
 mod vault;

@@ -9,6 +9,8 @@ mod inspect;
 mod process;
 mod publish;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod verdict;
 

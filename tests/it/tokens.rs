@@ -72,26 +72,34 @@ async fn a_token_that_runs_out_between_segments_is_refreshed_between_them() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_token_that_x_ends_during_an_upload_is_refreshed_and_the_upload_goes_on() {
-    for parallelism in [1, 4] {
-        let world =
-            World::with(|_, config| config.worker.upload_parallelism = parallelism).await.and_linked().await;
-        // A token made just now is not to blame for a refusal.
-        world.pass(Duration::from_secs(15 * 60));
-        let film = world.film(FILM_BYTES);
-        let gate = Gate::closed();
-        let held = world.x.order(Fault::on(Call::Initialize, Effect::Hold(gate.clone())));
-        world.post("alice", "During", &film).await;
-        world.until("the upload", |_| held.fired() == 1).await;
-        world.x.expire_access_tokens();
-        gate.open();
-        world.settle().await;
-        world.assert_posted_once("alice", "During", &film).await;
-        assert_eq!(world.requests(Call::Refresh).len(), 1, "{parallelism} segments at a time refresh once");
-        let mut taken = taken(&world);
-        taken.sort_unstable();
-        assert_eq!(taken, [0, 1, 2], "nothing is sent twice");
-        assert_eq!(world.requests(Call::Initialize).len(), 1, "the same upload goes on");
-    }
+    let world = one_segment_at_a_time().await;
+    // A token made just now is not to blame for a refusal.
+    world.pass(Duration::from_secs(15 * 60));
+    let film = world.film(FILM_BYTES);
+    let gate = Gate::closed();
+    let held = world.x.order(Fault::on(Call::Append, Effect::Hold(gate.clone())));
+    world.post("alice", "During", &film).await;
+    world.until("the first segment", |_| held.fired() == 1).await;
+    world.x.expire_access_tokens();
+    gate.open();
+    world.settle().await;
+    world.assert_posted_once("alice", "During", &film).await;
+    assert_eq!(world.requests(Call::Refresh).len(), 1);
+    assert_eq!(taken(&world), [0, 1, 2], "nothing is sent twice");
+    assert_eq!(world.requests(Call::Initialize).len(), 1, "the same upload goes on");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn segments_that_are_refused_side_by_side_refresh_once() {
+    let world = World::linked().await;
+    world.pass(Duration::from_secs(15 * 60));
+    let film = world.film(FILM_BYTES);
+    world.x.order(Fault::on(Call::Append, Effect::Refuse(Answer::unauthorized())).times(3));
+    world.post("alice", "Together", &film).await;
+    world.settle().await;
+    world.assert_posted_once("alice", "Together", &film).await;
+    assert_eq!(world.requests(Call::Refresh).len(), 1);
+    assert_eq!(world.requests(Call::Initialize).len(), 1, "the same upload goes on");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,16 +110,15 @@ async fn a_new_pair_that_is_lost_with_its_answer_is_the_persons_to_mend() {
         world.pass(pass);
         world.x.order(Fault::on(Call::Refresh, Effect::ActThenDrop));
         world.post("alice", "first", &sample()).await;
-        let status = world.last("alice");
         world.post("alice", "second", &sample()).await;
         world.settle().await;
         let refreshes: Vec<_> =
             world.requests(Call::Refresh).iter().map(|exchange| exchange.status).collect();
         assert_eq!(refreshes, [None, Some(400)], "the stored token is tried once more");
         assert_eq!(world.requests(Call::CreatePost).len(), 0);
-        let statuses: Vec<_> = world.said("alice").iter().skip(2).map(|shown| read(&shown.message)).collect();
+        let statuses = world.said("alice").split_off(2);
         assert_eq!(statuses.len(), 2);
-        for status in statuses {
+        for status in statuses.iter().map(|shown| read(&shown.message)) {
             assert!(
                 status.starts_with("X no longer lets me post to this account · @alice_makes"),
                 "{status}"
@@ -122,8 +129,7 @@ async fn a_new_pair_that_is_lost_with_its_answer_is_the_persons_to_mend() {
         }
         // They wait for days if need be.
         world.pass(Duration::from_secs(5 * 24 * 3_600));
-        let status = world.said("alice").into_iter().find(|shown| shown.at == status.at).unwrap();
-        reconnect(&world, &status).await;
+        reconnect(&world, &statuses[0]).await;
         world.settle().await;
         let texts: Vec<_> = world.x.posts().into_iter().map(|post| post.text).collect();
         assert_eq!(texts, ["first", "second"]);
