@@ -35,7 +35,6 @@ use crate::{
     staging::Staging,
     store::{LEASE, Lease, Store, StoreError},
     twitter::X,
-    words,
 };
 
 /// What steps work with. Cheap to clone; clones are one worker.
@@ -221,21 +220,22 @@ impl Worker {
     /// Writes down what a step found, and says when the post is to be looked at again.
     async fn settle(&self, lease: Lease, mut post: Post, outcome: Result<Next, StepError>) {
         let now = self.clock.now_ms();
+        let step = lease.post.state.as_str();
+        let came_to = |what: &'static str| {
+            metrics::counter!("toall_steps_total", "step" => step, "came_to" => what).increment(1);
+        };
         let kind;
         let due = match outcome {
             Ok(Next::Stopped) => {
+                came_to("stopped");
                 self.written(self.store.give_back(lease, now).await);
                 return;
             }
             Ok(Next::Posted(x_post_id)) => {
                 tracing::info!(x_post_id, "posted");
-                metrics::counter!("toall_posts_total", "outcome" => "posted").increment(1);
-                let twice = |username: &str, first: &str| {
-                    let (first, second) =
-                        (self.x.post_link(username, first), self.x.post_link(username, &x_post_id));
-                    words::posted_twice(&post.attachment.name, username, first.as_str(), second.as_str())
-                };
-                insist(|| self.store.posted(&lease, &x_post_id, twice, self.clock.now_ms())).await;
+                came_to("posted");
+                metrics::counter!("toall_posts_total", "outcome" => "posted", "code" => "").increment(1);
+                publish::keep(self, &lease, &post, &x_post_id).await;
                 return;
             }
             Ok(Next::Go(state, after)) => {
@@ -259,6 +259,7 @@ impl Worker {
             }
             Err(StepError::Store(StoreError::LeaseLost)) => {
                 tracing::info!("the lease was lost; whoever holds the lane now goes on");
+                came_to("lease_lost");
                 return;
             }
             Err(error) => {
@@ -268,6 +269,7 @@ impl Worker {
                 due
             }
         };
+        came_to(kind);
         let due_at = due.map(|after| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2));
         tracing::debug!(kind, state = post.state.as_str(), due_at, "step over");
         self.written(self.store.save(lease, &post, due_at, kind, now).await);

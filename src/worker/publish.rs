@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use super::{Next, StepError, Worker, access::Access};
+use super::{Next, StepError, Worker, access::Access, insist};
 use crate::{
     config::OnUnsure,
     post::{Failure, Party, Post, State, Waiting},
     store::{Lease, StoreError},
     twitter::{CreateError, Processing, XError},
+    words,
 };
 
 /// The longest a creation takes: the client's own time limit, and some.
@@ -92,6 +93,16 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
             Err(access.sorted(&token, error).await)
         }
     }
+}
+
+/// Writes down that the post is on X: tried until it is written, since nobody else may know.
+pub(super) async fn keep(worker: &Worker, lease: &Lease, post: &Post, x_post_id: &str) {
+    let twice = |username: &str, first: &str| {
+        let link = |id| worker.x.post_link(username, id);
+        let (first, second) = (link(first), link(x_post_id));
+        words::posted_twice(&post.attachment.name, username, first.as_str(), second.as_str())
+    };
+    insist(|| worker.store.posted(lease, x_post_id, twice, worker.clock.now_ms())).await;
 }
 
 /// What was known of earlier attempts before the present one, and whether the person wants another.

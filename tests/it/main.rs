@@ -16,6 +16,7 @@ mod linking;
 mod looking;
 mod outages;
 mod overslept;
+mod parameters;
 mod posting;
 mod power_cut;
 mod processing;
