@@ -105,6 +105,7 @@ async fn ready_to_post(store: &Store) -> Lease {
         account,
         caption: "Hello".to_owned(),
         attachment,
+        options: Default::default(),
         place,
     };
     store.accept(&new, NOW).await.unwrap();

@@ -14,6 +14,7 @@ mod killed;
 mod limits;
 mod linking;
 mod looking;
+mod options;
 mod outages;
 mod overslept;
 mod parameters;
