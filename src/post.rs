@@ -179,6 +179,8 @@ pub struct Post {
     pub media_type: Option<String>,
     pub duration_ms: Option<u64>,
     pub media: Option<Media>,
+    /// The size of the chunks sent last, in bytes. A later upload takes no larger ones: X has found those too large.
+    pub chunk_bytes: Option<u64>,
     /// When X began to process the media, in Unix milliseconds.
     pub processing_since: Option<i64>,
     /// How far X says it is, 0 to 100.

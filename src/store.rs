@@ -10,6 +10,8 @@ mod progress;
 mod queue;
 mod reseal;
 mod status;
+#[cfg(test)]
+mod tests;
 mod tickets;
 mod tokens;
 mod vault;

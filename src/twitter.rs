@@ -45,6 +45,8 @@ pub struct X {
     http: Client,
     settings: Arc<config::Twitter>,
     redirect_uri: Url,
+    /// How long a call that carries no video may take.
+    patience: Duration,
 }
 
 /// The settings cannot be turned into a client.
@@ -75,7 +77,7 @@ impl X {
             .user_agent(concat!("toall/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(SetupError::Client)?;
-        Ok(X { http, settings: Arc::new(settings.clone()), redirect_uri })
+        Ok(X { http, settings: Arc::new(settings.clone()), redirect_uri, patience: CALL_TIMEOUT })
     }
 
     /// The address of an API path; each segment is escaped.
@@ -84,11 +86,11 @@ impl X {
     }
 
     fn get(&self, url: Url, access: &SecretString) -> RequestBuilder {
-        self.http.get(url).bearer_auth(access.expose_secret()).timeout(CALL_TIMEOUT)
+        self.http.get(url).bearer_auth(access.expose_secret()).timeout(self.patience)
     }
 
     fn post(&self, url: Url, access: &SecretString) -> RequestBuilder {
-        self.http.post(url).bearer_auth(access.expose_secret()).timeout(CALL_TIMEOUT)
+        self.http.post(url).bearer_auth(access.expose_secret()).timeout(self.patience)
     }
 }
 

@@ -10,6 +10,8 @@ mod inspect;
 mod process;
 mod publish;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod verdict;
 
@@ -235,7 +237,7 @@ impl Worker {
                 tracing::info!(x_post_id, "posted");
                 came_to("posted");
                 metrics::counter!("toall_posts_total", "outcome" => "posted", "code" => "").increment(1);
-                insist(|| self.store.posted(&lease, &x_post_id, self.clock.now_ms())).await;
+                publish::keep(self, &lease, &post, &x_post_id).await;
                 return;
             }
             Ok(Next::Go(state, after)) => {

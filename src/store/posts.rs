@@ -73,11 +73,12 @@ impl TryFrom<PostRow> for Post {
     type Error = StoreError;
 
     fn try_from(row: PostRow) -> Result<Self, StoreError> {
-        let media = match (row.media_id, row.chunk_bytes) {
-            (Some(id), Some(chunk)) => Some(Media {
+        let chunk_bytes = row.chunk_bytes.map(|bytes| small(bytes, "chunk size")).transpose()?;
+        let media = match (row.media_id, chunk_bytes) {
+            (Some(id), Some(chunk_bytes)) => Some(Media {
                 id,
                 expires_at: row.media_expires_at,
-                chunk_bytes: small(chunk, "chunk size")?,
+                chunk_bytes,
                 segments_done: small(row.segments_done, "segment count")?,
             }),
             _ => None,
@@ -97,6 +98,7 @@ impl TryFrom<PostRow> for Post {
             media_type: row.media_type,
             duration_ms: row.duration_ms.map(|ms| small(ms, "duration")).transpose()?,
             media,
+            chunk_bytes,
             processing_since: row.processing_since,
             processing_percent: row
                 .processing_percent

@@ -86,6 +86,19 @@ fn posted(account: &Account, links: Links<'_>) -> Message {
     }
 }
 
+/// The word on a post that X turns out to have twice: an attempt that seemed lost was made after all.
+pub fn posted_twice(name: &str, username: &str, first: &str, second: &str) -> Message {
+    Message::text(format!(
+        "{} is on @{username} twice. X made the post when it was first asked, and said so only after it was posted \
+         again.\n",
+        file_name(name)
+    ))
+    .link(first)
+    .then("\n")
+    .link(second)
+    .then("\nDelete the one you do not want on X.")
+}
+
 /// Adds what the person is to know besides.
 fn noted(message: Message, post: &Post) -> Message {
     post.notes.iter().fold(message, |message, note| match note {

@@ -48,6 +48,7 @@ fn post(state: State) -> Post {
         media_type: None,
         duration_ms: (state != State::Staging).then_some(42_000),
         media: None,
+        chunk_bytes: None,
         processing_since: None,
         processing_percent: None,
         sessions: 0,
@@ -126,6 +127,15 @@ fn a_post_under_way() {
         ("unsure".into(), shown(&post(State::NeedsUser))),
         ("cancelled".into(), shown(&post(State::Canceled))),
         ("left in doubt".into(), shown(&left)),
+        (
+            "on X twice".into(),
+            read(&posted_twice(
+                "surf.mov",
+                "alice_makes",
+                "https://x.com/alice_makes/status/1993",
+                "https://x.com/alice_makes/status/1994",
+            )),
+        ),
     ]));
 }
 

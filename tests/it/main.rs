@@ -1,6 +1,8 @@
 //! The whole service against simulated neighbours, over real sockets on loopback.
 
 mod accounts;
+mod accounts;
+mod answers;
 mod attack;
 mod bucket;
 mod cancelling;
@@ -13,14 +15,20 @@ mod house;
 mod killed;
 mod limits;
 mod linking;
+mod looking;
 mod options;
 mod outages;
+mod overslept;
 mod parameters;
 mod posting;
+mod power_cut;
 mod processing;
 mod refusals;
+mod resuming;
 mod starting;
 mod telegram;
 mod telegram_adapter;
+mod tokens;
 mod trouble;
+mod turns;
 mod world;

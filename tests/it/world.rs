@@ -23,6 +23,7 @@ use toall::{
     sandbox::{Sandbox, Settings},
     words::{Act, Deed, Message, Span},
 };
+mod database;
 mod journey;
 mod page;
 mod time;

@@ -133,6 +133,20 @@ async fn a_line_cut_after_the_request_means_unknown() {
 }
 
 #[tokio::test]
+async fn an_answer_that_takes_too_long_means_unknown() {
+    let url = raw_server(async |mut stream| {
+        read_request(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut x = client(&url, None);
+    x.patience = std::time::Duration::from_millis(200);
+    let error = x.create_post(&token(), "hush", "77", &Options::default()).await.unwrap_err();
+    assert!(matches!(error, CreateError::Unknown(_)), "{error:?}");
+    told(&error);
+}
+
+#[tokio::test]
 async fn a_refusal_cut_short_is_still_a_refusal() {
     let url = raw_server(async |mut stream| {
         read_request(&mut stream).await;
