@@ -3,10 +3,14 @@
 //! The rows are the queue: a post row is the state machine, its account row the lane that is leased.
 
 mod accounts;
+mod admissions;
 mod answers;
+mod incidents;
+mod limits;
 mod posts;
 mod progress;
 mod queue;
+mod quota;
 mod status;
 mod tickets;
 mod tokens;
@@ -31,6 +35,8 @@ use crate::account::AccountId;
 
 pub use accounts::Unlinked;
 pub use answers::Answered;
+pub use incidents::CLIENT_REJECTED;
+pub use limits::Closed;
 pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
 pub use status::{Notice, StatusJob};

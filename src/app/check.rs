@@ -7,12 +7,14 @@ use std::{
 
 use super::{Role, StartError};
 use crate::{
+    account::Group,
     chat::{ChatError, discord::Discord, telegram::Telegram},
     clock::Clock,
-    config::Config,
+    config::{self, Config},
     staging::Staging,
     store::OpenError,
     twitter::{OAuthError, X, XError},
+    words,
 };
 
 /// Tries each part, one line each, to `out`. False when any part does not work.
@@ -68,6 +70,14 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<bool> {
         Err(error) => report.line("X app", Err::<&str, _>(error))?,
     }
     report.line("public URL", public_url(config).await)?;
+    report.note("access", &who_may(&config.access))?;
+    report.note("limits", &how_much(&config.limits))?;
+    if config.access.operators.is_empty() {
+        report.note(
+            "operators",
+            "none in access.operators: spent credits and the like stand in the log and metrics only",
+        )?;
+    }
     if let Ok(store) = store {
         store.close().await;
     }
@@ -78,6 +88,36 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<bool> {
         writeln!(report.out, "\nMend what is marked ✗, then run this again.")?;
     }
     Ok(good)
+}
+
+fn who_may(access: &config::Access) -> String {
+    if access.is_open() {
+        return "everyone in the chats the bot is in, and on Telegram everyone who finds it; [access] says who may"
+            .to_owned();
+    }
+    let count = |wanted: fn(&Group) -> bool| access.groups.iter().filter(|group| wanted(group)).count();
+    let named = [
+        (count(|group| matches!(group, Group::DiscordServer(_))), "Discord server"),
+        (count(|group| matches!(group, Group::DiscordRole(_))), "Discord role"),
+        (count(|group| matches!(group, Group::TelegramChat(_))), "Telegram group"),
+        (access.people.len(), "named person"),
+    ];
+    let named = named.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{what}: {count}"));
+    format!("members and people on the lists only ({})", named.collect::<Vec<_>>().join(", "))
+}
+
+fn how_much(limits: &config::Limits) -> String {
+    let each = |what: Option<String>| what.map(|what| format!("{what} per person and day"));
+    let limited = [
+        each(limits.posts_per_person_per_day.map(|posts| format!("posts: {posts}"))),
+        each(limits.bytes_per_person_per_day.map(words::size)),
+        Some(format!("{} posts of a person at once", limits.in_flight_per_person)),
+        Some(match limits.monthly_budget {
+            Some(budget) => format!("{budget} a month"),
+            None => "no monthly budget".to_owned(),
+        }),
+    ];
+    limited.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 struct Report<'a, W> {

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{X, XError, extended, send};
+use super::{X, XError, call, extended, send};
 use crate::account::AccountId;
 
 /// X shows at most 3,200 posts of a timeline, 100 a page (docs.x.com, x-api/posts/timelines/integrate).
@@ -51,7 +51,7 @@ impl X {
         }
         let body = Post { text, media: Attached { media_ids: [media_id] } };
         let request = self.post(self.at(&["2", "tweets"]), access).json(&body);
-        let answer = send("POST /2/tweets", request).await.map_err(|error| match &error {
+        let answer = send(call::CREATE, request).await.map_err(|error| match &error {
             XError::Unreachable(cause) if cause.is_connect() || cause.is_builder() => {
                 CreateError::NotSent(error)
             }

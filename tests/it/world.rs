@@ -195,7 +195,7 @@ impl World {
 
     pub async fn ask_as(&self, from: Person, at: Place, ask: Ask) {
         let (done, dealt_with) = oneshot::channel();
-        let incoming = Incoming { from, at, ask };
+        let incoming = Incoming { from, at, ask, groups: Vec::new() };
         self.app().inbox().send(Delivery { incoming, done }).await.unwrap();
         tokio::time::timeout(PATIENCE, dealt_with).await.expect("nobody answers").unwrap();
     }
@@ -319,5 +319,7 @@ fn config_for(public_url: &Url, listen: SocketAddr, folder: &Path) -> Config {
             on_unsure: OnUnsure::Ask,
             settle_secs: 60,
         },
+        access: config::Access::default(),
+        limits: config::Limits::default(),
     }
 }
