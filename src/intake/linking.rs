@@ -70,7 +70,10 @@ impl Intake {
         let tokens = match self.x.exchange(code, request.verifier, now).await {
             Ok(tokens) => {
                 let (operators, message) = (&self.access.operators, words::operator_client_accepted());
-                self.store.end_incident(CLIENT_REJECTED, operators, &message, now).await?;
+                let told = self.store.end_incident(CLIENT_REJECTED, operators, &message, now).await;
+                if let Err(error) = told {
+                    tracing::warn!(%error, "the operator could not be told");
+                }
                 tokens
             }
             Err(OAuthError::MissingScope(_)) => return Err(LinkError::MissingPermission),

@@ -1,5 +1,6 @@
 //! The whole service against simulated neighbours, over real sockets on loopback.
 
+mod access;
 mod accounts;
 mod bucket;
 mod cancelling;
@@ -13,8 +14,10 @@ mod killed;
 mod limits;
 mod linking;
 mod outages;
+mod paused;
 mod posting;
 mod processing;
+mod quota;
 mod refusals;
 mod starting;
 mod telegram;
