@@ -205,3 +205,38 @@ async fn public_url(config: &Config) -> Result<String, String> {
         )),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        account::{PersonRef, Platform},
+        config::{Access, Limits},
+        post::Mills,
+    };
+
+    #[test]
+    fn who_may_and_how_much_are_one_line_each() {
+        assert_eq!(
+            who_may(&Access::default()),
+            "everyone in the chats the bot is in, and on Telegram everyone who finds it; [access] says who may"
+        );
+        let people = vec![PersonRef { platform: Platform::Discord, id: "1".to_owned() }];
+        let groups = vec![Group::DiscordRole("2".to_owned()), Group::DiscordRole("3".to_owned())];
+        assert_eq!(
+            who_may(&Access { groups, people, operators: vec![] }),
+            "members and people on the lists only (Discord role: 2, named person: 1)"
+        );
+        assert_eq!(how_much(&Limits::default()), "100 posts of a person at once, no monthly budget");
+        let limits = Limits {
+            posts_per_person_per_day: Some(20),
+            bytes_per_person_per_day: Some(2_000_000_000),
+            in_flight_per_person: 5,
+            monthly_budget: Some(Mills(25_000)),
+        };
+        assert_eq!(
+            how_much(&limits),
+            "posts: 20 per person and day, 2.0 GB per person and day, 5 posts of a person at once, $25.00 a month"
+        );
+    }
+}

@@ -119,7 +119,7 @@ async fn a_post_in_doubt_looks_while_everything_is_paused() {
     world.x.order(Fault::on(Call::CreatePost, Effect::ActThenDrop));
     world.x.order(Fault::on(Call::Timeline, Effect::Refuse(Answer::html(503))));
     world.post("alice", "first", &sample()).await;
-    world.until_row("alice", "in doubt", |row| matches!(row.waiting, Some(Waiting::Looking))).await;
+    world.until("her doubt", |world| world.last_text("alice").starts_with("X did not answer")).await;
     world.x.order(Fault::on(Call::Initialize, Effect::Refuse(Answer::credits_depleted())));
     world.post("bob", "second", &sample()).await;
     world.until_row("bob", "parked", |row| matches!(row.waiting, Some(Waiting::Credits { .. }))).await;
