@@ -5,6 +5,7 @@
 mod accounts;
 mod admissions;
 mod answers;
+mod backlog;
 mod incidents;
 mod limits;
 mod posts;
@@ -35,6 +36,7 @@ use crate::account::AccountId;
 
 pub use accounts::Unlinked;
 pub use answers::Answered;
+pub use backlog::Backlog;
 pub use incidents::CLIENT_REJECTED;
 pub use limits::Closed;
 pub use posts::Accepted;

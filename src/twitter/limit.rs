@@ -61,9 +61,7 @@ impl Spent {
 
 /// The latest reset among those families that are used up.
 fn spent(headers: &HeaderMap, families: &[&str]) -> Spent {
-    let number = |family: &str, what: &str| -> Option<i64> {
-        headers.get(format!("{family}-{what}"))?.to_str().ok()?.trim().parse().ok()
-    };
+    let number = |family: &str, what: &str| number(headers, family, what);
     let used_up = families.iter().filter(|family| number(family, "remaining").is_some_and(|left| left <= 0));
     let resets: Vec<Option<i64>> = used_up.map(|family| number(family, "reset")).collect();
     match resets.iter().flatten().max() {
@@ -71,4 +69,13 @@ fn spent(headers: &HeaderMap, families: &[&str]) -> Spent {
         None if resets.is_empty() => Spent::No,
         None => Spent::Unsaid,
     }
+}
+
+fn number(headers: &HeaderMap, family: &str, what: &str) -> Option<i64> {
+    headers.get(format!("{family}-{what}"))?.to_str().ok()?.trim().parse().ok()
+}
+
+/// What the whole app may still do of one kind in its 24 hours, where X says.
+pub(super) fn left_of_app_day(headers: &HeaderMap) -> Option<u32> {
+    u32::try_from(number(headers, "x-app-limit-24hour", "remaining")?.max(0)).ok()
 }

@@ -14,6 +14,7 @@ mod killed;
 mod limits;
 mod linking;
 mod outages;
+mod parameters;
 mod paused;
 mod posting;
 mod processing;
