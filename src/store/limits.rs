@@ -139,8 +139,8 @@ impl Store {
         Ok(until)
     }
 
-    /// Ends the pause of the app if `post` was the one to try, and is past the step that was refused: what waits
-    /// goes on at once, and the operators are told `message`. True when a pause was ended.
+    /// Ends the pause of the app if `post` was the one to try, and is past the step that was refused, or posted: what
+    /// waits goes on at once, and the operators are told `message`. True when a pause was ended.
     pub async fn resume(
         &self,
         post: PostId,
@@ -150,22 +150,25 @@ impl Store {
         now: i64,
     ) -> Result<bool, StoreError> {
         // Asked of a reader first: there is hardly ever a pause.
-        let trying: Option<i64> =
-            sqlx::query_scalar("SELECT until FROM limits WHERE prober = $1 AND step = $2")
-                .bind(post.to_string())
-                .bind(step.as_str())
-                .fetch_optional(&self.read)
-                .await?;
+        let trying: Option<i64> = sqlx::query_scalar(
+            "SELECT until FROM limits WHERE prober = $1 AND (step = $2 OR $2 = 'publishing')",
+        )
+        .bind(post.to_string())
+        .bind(step.as_str())
+        .fetch_optional(&self.read)
+        .await?;
         if trying.is_none() {
             return Ok(false);
         }
         let mut tx = self.begin().await?;
-        let done = sqlx::query("DELETE FROM limits WHERE scope = $1 AND prober = $2 AND step = $3")
-            .bind(APP)
-            .bind(post.to_string())
-            .bind(step.as_str())
-            .execute(&mut *tx)
-            .await?;
+        let done = sqlx::query(
+            "DELETE FROM limits WHERE scope = $1 AND prober = $2 AND (step = $3 OR $3 = 'publishing')",
+        )
+        .bind(APP)
+        .bind(post.to_string())
+        .bind(step.as_str())
+        .execute(&mut *tx)
+        .await?;
         if done.rows_affected() == 0 {
             return Ok(false);
         }

@@ -31,7 +31,11 @@ use Kind::{Counter, Gauge, Histogram};
 
 /// Every metric there is. A test holds it against the code, the alerts and the dashboard.
 const METRICS: &[(&str, Kind, &str)] = &[
-    ("toall_budget_spent_usd", Gauge, "What this month's posts cost, with those under way; only with a budget."),
+    (
+        "toall_budget_spent_usd",
+        Gauge,
+        "What this month's posts cost, with those under way; only with a budget.",
+    ),
     ("toall_build_info", Gauge, "Always 1; the version is a label."),
     ("toall_chat_edits_total", Counter, "Status messages written to chats, by whether the chat took them."),
     ("toall_http_request_seconds", Histogram, "How long answers took, by method and route."),

@@ -51,7 +51,11 @@ impl Worker {
 
     /// Pauses everything, and tells the operators.
     pub(super) async fn paused(&self, lease: &Lease, why: Pause) -> StepError {
-        let step = lease.post.state;
+        // A look that came late: what it looks for is a publication.
+        let step = match lease.post.state {
+            State::NeedsUser => State::Publishing,
+            state => state,
+        };
         let message = words::operator_paused(why);
         match self.store.pause(why, step, &self.operators, &message, self.clock.now_ms()).await {
             Ok(until) => {

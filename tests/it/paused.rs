@@ -114,6 +114,22 @@ async fn a_pause_outlives_a_restart_and_the_post_that_met_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_pause_that_a_late_look_met_ends_with_the_next_post() {
+    let world = world().await;
+    world.x.order(Fault::on(Call::CreatePost, Effect::Drop));
+    world.post("alice", "first", &sample()).await;
+    world.until("the question", |world| world.last_text("alice").contains("is it there?")).await;
+    world.x.order(Fault::on(Call::Timeline, Effect::Refuse(Answer::credits_depleted())));
+    world.until("the pause", |world| !world.told("olga").is_empty()).await;
+    assert!(world.last_text("alice").contains("is it there?"), "she is still asked");
+    world.post("bob", "second", &sample()).await;
+    world.settle().await;
+    assert_eq!(world.x.posts().len(), 1);
+    assert_eq!(world.told("olga").len(), 2, "{:?}", world.told("olga"));
+    assert_eq!(world.app().store.paused().await.unwrap(), None);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_post_in_doubt_looks_while_everything_is_paused() {
     let world = world().await;
     world.x.order(Fault::on(Call::CreatePost, Effect::ActThenDrop));
