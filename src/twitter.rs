@@ -6,6 +6,7 @@
 mod error;
 mod limit;
 mod media;
+mod metadata;
 mod oauth;
 mod posts;
 #[cfg(test)]
@@ -44,6 +45,7 @@ pub mod call {
     pub const APPEND: &str = "POST /2/media/upload/{id}/append";
     pub const FINALIZE: &str = "POST /2/media/upload/{id}/finalize";
     pub const STATUS: &str = "GET /2/media/upload";
+    pub const METADATA: &str = "POST /2/media/metadata";
     pub const CREATE: &str = "POST /2/tweets";
 }
 

@@ -68,12 +68,10 @@ impl Worker {
 
     /// After a step of this post worked: if X had refused just that to the whole app, it does no more.
     pub(super) async fn worked(&self, lease: &Lease, next: State) {
-        let forward = matches!(
-            (lease.post.state, next),
-            (State::Uploading, State::Processing | State::Publishing)
-                | (State::Processing, State::Publishing)
-                | (State::Publishing, State::Posted)
-        );
+        let order =
+            [State::Uploading, State::Processing, State::Describing, State::Publishing, State::Posted];
+        let place = |state| order.iter().position(|known| *known == state);
+        let forward = place(lease.post.state).zip(place(next)).is_some_and(|(from, to)| from < to);
         if !forward {
             return;
         }

@@ -13,6 +13,7 @@ mod house;
 mod killed;
 mod limits;
 mod linking;
+mod options;
 mod outages;
 mod parameters;
 mod paused;

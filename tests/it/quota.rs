@@ -39,13 +39,11 @@ impl World {
     }
 
     fn without_size(&self, caption: &str) -> Ask {
-        match self.post_of(caption, &sample()) {
-            Ask::Post { caption, file: Some(mut file), dedupe_key } => {
-                file.bytes = None;
-                Ask::Post { caption, file: Some(file), dedupe_key }
-            }
-            other => other,
+        let mut ask = self.post_of(caption, &sample());
+        if let Ask::Post { file: Some(file), .. } = &mut ask {
+            file.bytes = None;
         }
+        ask
     }
 }
 
