@@ -136,8 +136,14 @@ impl App {
             .into_iter()
             .flatten(),
         );
-        let intake =
-            Intake { store: store.clone(), chats: chats.clone(), x: x.clone(), clock: clock.clone() };
+        let intake = Intake {
+            store: store.clone(),
+            chats: chats.clone(),
+            x: x.clone(),
+            clock: clock.clone(),
+            access: config.access.clone(),
+            limits: config.limits.clone(),
+        };
 
         let stop = CancellationToken::new();
         let (inbox, deliveries) = mpsc::channel(INBOX);
@@ -184,6 +190,8 @@ impl App {
                 x,
                 clock,
                 settings: config.worker.clone(),
+                limits: config.limits.clone(),
+                operators: config.access.operators.clone(),
                 running: Running::default(),
             };
             tokio::spawn(worker.run(stop_worker.clone()))

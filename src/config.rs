@@ -4,6 +4,7 @@ mod exposed;
 mod file;
 mod key;
 mod keys;
+mod lists;
 mod load;
 mod parse;
 mod problem;
@@ -17,7 +18,12 @@ use std::{net::SocketAddr, path::PathBuf};
 use secrecy::SecretString;
 use url::{Host, Url};
 
+use crate::{
+    account::{Group, Person, PersonRef},
+    post::Mills,
+};
 pub use exposed::exposed;
+
 pub use key::{EncryptionKey, KeyError, load_or_create_key, load_or_create_key_file};
 pub use load::{Parameters, Settings};
 pub use problem::{ConfigErrors, Place, Problem};
@@ -40,6 +46,8 @@ pub struct Config {
     /// `None` means the embedded S3 under `data_dir`.
     pub staging: Option<Staging>,
     pub worker: Worker,
+    pub access: Access,
+    pub limits: Limits,
 }
 
 impl Config {
@@ -169,4 +177,56 @@ pub struct Worker {
 pub enum OnUnsure {
     Ask,
     Retry,
+}
+
+/// Who may use the bot, and who is told what only its operator can mend.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Whoever is in one of these may.
+    pub groups: Vec<Group>,
+    /// And these, wherever they are.
+    pub people: Vec<PersonRef>,
+    /// Told in private. They may use the bot too.
+    pub operators: Vec<PersonRef>,
+}
+
+impl Access {
+    /// Whether nobody is kept out.
+    pub fn is_open(&self) -> bool {
+        self.groups.is_empty() && self.people.is_empty()
+    }
+
+    /// Whether a person may use the bot wherever they are.
+    pub fn names(&self, person: &Person) -> bool {
+        self.people.iter().chain(&self.operators).any(|listed| listed.is(person))
+    }
+
+    /// The first of these groups whose members may use the bot.
+    pub fn admitting<'a>(&self, groups: &'a [Group]) -> Option<&'a Group> {
+        groups.iter().find(|group| self.groups.contains(group))
+    }
+}
+
+/// What one person, and all of them together, may use up.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Within any 24 hours.
+    pub posts_per_person_per_day: Option<u32>,
+    /// Within any 24 hours.
+    pub bytes_per_person_per_day: Option<u64>,
+    /// Posts under way at once.
+    pub in_flight_per_person: u32,
+    /// For posts, in a calendar month (UTC).
+    pub monthly_budget: Option<Mills>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            posts_per_person_per_day: None,
+            bytes_per_person_per_day: None,
+            in_flight_per_person: 100,
+            monthly_budget: None,
+        }
+    }
 }

@@ -3,11 +3,15 @@
 //! The rows are the queue: a post row is the state machine, its account row the lane that is leased.
 
 mod accounts;
+mod admissions;
 mod answers;
 mod backlog;
+mod incidents;
+mod limits;
 mod posts;
 mod progress;
 mod queue;
+mod quota;
 mod reseal;
 mod status;
 #[cfg(test)]
@@ -36,6 +40,8 @@ use crate::account::AccountId;
 pub use accounts::Unlinked;
 pub use answers::Answered;
 pub use backlog::Backlog;
+pub use incidents::CLIENT_REJECTED;
+pub use limits::Closed;
 pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
 pub use reseal::Resealed;

@@ -15,7 +15,7 @@ mod users;
 mod watched;
 
 pub use error::XError;
-pub use limit::{Limit, Window};
+pub use limit::Limit;
 pub use media::{Media, MediaStatus, Processing, ProcessingError};
 pub use oauth::{Authorize, OAuthError};
 pub use posts::CreateError;
@@ -38,6 +38,16 @@ const CALL_TIMEOUT: Duration = Duration::from_secs(20);
 const ANSWER_LIMIT: usize = 1024 * 1024;
 /// How much of an error's body is read.
 const PROBLEM_LIMIT: usize = 64 * 1024;
+
+/// The requests that publishing consists of, as the log and X's limits name them.
+pub mod call {
+    pub const INITIALIZE: &str = "POST /2/media/upload/initialize";
+    pub const APPEND: &str = "POST /2/media/upload/{id}/append";
+    pub const FINALIZE: &str = "POST /2/media/upload/{id}/finalize";
+    pub const STATUS: &str = "GET /2/media/upload";
+    pub const METADATA: &str = "POST /2/media/metadata";
+    pub const CREATE: &str = "POST /2/tweets";
+}
 
 /// A client of X for one app. Clones share connections.
 #[derive(Clone)]

@@ -162,7 +162,7 @@ impl Chat<'_> {
             interaction: None,
         };
         let (done, _) = tokio::sync::oneshot::channel();
-        let delivery = Delivery { incoming: Incoming { from, at, ask }, done };
+        let delivery = Delivery { incoming: Incoming { from, at, ask, groups: Vec::new() }, done };
         self.inbox.send(delivery).await.context("The service stopped")
     }
 
@@ -235,6 +235,8 @@ fn config(public_url: &Url, x: Url, folder: &Path) -> Config {
             on_unsure: config::OnUnsure::Ask,
             settle_secs: 60,
         },
+        access: config::Access::default(),
+        limits: config::Limits::default(),
     }
 }
 

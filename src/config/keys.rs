@@ -41,6 +41,15 @@ pub(super) const KEYS: &[(&str, Absent)] = &[
     ("worker.upload_parallelism", Default("4")),
     ("worker.on_unsure", Default("ask")),
     ("worker.settle_secs", Default("60")),
+    ("access.discord_servers", Nothing),
+    ("access.discord_roles", Nothing),
+    ("access.telegram_chats", Nothing),
+    ("access.people", Nothing),
+    ("access.operators", Nothing),
+    ("limits.posts_per_person_per_day", Nothing),
+    ("limits.bytes_per_person_per_day", Nothing),
+    ("limits.in_flight_per_person", Default("100")),
+    ("limits.monthly_budget_usd", Nothing),
 ];
 
 /// Names that X's own tools use for the same settings; a `TOALL_` variable goes before them.

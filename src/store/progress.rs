@@ -100,7 +100,7 @@ impl Store {
         self.fence(&mut tx, lease).await?;
         sqlx::query(
             "UPDATE posts SET intent_at = $1, first_intent_at = COALESCE(first_intent_at, $1), intents = intents + 1,
-                    resend = 0, looks = 0, updated_at = $1
+                    resend = 0, looks = 0, billed_at = $1, updated_at = $1
               WHERE id = $2",
         )
             .bind(now)
@@ -210,7 +210,7 @@ impl Store {
                     segments_done = CASE WHEN $8 IS NULL THEN 0 ELSE segments_done END,
                     processing_since = $11, processing_percent = $12, intent_at = $13, looks = $14,
                     failure = $15, waiting = $16, clean_at = $17, updated_at = $18, first_intent_at = $19,
-                    resend = $20, notes = $21
+                    resend = $20, notes = $21, billed_at = CASE WHEN $13 IS NULL THEN NULL ELSE billed_at END
               WHERE id = $22",
         )
         .bind(post.state.as_str())

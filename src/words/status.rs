@@ -184,9 +184,11 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
 /// Whether a post to an account that works still waits at `now`: a step says so only once it is over.
 fn lasts(waiting: &Waiting, now: i64) -> bool {
     match waiting {
-        Waiting::RateLimit { until } | Waiting::Trouble { until, .. } | Waiting::Credits { until } => {
-            *until > now
-        }
+        Waiting::RateLimit { until }
+        | Waiting::Trouble { until, .. }
+        | Waiting::Credits { until }
+        | Waiting::SpendCap { until }
+        | Waiting::NotEnrolled { until } => *until > now,
         Waiting::Reconnect => false,
         Waiting::Looking | Waiting::Unknown => true,
     }
@@ -245,6 +247,18 @@ fn wait(post: &Post, waiting: &Waiting, head: &str) -> Message {
         ))
         .time(*until)
         .then("."),
+        Waiting::SpendCap { until } => Message::text(format!(
+            "This service has reached its spending limit at X · {head}\nWhoever runs it can raise it at \
+             console.x.com. The post is kept; the next try is at "
+        ))
+        .time(*until)
+        .then("."),
+        Waiting::NotEnrolled { until } => Message::text(format!(
+            "X does not let this service post · {head}\nWhoever runs it has to set its app to Pay-per-use and \
+             Production at console.x.com. The post is kept; the next try is at "
+        ))
+        .time(*until)
+        .then("."),
         Waiting::Reconnect => Message::text(format!(
             "X no longer lets me post to this account · {head}\nConnect it again and the post goes on by itself."
         ))
@@ -294,6 +308,16 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
         Failure::FileEmpty => ("The file is empty. Send the video again.", SendAnother),
         Failure::FileTooLarge { limit } => {
             return (format!("The file is larger than {}. Send a smaller one.", size(*limit)), SendAnother);
+        }
+        Failure::DayFull { limit } => {
+            return (
+                format!(
+                    "It is more than you have left of the {} that one person may send here a day. Try again tomorrow, \
+                     or send a smaller one.",
+                    size(*limit)
+                ),
+                TryAgain,
+            );
         }
         Failure::VideoRefused { reason } => return (reason.clone(), SendAnother),
         Failure::ForeignFile => (

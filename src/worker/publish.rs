@@ -10,7 +10,7 @@ use crate::{
     config::OnUnsure,
     post::{Failure, Party, Post, State, Waiting},
     store::{Lease, StoreError},
-    twitter::{CreateError, Processing, XError},
+    twitter::{CreateError, Processing, XError, call},
     words,
 };
 
@@ -45,7 +45,7 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
         _ => return Ok(upload_again(post)),
     };
     let access = Access::new(worker, lease);
-    let token = access.token().await?;
+    let token = access.token_for(call::CREATE).await?;
     let now = worker.clock.now_ms();
     worker.store.renew(lease, now).await?;
     worker.store.intend(lease, now).await?;
@@ -135,7 +135,7 @@ async fn unfit(
     post: &mut Post,
     media_id: &str,
 ) -> Result<StepError, StepError> {
-    let token = access.token().await?;
+    let token = access.token_for(call::STATUS).await?;
     let back = |to, why: &str| StepError::Back { to, why: why.to_owned() };
     match worker.x.status(&token, media_id).await {
         Ok(status) if matches!(status.processing, Processing::Pending { .. }) => {

@@ -56,6 +56,8 @@ async fn worker(folder: &TempDir, x: &TcpListener) -> Worker {
             on_unsure: config::OnUnsure::Ask,
             settle_secs: 60,
         },
+        limits: config::Limits::default(),
+        operators: Vec::new(),
         running: Running::default(),
     }
 }
@@ -108,7 +110,7 @@ async fn ready_to_post(store: &Store) -> Lease {
         options: Default::default(),
         place,
     };
-    store.accept(&new, NOW).await.unwrap();
+    store.accept(&new, &config::Limits::default(), NOW).await.unwrap();
     let lease = store.claim(NOW).await.unwrap().unwrap();
     let mut post = lease.post.clone();
     post.state = State::Publishing;

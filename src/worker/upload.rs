@@ -9,7 +9,7 @@ use super::{Next, StepError, Worker, access::Access, process::follow, stage::fro
 use crate::{
     post::{Failure, Media, Party, Post, State},
     store::Lease,
-    twitter::XError,
+    twitter::{XError, call},
 };
 
 /// Upload sessions that one post may use up before X is thought never to keep one.
@@ -117,7 +117,7 @@ async fn open(
     if post.sessions >= MAX_SESSIONS {
         return Err(StepError::Fail(Failure::GaveUp { on: Party::X }));
     }
-    let token = access.token().await?;
+    let token = access.token_for(call::INITIALIZE).await?;
     let session = match worker.x.initialize(&token, media_type, total).await {
         Ok(session) => session,
         Err(error) => return Err(access.sorted(&token, error).await),
@@ -157,7 +157,7 @@ async fn send(
     segment: u32,
     span: Range<u64>,
 ) -> Result<(), Unsent> {
-    let token = access.token().await.map_err(Unsent::Step)?;
+    let token = access.token_for(call::APPEND).await.map_err(Unsent::Step)?;
     let length = span.end - span.start;
     let body = worker.staging.read(key, span).await.map_err(|error| Unsent::Step(from_staging(error)))?;
     match worker.x.append(&token, &media.id, segment, length, body).await {
@@ -179,7 +179,7 @@ fn forgotten(post: &mut Post) -> StepError {
 
 async fn finalize(worker: &Worker, access: &Access<'_>, post: &mut Post) -> Result<Next, StepError> {
     let Some(media) = &mut post.media else { return Err(forgotten(post)) };
-    let token = access.token().await?;
+    let token = access.token_for(call::FINALIZE).await?;
     match worker.x.finalize(&token, &media.id).await {
         Ok(status) => {
             let now = worker.clock.now_ms();
@@ -198,7 +198,7 @@ async fn finalized_before(
     post: &mut Post,
 ) -> Result<Option<Next>, StepError> {
     let Some(media) = &post.media else { return Ok(None) };
-    let token = access.token().await?;
+    let token = access.token_for(call::STATUS).await?;
     match worker.x.status(&token, &media.id).await {
         // Before finalize X has nothing to say: an absent `processing_info` proves nothing here.
         Ok(status) if status.silent => Ok(None),

@@ -1,6 +1,6 @@
 //! The whole service against simulated neighbours, over real sockets on loopback.
 
-mod accounts;
+mod access;
 mod accounts;
 mod answers;
 mod attack;
@@ -20,9 +20,11 @@ mod options;
 mod outages;
 mod overslept;
 mod parameters;
+mod paused;
 mod posting;
 mod power_cut;
 mod processing;
+mod quota;
 mod refusals;
 mod resuming;
 mod starting;

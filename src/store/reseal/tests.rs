@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     account::{Person, Place, Platform, Profile, Tier, Tokens},
+    config,
     post::{Attachment, Kind, NewPost, PostId},
     store::{LinkRequest, PendingLink},
     ticket::Ticket,
@@ -103,7 +104,7 @@ impl Kept {
                 },
                 place: place("alice"),
             };
-            store.accept(&new, NOW).await.unwrap();
+            store.accept(&new, &config::Limits::default(), NOW).await.unwrap();
         }
         let request = LinkRequest {
             person: pending("carol").person,

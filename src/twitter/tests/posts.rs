@@ -70,7 +70,7 @@ async fn an_answer_says_whether_there_may_be_a_post() {
     for (status, body, expected) in [
         (403, duplicate, "Refused(Duplicate)"),
         (401, "{}", "Refused(SignedOut)"),
-        (429, "", "Refused(RateLimited(Limit { window: Unknown, resets_at: None }))"),
+        (429, "", r#"Refused(RateLimited(Limit { call: "POST /2/tweets", account: No, app: No }))"#),
         (404, "", "Refused(Trouble(404))"),
         (408, "", r#"Unknown(Refused { status: 408, detail: "" })"#),
         (302, "", "Unknown(Trouble(302))"),
