@@ -277,14 +277,23 @@ pub async fn serve(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
              Leave out --role."
         );
     }
-    let problems = check::out_of_reach(config, roles).await;
-    if !problems.is_empty() {
-        anyhow::bail!("toall cannot start:\n  {}", problems.join("\n  "));
-    }
-    let mut app = App::start(config, roles, Clock::system()).await?;
+    let mut stop = std::pin::pin!(stop_signal());
+    let start = async {
+        let problems = check::out_of_reach(config, roles).await;
+        if !problems.is_empty() {
+            anyhow::bail!("toall cannot start:\n  {}", problems.join("\n  "));
+        }
+        Ok(App::start(config, roles, Clock::system()).await?)
+    };
+    let mut app = tokio::select! {
+        biased;
+        // Nothing was taken in yet, so there is nothing to bring to an end.
+        signal = &mut stop => return Ok(signal?),
+        app = start => app?,
+    };
     tracing::info!(listen = %config.web.listen, public_url = %config.public_url, "ready");
     let outcome = tokio::select! {
-        signal = stop_signal() => signal.map_err(Into::into),
+        signal = stop => signal.map_err(Into::into),
         error = app.failed() => Err(error.into()),
     };
     tracing::info!("stopping");
