@@ -92,11 +92,13 @@ pub enum StartError {
 impl App {
     /// Binds what `config` says to listen on, and starts the parts that `roles` name.
     pub async fn start(config: &Config, roles: &[Role], clock: Clock) -> Result<App, StartError> {
+        // First, since who starts it twice should hear that, not that an address is taken.
+        let store = open_store(config, &clock).await?;
         let listener = match roles.contains(&Role::Web) {
             true => Some(listen("web.listen", config.web.listen).await?),
             false => None,
         };
-        let mut app = App::start_on(config, roles, clock, listener, None).await?;
+        let mut app = App::assemble(config, roles, clock, store, listener, None).await?;
         if let Some(metrics) = &config.metrics {
             let listener = listen("metrics.listen", metrics.listen).await?;
             let recorder = web::install_recorder().map_err(|error| StartError::Metrics(error.to_string()))?;
@@ -118,6 +120,17 @@ impl App {
         console: Option<Console>,
     ) -> Result<App, StartError> {
         let store = open_store(config, &clock).await?;
+        App::assemble(config, roles, clock, store, listener, console).await
+    }
+
+    async fn assemble(
+        config: &Config,
+        roles: &[Role],
+        clock: Clock,
+        store: Store,
+        listener: Option<TcpListener>,
+        console: Option<Console>,
+    ) -> Result<App, StartError> {
         let (staging, embedded) = open_staging(config).await?;
         let x = X::new(&config.twitter, config.callback_url())?;
         let discord = config.discord.as_ref().map(|settings| Discord::new(settings, clock.clone()));

@@ -221,7 +221,7 @@ impl Worker {
         let kind;
         let due = match outcome {
             Ok(Next::Stopped) => {
-                self.written(self.store.give_back(lease, now).await);
+                self.write_down(&lease, || self.store.give_back(&lease, now)).await;
                 return;
             }
             Ok(Next::Posted(x_post_id)) => {
@@ -262,17 +262,34 @@ impl Worker {
         };
         let due_at = due.map(|after| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2));
         tracing::debug!(kind, state = post.state.as_str(), due_at, "step over");
-        self.written(self.store.save(lease, &post, due_at, kind, now).await);
+        self.write_down(&lease, || self.store.save(&lease, &post, due_at, kind, now)).await;
     }
 
-    /// A row that could not be written keeps its lease until that runs out; then the step is done again.
-    fn written(&self, result: Result<(), StoreError>) {
-        match result {
-            Ok(()) => {}
-            Err(StoreError::LeaseLost) => tracing::info!("the lease was lost; nothing is written"),
-            Err(error) => {
-                tracing::error!(error = chain(&error), "what the step found could not be written down")
+    /// Writes what a step found, tried while the lease lasts: a full disk gets room again, a locked file is let go.
+    /// After that the step is done again by whoever claims the lane.
+    async fn write_down<F: Future<Output = Result<(), StoreError>>>(
+        &self,
+        lease: &Lease,
+        mut write: impl FnMut() -> F,
+    ) {
+        let mut pause = Duration::from_millis(250);
+        loop {
+            match write().await {
+                Ok(()) => return,
+                Err(StoreError::LeaseLost) => {
+                    tracing::info!("the lease was lost; nothing is written");
+                    return;
+                }
+                Err(error @ StoreError::Database(_)) if lease.holds_for(pause, self.clock.now_ms()) => {
+                    tracing::warn!(error = chain(&error), "what the step found cannot be written down yet");
+                }
+                Err(error) => {
+                    tracing::error!(error = chain(&error), "what the step found could not be written down");
+                    return;
+                }
             }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(RECOVERY);
         }
     }
 }

@@ -2,10 +2,14 @@
 
 mod check;
 mod child;
+#[cfg(target_os = "linux")]
+mod disk;
+mod locked;
 mod plan;
 mod round;
 mod s3;
 mod site;
+mod stopping;
 mod tally;
 mod wire;
 
@@ -52,7 +56,6 @@ async fn killed_at_any_moment_nothing_is_lost_doubled_or_left_unsaid() {
                      cargo test --test it crash::killed -- --nocapture"
                 );
             }
-            if std::env::var("CRASH_T").is_ok() {eprintln!("round {number} end at {:?} kills {:?}", started.elapsed(), report.kills);}
             (number, report)
         })
         .buffer_unordered(AT_ONCE)

@@ -60,13 +60,15 @@ impl Child {
         self.start_as(toall(&["serve", "--config", self.0.config.to_str().unwrap()]));
     }
 
-    /// Starts it by a command of the caller's own.
-    pub fn start_as(&self, mut command: Command) {
+    /// Starts it by a command of the caller's own; its process id.
+    pub fn start_as(&self, mut command: Command) -> u32 {
         self.0.before.store(self.said().len(), Ordering::SeqCst);
         let log = OpenOptions::new().create(true).append(true).open(&self.0.log).unwrap();
         let process = command.stderr(log).spawn().expect("the binary starts");
+        let id = process.id();
         let before = self.running().replace(process);
         assert!(before.is_none(), "it runs already");
+        id
     }
 
     /// SIGKILL; false when it was not running. Returns once the process is gone.
@@ -122,8 +124,13 @@ impl Child {
 
     /// Waits until it says that it does its work.
     pub async fn until_ready(&self) {
-        let ready = until(|| self.said_now().contains(READY).then_some(())).await;
-        ready.unwrap_or_else(|| panic!("it is never ready: {}", self.said()));
+        self.until_logged(READY).await;
+    }
+
+    /// Waits until it has said this since it was started last.
+    pub async fn until_logged(&self, word: &str) {
+        let logged = until(|| self.said_now().contains(word).then_some(())).await;
+        logged.unwrap_or_else(|| panic!("it never says {word}: {}", self.said()));
     }
 }
 

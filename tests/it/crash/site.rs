@@ -10,17 +10,17 @@ use std::{
 use reqwest::{StatusCode, header::LOCATION};
 use sqlx::{ConnectOptions, Connection, FromRow, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
-use tokio::net::TcpSocket;
 use toall::sandbox::{Sandbox, Settings};
+use tokio::net::TcpSocket;
 
 use super::{
-    child::{Child, until},
+    child::Child,
     s3,
     wire::{self, Trap},
 };
 use crate::{
     telegram::{Shown, Telegram, User},
-    world::{Page, browser, sample},
+    world::{PATIENCE, Page, browser, sample},
 };
 
 /// Somebody in a private chat with the bot, and their account on X.
@@ -42,7 +42,9 @@ pub struct Site {
     pub folder: TempDir,
     /// Where somebody else's bucket keeps its objects.
     pub bucket: Option<PathBuf>,
+    /// The service's `data_dir`, as this process finds it.
     pub data: PathBuf,
+    address: SocketAddr,
     /// Held so that nobody else gets the service's address while it is down.
     _address: Option<TcpSocket>,
 }
@@ -54,11 +56,13 @@ pub struct Ground {
     /// `None`: in the site's own folder.
     pub data: Option<PathBuf>,
     pub x: fn(&mut Settings),
+    /// Lines of `[worker]`.
+    pub worker: &'static str,
 }
 
 impl Default for Ground {
     fn default() -> Ground {
-        Ground { bucket: false, data: None, x: |_| {} }
+        Ground { bucket: false, data: None, x: |_| {}, worker: "" }
     }
 }
 
@@ -75,9 +79,7 @@ pub struct Row {
     pub status_msg: Option<String>,
     pub status_want: i64,
     pub status_shown: i64,
-    pub status_due_at: Option<i64>,
     pub clean_at: Option<i64>,
-    pub segments_done: i64,
 }
 
 impl Row {
@@ -109,9 +111,8 @@ impl Site {
         let x = Sandbox::start(settings).await.unwrap();
         let telegram = Telegram::start().await;
         let bucket = ground.bucket.then(|| folder.path().join("bucket"));
-        let site =
-            Site { child, trap, x, telegram, folder, bucket, data, _address: held };
-        std::fs::write(site.config_path(), site.config(address).await).unwrap();
+        let site = Site { child, trap, x, telegram, folder, bucket, data, address, _address: held };
+        std::fs::write(site.config_path(), site.config(address, ground.worker).await).unwrap();
         site
     }
 
@@ -119,7 +120,7 @@ impl Site {
         self.folder.path().join("config.toml")
     }
 
-    async fn config(&self, address: SocketAddr) -> String {
+    async fn config(&self, address: SocketAddr, worker: &str) -> String {
         let x = wire::lay(self.x.url(), wire::of_x, &self.trap).await;
         let telegram = self.telegram.settings();
         let chat = wire::lay(telegram.api_url.as_str(), wire::of_telegram, &self.trap).await;
@@ -143,8 +144,18 @@ impl Site {
              [telegram]\ntoken = \"{token}\"\napi_url = \"{chat}\"\n\
              [twitter]\nclient_id = \"sandbox-client\"\nclient_secret = \"sandbox-secret\"\n\
              authorize_url = \"{web}/i/oauth2/authorize\"\napi_url = \"{x}\"\nweb_url = \"{web}\"\n\
-             [worker]\nsettle_secs = 0\n{staging}"
+             [worker]\nsettle_secs = 0\n{worker}\n{staging}"
         )
+    }
+
+    /// The configuration of a second service on the same data, that listens elsewhere.
+    pub fn neighbour(&self) -> (PathBuf, Option<TcpSocket>) {
+        let (address, held) = an_address();
+        let config = std::fs::read_to_string(self.config_path()).unwrap();
+        let path = self.folder.path().join("neighbour.toml");
+        let listen = |address| format!("listen = \"{address}\"");
+        std::fs::write(&path, config.replace(&listen(self.address), &listen(address))).unwrap();
+        (path, held)
     }
 
     /// Starts the service and waits until it says that it is ready.
@@ -194,10 +205,12 @@ impl Site {
     /// Every post as it is stored at this moment; `None` while the database cannot be read.
     pub async fn rows(&self) -> Option<Vec<Row>> {
         let mut database = self.open().await?;
-        let rows = sqlx::query_as("SELECT p.*, a.username FROM posts p JOIN x_accounts a ON a.id = p.account_id ORDER BY p.id")
-            .fetch_all(&mut database)
-            .await
-            .ok();
+        let rows = sqlx::query_as(
+            "SELECT p.*, a.username FROM posts p JOIN x_accounts a ON a.id = p.account_id ORDER BY p.id",
+        )
+        .fetch_all(&mut database)
+        .await
+        .ok();
         let _ = database.close().await;
         rows
     }
@@ -212,7 +225,15 @@ impl Site {
 
     /// Opened anew for each look: a connection that outlived a kill would spare SQLite its recovery.
     async fn open(&self) -> Option<SqliteConnection> {
-        let options = SqliteConnectOptions::new().filename(self.database()).read_only(true);
+        let (mut path, mut read_only) = (self.database(), true);
+        if path.starts_with("/proc") {
+            // SQLite reads the link that leads to another process's mounts, and would look in ours: it gets a copy.
+            let copy = self.folder.path().join("copy.db");
+            std::fs::copy(&path, &copy).ok()?;
+            std::fs::copy(path.with_extension("db-wal"), copy.with_extension("db-wal")).ok()?;
+            (path, read_only) = (copy, false);
+        }
+        let options = SqliteConnectOptions::new().filename(path).read_only(read_only);
         options.busy_timeout(Duration::from_secs(1)).connect().await.ok()
     }
 
@@ -229,19 +250,25 @@ impl Site {
             && self.count(OPEN).await == Some(posts as i64 * 1_000_000)
     }
 
-    /// Waits until the rows are as wanted.
-    pub async fn until_rows<T>(&self, what: &str, look: impl Fn(&[Row]) -> Option<T>) -> T {
-        let waited = tokio::time::timeout(crate::world::PATIENCE, async {
-            loop {
-                if let Some(found) = self.rows().await.as_deref().and_then(&look) {
-                    return found;
-                }
+    /// Waits until nothing is left to do for `posts` posts.
+    pub async fn until_rest(&self, posts: usize) {
+        self.until("rest", async || self.is_at_rest(posts).await).await;
+    }
+
+    /// Waits until everything is said that there is to say now.
+    pub async fn until_said_all(&self) {
+        const UNSAID: &str = "SELECT count(*) FROM posts WHERE status_due_at IS NOT NULL";
+        self.until("the last word", async || self.count(UNSAID).await == Some(0)).await;
+    }
+
+    async fn until(&self, what: &str, reached: impl AsyncFn() -> bool) {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            while !reached().await {
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         });
-        match waited.await {
-            Ok(found) => found,
-            Err(_) => panic!("{what} never came: {:#?}\n{}", self.rows().await, self.child.said()),
+        if waited.await.is_err() {
+            panic!("{what} never came: {:#?}\n{}", self.rows().await, self.child.said());
         }
     }
 
@@ -279,13 +306,6 @@ impl Site {
         assert_eq!(status.code(), Some(0), "{}", self.child.said());
         assert!(took < Duration::from_secs(20), "it took {took:?} to stop");
         took
-    }
-
-    /// Waits until `done` says so.
-    pub async fn until(&self, what: &str, done: impl FnMut() -> bool) {
-        let mut done = done;
-        let waited = until(|| done().then_some(())).await;
-        waited.unwrap_or_else(|| panic!("{what} never came; {}", self.child.said()));
     }
 }
 
