@@ -11,7 +11,7 @@ use toall::sandbox::Processing;
 use super::{
     check,
     plan::{Kill, Plan},
-    site::{EVERYBODY, Ground, Row, Site},
+    site::{EVERYBODY, Ground, Person, Row, Site},
 };
 use crate::world::PATIENCE;
 
@@ -66,6 +66,7 @@ pub async fn run(seed: u64, number: u64) -> Report {
         rng: Rng::with_seed(seed ^ number),
         answered: BTreeSet::new(),
         sent: 0,
+        armed: false,
         report: Report { posts: plan.posts.len(), ..Report::default() },
     };
     for kill in &plan.kills {
@@ -106,6 +107,8 @@ struct Round {
     /// Questions that were answered: the post, and which state of its message asked.
     answered: BTreeSet<(String, i64)>,
     sent: usize,
+    /// Whether the trap waits for a request, or has just caught it.
+    armed: bool,
     report: Report,
 }
 
@@ -129,13 +132,15 @@ impl Round {
             }
             Kill::On(order) => {
                 self.site.trap.arm(order);
+                self.armed = true;
                 let started = Instant::now();
                 while !self.site.trap.sprung() {
                     let at_rest = self.tend().await;
                     if at_rest && self.sent < plan.posts.len() {
                         self.send(plan);
-                    } else if at_rest && self.site.trap.disarm() {
+                    } else if at_rest && self.site.trap.disarm().is_some() {
                         self.report.spared += 1;
+                        self.armed = false;
                         return;
                     }
                     assert!(started.elapsed() < PATIENCE, "never at rest: {}", self.picture().await);
@@ -144,6 +149,7 @@ impl Round {
             }
         };
         *self.report.kills.entry(moment).or_default() += 1;
+        self.armed = false;
         self.site.child.start();
         self.site.trap.started();
         self.report.restarts += 1;
@@ -185,9 +191,7 @@ impl Round {
         }
         let person = EVERYBODY.into_iter().find(|person| person.account == row.username).unwrap();
         if has("Reconnect") {
-            self.report.linked_again += 1;
-            self.site.link(person).await;
-            return;
+            return self.link_again(person).await;
         }
         self.report.asked += 1;
         let is_there = self.site.x.posts().iter().any(|post| post.text == row.caption);
@@ -199,6 +203,21 @@ impl Round {
             _ => "Post it again",
         };
         self.site.telegram.private(person.user).press(shown.id, label);
+    }
+
+    /// Goes to the browser and back, which no kill is to cut short.
+    async fn link_again(&mut self, person: Person) {
+        let order = self.site.trap.disarm();
+        if order.is_none() && self.armed {
+            // The service dies at this very moment, or is dead; the person comes back later.
+            self.answered.clear();
+            return;
+        }
+        self.report.linked_again += 1;
+        self.site.link(person).await;
+        if let Some(order) = order {
+            self.site.trap.arm(order);
+        }
     }
 
     /// What a tester needs to see of a round that hangs.

@@ -294,8 +294,8 @@ impl Site {
         let mut found = BTreeSet::new();
         walk(&folder, &mut found);
         if self.bucket.is_some() {
-            // Parts of uploads that a killed process began: a bucket keeps them until the sweep.
-            found.retain(|name| !name.starts_with('.'));
+            // What a killed process began there, parts of a file or the probe at its start, goes with the next sweep.
+            found.retain(|name| !name.starts_with('.') && !name.starts_with("probe-"));
         }
         found
     }

@@ -1,6 +1,12 @@
 //! Starting and stopping the real binary: SIGTERM, a second process on the same data, and what keeps it from starting.
 
-use std::{net::TcpListener, os::unix::process::ExitStatusExt, path::Path, time::Duration};
+use std::{
+    fs::{self, File},
+    net::TcpListener,
+    os::unix::process::ExitStatusExt,
+    path::Path,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use fastrand::Rng;
 use tempfile::TempDir;
@@ -8,6 +14,7 @@ use toall::sandbox::{Call, Effect, Exchange, Fault, Gate, Sent};
 
 use super::{
     child::Child,
+    s3,
     site::{ALICE, Ground, Site, film},
 };
 
@@ -114,6 +121,32 @@ async fn a_second_process_is_refused_until_the_first_is_gone() {
         })
         .await;
     assert_eq!(second.stop().await.0.code(), Some(0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_probe_of_a_killed_start_is_swept_from_the_bucket() {
+    let site = Site::new(Ground { bucket: true, ..Ground::default() }).await;
+    let folder = site.bucket.clone().unwrap().join(s3::BUCKET).join("posts");
+    fs::create_dir_all(&folder).unwrap();
+    let [left, young, foreign] = [
+        "probe-0193a0a0-0000-7000-8000-000000000001",
+        "probe-0193a0a0-0000-7000-8000-000000000002",
+        "probe-of-somebody",
+    ]
+    .map(|name| folder.join(name));
+    for path in [&left, &young, &foreign] {
+        fs::write(path, "toall").unwrap();
+    }
+    for path in [&left, &foreign] {
+        let file = File::options().write(true).open(path).unwrap();
+        file.set_modified(UNIX_EPOCH + Duration::from_secs(1_600_000_000)).unwrap();
+    }
+
+    site.start().await;
+
+    site.child.until_logged("orphaned files removed").await;
+    assert_eq!([left.exists(), young.exists(), foreign.exists()], [false, true, true]);
+    site.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -88,13 +88,12 @@ impl Trap {
     }
 
     pub fn arm(&self, order: Order) {
-        self.0.sprung.store(false, Ordering::SeqCst);
         *lock(&self.0.order) = Some(order);
     }
 
-    /// Takes the order back; false when the request has come already, and the kill with it or soon after.
-    pub fn disarm(&self) -> bool {
-        lock(&self.0.order).take().is_some()
+    /// Takes the order back; `None` when the request has come already, and the kill with it or soon after.
+    pub fn disarm(&self) -> Option<Order> {
+        lock(&self.0.order).take()
     }
 
     /// Whether it has killed the service since it was armed.
@@ -109,6 +108,7 @@ impl Trap {
 
     /// Says that the service was started anew.
     pub fn started(&self) {
+        self.0.sprung.store(false, Ordering::SeqCst);
         self.0.starts.send_modify(|starts| *starts += 1);
     }
 
