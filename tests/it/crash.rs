@@ -26,7 +26,7 @@ use self::{
 };
 
 /// Rounds of a plain `cargo test`.
-const ROUNDS: u64 = 12;
+const ROUNDS: u64 = 8;
 const SEED: u64 = 20_261_122;
 /// Rounds at once: most of a round is waiting.
 const AT_ONCE: usize = 6;

@@ -5,6 +5,7 @@ mod bucket;
 mod cancelling;
 mod chats;
 mod contract;
+#[cfg(unix)]
 mod crash;
 mod discord;
 mod discord_adapter;

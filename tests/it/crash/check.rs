@@ -6,7 +6,7 @@ use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::{
     plan::{Film, Plan},
-    round::{Fault, Finding, Report},
+    round::{Fault, Finding, LINK_FIRST, Report},
     site::{EVERYBODY, Row, Site},
 };
 use crate::world::sha256_hex;
@@ -111,7 +111,7 @@ fn messages(site: &Site, rows: &[Row], kills: usize, findings: &mut Vec<Finding>
     let mut left_behind = BTreeMap::new();
     for person in EVERYBODY {
         for shown in site.telegram.said(person.user.id) {
-            let about_linking = shown.text.starts_with("Link") || shown.text.contains("authorize");
+            let about_linking = shown.text.starts_with("Link") || shown.text.ends_with(LINK_FIRST);
             if !about_linking && !known.contains(&(person.account, Some(shown.id))) {
                 left_behind.insert((person.account, shown.id), shown.text);
             }

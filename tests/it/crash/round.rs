@@ -28,6 +28,8 @@ pub struct Report {
     pub asked: usize,
     /// Accounts that had to be linked again, because a pair of tokens died with the service.
     pub linked_again: usize,
+    /// Videos that were refused while an account was not linked, and sent again.
+    pub sent_again: usize,
     /// Posts that ended with a reason.
     pub failed: usize,
     pub canceled: usize,
@@ -49,6 +51,9 @@ pub struct Finding {
     pub what: String,
 }
 
+/// How a video is refused whose account must be linked again.
+pub const LINK_FIRST: &str = "Connect it again, then send the video once more.";
+
 /// Runs one round of the run with this seed.
 pub async fn run(seed: u64, number: u64) -> Report {
     let plan = Plan::draw(seed, number);
@@ -65,7 +70,7 @@ pub async fn run(seed: u64, number: u64) -> Report {
         // Of its own, so that what people answer does not hang on how the plan was drawn.
         rng: Rng::with_seed(seed ^ number),
         answered: BTreeSet::new(),
-        sent: 0,
+        sent: Vec::new(),
         armed: false,
         report: Report { posts: plan.posts.len(), ..Report::default() },
     };
@@ -73,10 +78,10 @@ pub async fn run(seed: u64, number: u64) -> Report {
         round.send(&plan);
         round.kill(*kill, &plan).await;
     }
-    while round.sent < plan.posts.len() {
+    while round.sent.len() < plan.posts.len() {
         round.send(&plan);
     }
-    round.rest().await;
+    round.rest(&plan).await;
     round.site.stop().await;
     let Round { site, mut report, .. } = round;
     check::check(&site, &plan, &mut report).await;
@@ -106,7 +111,8 @@ struct Round {
     rng: Rng,
     /// Questions that were answered: the post, and which state of its message asked.
     answered: BTreeSet<(String, i64)>,
-    sent: usize,
+    /// The messages with the videos sent so far, in the order of the plan.
+    sent: Vec<i64>,
     /// Whether the trap waits for a request, or has just caught it.
     armed: bool,
     report: Report,
@@ -116,9 +122,8 @@ impl Round {
     /// Somebody sends the next video; now and then two at once.
     fn send(&mut self, plan: &Plan) {
         for _ in 0..self.rng.usize(1..=2) {
-            let Some(film) = plan.posts.get(self.sent) else { return };
-            self.site.post(film.person, &film.name, &film.bytes, &film.caption);
-            self.sent += 1;
+            let Some(film) = plan.posts.get(self.sent.len()) else { return };
+            self.sent.push(self.site.post(film.person, &film.name, &film.bytes, &film.caption));
         }
     }
 
@@ -135,8 +140,8 @@ impl Round {
                 self.armed = true;
                 let started = Instant::now();
                 while !self.site.trap.sprung() {
-                    let at_rest = self.tend().await;
-                    if at_rest && self.sent < plan.posts.len() {
+                    let at_rest = self.tend(plan).await;
+                    if at_rest && self.sent.len() < plan.posts.len() {
                         self.send(plan);
                     } else if at_rest && self.site.trap.disarm().is_some() {
                         self.report.spared += 1;
@@ -156,9 +161,9 @@ impl Round {
     }
 
     /// Lets the service run until nothing is left to do.
-    async fn rest(&mut self) {
+    async fn rest(&mut self, plan: &Plan) {
         let started = Instant::now();
-        while !self.tend().await {
+        while !self.tend(plan).await {
             assert!(started.elapsed() < PATIENCE, "never at rest: {}", self.picture().await);
         }
         // Before that it could not be asked to stop.
@@ -166,7 +171,7 @@ impl Round {
     }
 
     /// Gives the service a moment and people a look at their chats; whether all is done.
-    async fn tend(&mut self) -> bool {
+    async fn tend(&mut self, plan: &Plan) -> bool {
         tokio::time::sleep(Duration::from_millis(15)).await;
         if let Some(status) = self.site.child.ended() {
             panic!("it died by itself ({status}): {}", self.site.child.said());
@@ -178,7 +183,23 @@ impl Round {
                 self.answer(row).await;
             }
         }
-        self.site.is_at_rest(self.sent).await
+        self.send_again(plan).await;
+        self.site.is_at_rest(self.sent.len()).await
+    }
+
+    /// Who was told to link the account first and to send the video then does so.
+    async fn send_again(&mut self, plan: &Plan) {
+        const BROKEN: &str = "SELECT count(*) FROM x_accounts WHERE token_state = 'broken'";
+        for (film, message) in plan.posts.iter().zip(&mut self.sent) {
+            let said = self.site.telegram.said(film.person.user.id);
+            let mut answers = said.iter().filter(|shown| shown.reply_to == Some(*message));
+            if answers.any(|shown| shown.text.ends_with(LINK_FIRST))
+                && self.site.count(BROKEN).await == Some(0)
+            {
+                *message = self.site.post(film.person, &film.name, &film.bytes, &film.caption);
+                self.report.sent_again += 1;
+            }
+        }
     }
 
     /// What a person does about a message with a question, once.
@@ -191,7 +212,10 @@ impl Round {
         }
         let person = EVERYBODY.into_iter().find(|person| person.account == row.username).unwrap();
         if has("Reconnect") {
-            return self.link_again(person).await;
+            if !self.link_again(person).await {
+                self.answered.remove(&(row.id.clone(), row.status_want));
+            }
+            return;
         }
         self.report.asked += 1;
         let is_there = self.site.x.posts().iter().any(|post| post.text == row.caption);
@@ -205,19 +229,18 @@ impl Round {
         self.site.telegram.private(person.user).press(shown.id, label);
     }
 
-    /// Goes to the browser and back, which no kill is to cut short.
-    async fn link_again(&mut self, person: Person) {
+    /// Goes to the browser and back, which no kill is to cut short; false when one is just coming.
+    async fn link_again(&mut self, person: Person) -> bool {
         let order = self.site.trap.disarm();
         if order.is_none() && self.armed {
-            // The service dies at this very moment, or is dead; the person comes back later.
-            self.answered.clear();
-            return;
+            return false;
         }
         self.report.linked_again += 1;
         self.site.link(person).await;
         if let Some(order) = order {
             self.site.trap.arm(order);
         }
+        true
     }
 
     /// What a tester needs to see of a round that hangs.

@@ -193,9 +193,10 @@ impl Site {
             .await;
     }
 
-    pub fn post(&self, person: Person, name: &str, bytes: &[u8], caption: &str) {
+    /// A person sends a video; the number of that message in the chat.
+    pub fn post(&self, person: Person, name: &str, bytes: &[u8], caption: &str) -> i64 {
         let chat = self.telegram.private(person.user);
-        chat.video(name, bytes.to_vec(), &format!("/post {caption}"));
+        chat.video(name, bytes.to_vec(), &format!("/post {caption}"))
     }
 
     pub fn database(&self) -> PathBuf {

@@ -25,6 +25,7 @@ impl Tally {
         self.sum.spared += report.spared;
         self.sum.asked += report.asked;
         self.sum.linked_again += report.linked_again;
+        self.sum.sent_again += report.sent_again;
         self.sum.failed += report.failed;
         self.sum.canceled += report.canceled;
         for (moment, times) in report.kills {
@@ -69,6 +70,7 @@ impl fmt::Display for Tally {
             ("asked", self.sum.asked),
             ("given up when asked", self.sum.canceled),
             ("linked again", self.sum.linked_again),
+            ("sent again after that", self.sum.sent_again),
             ("failed with a reason", self.sum.failed),
             ("seconds", usize::try_from(self.took.as_secs()).unwrap_or(usize::MAX)),
         ];
