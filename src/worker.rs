@@ -11,6 +11,7 @@ mod publish;
 mod stage;
 mod upload;
 mod verdict;
+mod writing;
 
 use std::{
     collections::HashMap,
@@ -23,6 +24,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use verdict::ask;
+use writing::insist;
 
 use crate::{
     account::AccountId,
@@ -218,15 +220,21 @@ impl Worker {
     /// Writes down what a step found, and says when the post is to be looked at again.
     async fn settle(&self, lease: Lease, mut post: Post, outcome: Result<Next, StepError>) {
         let now = self.clock.now_ms();
+        let step = lease.post.state.as_str();
+        let came_to = |what: &'static str| {
+            metrics::counter!("toall_steps_total", "step" => step, "came_to" => what).increment(1);
+        };
         let kind;
         let due = match outcome {
             Ok(Next::Stopped) => {
+                came_to("stopped");
                 self.write_down(&lease, || self.store.give_back(&lease, now)).await;
                 return;
             }
             Ok(Next::Posted(x_post_id)) => {
                 tracing::info!(x_post_id, "posted");
-                metrics::counter!("toall_posts_total", "outcome" => "posted").increment(1);
+                came_to("posted");
+                metrics::counter!("toall_posts_total", "outcome" => "posted", "code" => "").increment(1);
                 insist(|| self.store.posted(&lease, &x_post_id, self.clock.now_ms())).await;
                 return;
             }
@@ -251,6 +259,7 @@ impl Worker {
             }
             Err(StepError::Store(StoreError::LeaseLost)) => {
                 tracing::info!("the lease was lost; whoever holds the lane now goes on");
+                came_to("lease_lost");
                 return;
             }
             Err(error) => {
@@ -260,52 +269,10 @@ impl Worker {
                 due
             }
         };
+        came_to(kind);
         let due_at = due.map(|after| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2));
         tracing::debug!(kind, state = post.state.as_str(), due_at, "step over");
         self.write_down(&lease, || self.store.save(&lease, &post, due_at, kind, now)).await;
-    }
-
-    /// Writes what a step found, tried while the lease lasts: a full disk gets room again, a locked file is let go.
-    /// After that the step is done again by whoever claims the lane.
-    async fn write_down<F: Future<Output = Result<(), StoreError>>>(
-        &self,
-        lease: &Lease,
-        mut write: impl FnMut() -> F,
-    ) {
-        let mut pause = Duration::from_millis(250);
-        loop {
-            match write().await {
-                Ok(()) => return,
-                Err(StoreError::LeaseLost) => {
-                    tracing::info!("the lease was lost; nothing is written");
-                    return;
-                }
-                Err(error @ StoreError::Database(_)) if lease.holds_for(pause, self.clock.now_ms()) => {
-                    tracing::warn!(error = chain(&error), "what the step found cannot be written down yet");
-                }
-                Err(error) => {
-                    tracing::error!(error = chain(&error), "what the step found could not be written down");
-                    return;
-                }
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(RECOVERY);
-        }
-    }
-}
-
-/// Writes down what nobody else knows: tried until it is written.
-async fn insist<T, F: Future<Output = Result<T, StoreError>>>(mut write: impl FnMut() -> F) -> T {
-    let mut pause = Duration::from_millis(50);
-    loop {
-        match write().await {
-            Ok(done) => return done,
-            Err(error) => {
-                tracing::error!(error = chain(&error), "what was learnt cannot be written down yet");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
-        }
     }
 }
 

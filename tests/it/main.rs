@@ -15,6 +15,7 @@ mod killed;
 mod limits;
 mod linking;
 mod outages;
+mod parameters;
 mod posting;
 mod processing;
 mod refusals;
