@@ -148,7 +148,8 @@ impl Round {
                         self.armed = false;
                         return;
                     }
-                    assert!(started.elapsed() < PATIENCE, "never at rest: {}", self.picture().await);
+                    // A poll that the trap caught is answered when Telegram has something to say, or after 25 s.
+                    assert!(started.elapsed() < PATIENCE * 2, "never at rest: {}", self.picture().await);
                 }
                 (order.kind, order.moment.word())
             }
