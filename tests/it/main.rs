@@ -14,6 +14,7 @@ mod house;
 mod killed;
 mod limits;
 mod linking;
+mod options;
 mod outages;
 mod parameters;
 mod posting;
