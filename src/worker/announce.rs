@@ -15,6 +15,7 @@ use super::{POLL, RECOVERY, Worker, chain, insist, verdict::backoff};
 use crate::{
     chat::{Audience, ChatError},
     post::{PostId, State},
+    staging::PROBE,
     store::{Notice, StatusJob, StoreError},
     words::{self, Links, Pace},
 };
@@ -268,8 +269,11 @@ async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
     worker.store.prune_events(now - KEEP_EVENTS_MS).await?;
     worker.store.prune_admissions(now - KEEP_SIGHTS_MS).await?;
     let known: HashSet<String> = worker.store.staged_keys().await?.into_iter().collect();
-    // Another program's files in the same bucket are none of ours: ours end in an id.
-    let ours = |key: &str| key.rsplit('/').next().is_some_and(|name| name.parse::<PostId>().is_ok());
+    // Another program's files in the same bucket are none of ours: ours end in an id, those of a probe too.
+    let ours = |key: &str| {
+        let name = key.rsplit('/').next().unwrap_or_default();
+        name.strip_prefix(PROBE).unwrap_or(name).parse::<PostId>().is_ok()
+    };
     let now = UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
     match worker.staging.sweep(|key| known.contains(key) || !ours(key), now - ORPHANED_FOR).await {
         Ok(swept) if swept.objects + swept.uploads > 0 => tracing::info!(?swept, "orphaned files removed"),

@@ -8,6 +8,8 @@ mod bucket;
 mod cancelling;
 mod chats;
 mod contract;
+#[cfg(unix)]
+mod crash;
 mod discord;
 mod discord_adapter;
 mod doubt;
