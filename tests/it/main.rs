@@ -7,6 +7,7 @@ mod chats;
 mod contract;
 mod discord;
 mod discord_adapter;
+mod doors;
 mod doubt;
 mod house;
 mod killed;
