@@ -142,8 +142,6 @@ fn trees() -> impl Strategy<Value = Box> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
-
     #[test]
     fn any_tree_of_boxes_is_judged(
         boxes in prop::collection::vec(trees(), 1..6),

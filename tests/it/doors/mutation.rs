@@ -67,12 +67,12 @@ fn apply(value: &mut Value, left: &mut usize, bend: &Bend) -> bool {
             Bend::Remove => return true,
             Bend::Replace(other) => *value = other.clone(),
             Bend::Bury(depth) => *value = (0..*depth).fold(value.take(), |inner, _| json!([inner])),
-            Bend::Repeat(times) => {
-                *value = match value.take() {
-                    Value::String(text) => Value::from(text.repeat(*times)),
-                    other => Value::from(vec![other; (*times).min(50)]),
-                }
-            }
+            // Not of what is long already: Discord and Telegram send kilobytes.
+            Bend::Repeat(times) => match value {
+                Value::String(text) if text.len() < 30 => *text = text.repeat(*times),
+                other if count(other) < 10 => *other = Value::from(vec![other.take(); (*times).min(50)]),
+                _ => {}
+            },
         }
         return false;
     }
