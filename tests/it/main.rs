@@ -12,6 +12,7 @@ mod contract;
 mod crash;
 mod discord;
 mod discord_adapter;
+mod doors;
 mod doubt;
 mod house;
 mod killed;
