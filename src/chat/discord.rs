@@ -5,6 +5,7 @@ mod gateway;
 mod interaction;
 mod markup;
 mod media;
+mod menu;
 mod render;
 mod rest;
 

@@ -177,6 +177,14 @@ pub fn moved() -> Message {
 /// A button of a message that is too old to be understood.
 pub const BUTTON_OUT_OF_DATE: &str = "This button is out of date.";
 
+/// The label of the field in the form that *Post to X* opens.
+pub const FORM_CAPTION: &str = "Caption";
+
+/// A form that was open for so long that nobody knows which video it was about.
+pub fn form_out_of_date() -> Message {
+    Message::text("I no longer know which video that was. Choose Post to X in the menu of the message again.")
+}
+
 /// A button or command that comes too late.
 pub fn too_late() -> Message {
     Message::text("That no longer applies: the post has moved on.")

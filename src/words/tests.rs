@@ -254,6 +254,7 @@ fn answers() {
         ("upload", upload_later()),
         ("token", api_token("toall_…")),
         ("our fault", our_fault()),
+        ("form out of date", form_out_of_date()),
         ("moved", moved()),
     ];
     insta::assert_snapshot!(catalogue(messages.map(|(name, message)| (name.to_owned(), read(&message)))));

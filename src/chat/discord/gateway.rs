@@ -25,7 +25,8 @@ use crate::{
 
 use super::{
     commands,
-    interaction::{self, Asked},
+    interaction::{self, Heard},
+    menu::Forms,
     rest::{Problem, Rest, WRONG_TOKEN},
 };
 
@@ -45,12 +46,14 @@ pub(super) async fn run(
     inbox: Inbox,
     stop: CancellationToken,
 ) -> Result<(), ChatError> {
+    let forms = Forms::default();
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
         let ear = Ear {
             rest: rest.clone(),
             clock: clock.clone(),
             inbox: inbox.clone(),
+            forms: forms.clone(),
             at_work: TaskTracker::new(),
         };
         let wait = match listen(rest, ear, &stop).await {
@@ -117,6 +120,7 @@ struct Ear {
     rest: Rest,
     clock: Clock,
     inbox: Inbox,
+    forms: Forms,
     at_work: TaskTracker,
 }
 
@@ -132,30 +136,30 @@ impl EventHandler for Ear {
 
 impl Ear {
     async fn hear(&self, interaction: Interaction) {
-        let Some(asked) = interaction::read(interaction, self.clock.now_ms()) else {
+        let Some(heard) = interaction::read(interaction, &self.forms, self.clock.now_ms()) else {
             return;
         };
         // Unacknowledged, Discord tells the person that it failed: doing it all the same would have
         // them ask twice.
-        if let Err(problem) = self.acknowledge(&asked).await {
-            tracing::warn!(interaction = %asked.id, %problem, "not acknowledged, so not done");
+        if let Err(problem) = self.acknowledge(&heard).await {
+            tracing::warn!(interaction = %heard.id, %problem, "not acknowledged, so not done");
             return;
         }
+        let Some(incoming) = heard.incoming else { return };
         let (done, stored) = oneshot::channel();
-        let delivery = Delivery { incoming: asked.incoming, done };
+        let delivery = Delivery { incoming, done };
         match self.inbox.send(delivery).await {
             // Resolves, by a message or by a drop, once it is stored.
             Ok(()) => drop(stored.await),
-            Err(_) => tracing::warn!(interaction = %asked.id, "nobody takes what was asked"),
+            Err(_) => tracing::warn!(interaction = %heard.id, "nobody takes what was asked"),
         }
     }
 
-    async fn acknowledge(&self, asked: &Asked) -> Result<(), Problem> {
-        let route = Route::InteractionResponse { interaction_id: asked.id, token: &asked.token };
-        let body = asked.acknowledgement.body();
+    async fn acknowledge(&self, heard: &Heard) -> Result<(), Problem> {
+        let route = Route::InteractionResponse { interaction_id: heard.id, token: &heard.token };
         let persist = async {
             loop {
-                match self.rest.send(route, LightMethod::Post, Some(&body)).await {
+                match self.rest.send(route, LightMethod::Post, Some(&heard.callback)).await {
                     Err(Problem::Trouble(_)) => sleep(Duration::from_millis(100)).await,
                     // A redelivery after a resume, or a first try whose answer was lost.
                     Err(problem) if problem.is_already_acknowledged() => return Ok(()),

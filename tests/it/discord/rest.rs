@@ -152,11 +152,27 @@ impl Call<'_> {
             return Err((404, 10062, "Unknown interaction".to_owned()));
         }
         let kind = self.body["type"].as_u64().unwrap_or(0);
-        if !matches!(kind, 5 | 6) {
-            return Err(invalid(format!("callback type {kind}")));
+        let data = &self.body["data"];
+        match kind {
+            4 => checks::message(data, SUPPRESS_EMBEDS | EPHEMERAL).map_err(invalid)?,
+            5 | 6 => {}
+            9 => checks::form(data).map_err(invalid)?,
+            _ => return Err(invalid(format!("callback type {kind}"))),
         }
-        let flags = self.body["data"]["flags"].as_u64().unwrap_or(0);
-        self.world.acknowledge(id, kind, flags & EPHEMERAL);
+        let flags = data["flags"].as_u64().unwrap_or(0) & EPHEMERAL;
+        if kind == 4 {
+            let (channel, user) = (interaction.channel, interaction.user);
+            let id = self.world.write(channel, flags, Some(user));
+            if let Some(posted) = self.world.messages.get_mut(&id) {
+                posted.apply(data);
+            }
+        }
+        if kind == 9
+            && let Some(interaction) = self.world.interactions.get_mut(&id)
+        {
+            interaction.form = Some(data.clone());
+        }
+        self.world.acknowledge(id, kind, flags);
         Ok((204, Value::Null))
     }
 

@@ -67,6 +67,8 @@ pub struct Interaction {
     pub sent: Instant,
     /// Callback type and flags, and how long it took.
     pub acknowledged: Option<(u64, u64, Duration)>,
+    /// The form that was opened.
+    pub form: Option<Value>,
     /// The message that `@original` means.
     pub original: Option<u64>,
     pressed: Option<u64>,
@@ -191,6 +193,7 @@ impl World {
             at_ms,
             sent,
             acknowledged: None,
+            form: None,
             original: None,
             pressed,
         };

@@ -34,7 +34,10 @@ async fn commands_are_registered_at_start() {
         .wait_for("the commands", |world| (!world.commands.is_empty()).then(|| world.commands.clone()))
         .await;
     let names: Vec<_> = commands.iter().map(|c| c["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["connect", "post", "accounts", "disconnect", "posts", "upload", "token", "help"]);
+    assert_eq!(
+        names,
+        ["connect", "post", "accounts", "disconnect", "posts", "upload", "token", "help", "Post to X"]
+    );
     let connect = &commands[0]["options"][0];
     assert_eq!(connect["name"], "platform");
     assert_eq!(connect["choices"][0]["value"], "twitter");
