@@ -5,6 +5,7 @@ mod replies;
 mod status;
 #[cfg(test)]
 mod tests;
+mod video;
 
 use std::{fmt, str::FromStr};
 
@@ -13,6 +14,7 @@ use crate::{account::AccountId, post::PostId};
 pub use linking::*;
 pub use replies::*;
 pub use status::{Links, Pace, bytes_done, state_line, status};
+pub use video::{refusal, warning};
 
 /// A chat message: what it says and what can be pressed under it.
 ///

@@ -10,6 +10,7 @@ mod inspect;
 mod process;
 mod publish;
 mod stage;
+mod tier;
 mod upload;
 mod verdict;
 
@@ -192,7 +193,7 @@ impl Worker {
     async fn act(&self, lease: &Lease, post: &mut Post, stop: &CancellationToken) -> Result<Next, StepError> {
         match post.state {
             State::Staging => stage::stage(self, lease, post, stop).await,
-            State::Inspecting => inspect::inspect(self, post).await,
+            State::Inspecting => inspect::inspect(self, lease, post).await,
             State::Uploading => upload::upload(self, lease, post, stop).await,
             State::Processing => process::process(self, lease, post).await,
             State::Describing => describe::describe(self, lease, post).await,

@@ -9,6 +9,7 @@ use crate::{
         AltTextTooLong, Attachment, Failure, Kind, Media, Note, Options, Party, Post, Sensitive, State,
         Waiting,
     },
+    video::{AudioCodec, Container, VideoCodec, Warning},
 };
 
 const NOW: i64 = 1_795_348_800_000;
@@ -21,6 +22,7 @@ fn account() -> Account {
         avatar_url: None,
         tier: Tier::Free,
         state: AccountState::Active,
+        profile_at: NOW,
         preferred: true,
     }
 }
@@ -109,7 +111,16 @@ fn a_post_under_way() {
     described.options.sensitive = Sensitive { other: true, ..Sensitive::default() };
     let mut without = posted.clone();
     without.notes = vec![Note::AltTextNotTaken];
+    let warned = |mut post: Post| {
+        let warning = warning(&Warning::MayBeTooLong(std::time::Duration::from_secs(300)));
+        post.notes = vec![Note::Video { warning }];
+        post
+    };
+    let mut rejected = post(State::Failed);
+    rejected.failure = Some(Failure::MediaRejected { reason: String::new() });
     insta::assert_snapshot!(catalogue([
+        ("with a warning".into(), shown(&warned(post(State::Processing)))),
+        ("failed, with a warning".into(), shown(&warned(rejected))),
         ("waiting".into(), shown(&post(State::Staging))),
         ("receiving".into(), shown(&received)),
         ("checking".into(), shown(&post(State::Inspecting))),
@@ -164,6 +175,7 @@ fn a_post_that_failed() {
         Failure::MediaRejected { reason: String::new() },
         Failure::MediaRejected { reason: text("InvalidMedia") },
         Failure::ProcessingTooLong,
+        Failure::CaptionTooLong { weighted: 302, limit: 280 },
         Failure::Duplicate,
         Failure::TooLongForAccount { minutes: Some(2) },
         Failure::TooLongForAccount { minutes: None },
@@ -258,6 +270,27 @@ fn answers() {
         ("moved", moved()),
     ];
     insta::assert_snapshot!(catalogue(messages.map(|(name, message)| (name.to_owned(), read(&message)))));
+}
+
+#[test]
+fn what_x_may_mind_about_a_video() {
+    let seconds = std::time::Duration::from_secs;
+    let warnings = [
+        Warning::MayBeTooLong(seconds(300)),
+        Warning::DurationUnknown,
+        Warning::NotRead(Container::WebM),
+        Warning::VideoCodec(VideoCodec::Hevc),
+        Warning::AudioCodec(AudioCodec::HeAac),
+        Warning::Channels(6),
+        Warning::Size(3840, 2160),
+        Warning::OddSize(721, 1280),
+        Warning::AspectRatio(2000, 200),
+        Warning::StretchedPixels,
+        Warning::FrameRate(119.88),
+        Warning::PixelFormat(Some(10), None),
+    ];
+    let lines: Vec<String> = warnings.iter().map(warning).collect();
+    insta::assert_snapshot!(lines.join("\n"));
 }
 
 #[test]

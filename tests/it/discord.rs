@@ -201,7 +201,7 @@ impl Discord {
         let id = world.snowflake();
         let path = format!("/attachments/{id}/{name}");
         let size = file.size();
-        let url = format!("http://{}{path}?ex=1&is=2&hm=3", self.address);
+        let url = rest::signed(&format!("http://{}{path}", self.address), self.state.clock.now_ms());
         world.files.insert(path, file);
         Attached { id, name: name.to_owned(), content_type: content_type.to_owned(), size, url }
     }

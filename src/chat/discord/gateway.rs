@@ -1,11 +1,11 @@
 //! The gateway: registers the commands, listens, acknowledges, delivers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serenity::{
     Client, async_trait,
     client::{ClientBuilder, Context, EventHandler},
-    gateway::GatewayError,
+    gateway::{ConnectionStage, GatewayError, ShardStageUpdateEvent},
     http::{LightMethod, Route},
     model::{
         application::Interaction,
@@ -13,7 +13,7 @@ use serenity::{
     },
 };
 use tokio::{
-    sync::oneshot,
+    sync::{oneshot, watch},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -36,6 +36,12 @@ const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(2500);
 /// How long to wait for the goodbye to the gateway and for deliveries to be stored.
 const LEAVE_WITHIN: Duration = Duration::from_secs(8);
 
+/// How long a connection may be without a session, in milliseconds.
+const GREETED_WITHIN_MS: i64 = 60_000;
+
+/// A client that lived so long, in milliseconds, is followed by another without much of a pause.
+const LASTED_MS: i64 = 10 * 60_000;
+
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
@@ -47,6 +53,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) -> Result<(), ChatError> {
     let forms = Forms::default();
+    let stage = Arc::new(watch::Sender::new(ConnectionStage::Disconnected));
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
         let ear = Ear {
@@ -54,9 +61,17 @@ pub(super) async fn run(
             clock: clock.clone(),
             inbox: inbox.clone(),
             forms: forms.clone(),
+            stage: stage.clone(),
             at_work: TaskTracker::new(),
         };
-        let wait = match listen(rest, ear, &stop).await {
+        stage.send_replace(ConnectionStage::Disconnected);
+        let began = clock.now_ms();
+        let ended = listen(rest, ear, &stop).await;
+        // One that lasted is no failure to connect.
+        if clock.now_ms() - began > LASTED_MS {
+            pause = FIRST_PAUSE;
+        }
+        let wait = match ended {
             Ok(()) => return Ok(()),
             Err(error @ ChatError::Refused(_)) => return Err(error),
             Err(error) => {
@@ -76,12 +91,20 @@ pub(super) async fn run(
 /// One client's life. serenity itself resumes or replaces a session that breaks.
 async fn listen(rest: &Rest, ear: Ear, stop: &CancellationToken) -> Result<(), ChatError> {
     let at_work = ear.at_work.clone();
+    let (clock, stages) = (ear.clock.clone(), ear.stage.subscribe());
     let Some(connected) = stop.run_until_cancelled(connect(rest, ear)).await else {
         return Ok(());
     };
     let (mut client, shards) = connected?;
     let manager = client.shard_manager.clone();
-    let ended = stop.run_until_cancelled(client.start_shards(shards)).await;
+    let ended = stop
+        .run_until_cancelled(async {
+            tokio::select! {
+                ended = client.start_shards(shards) => ended.map_err(sorted),
+                () = deaf(&clock, stages) => Err(ChatError::Trouble("the gateway says nothing".to_owned())),
+            }
+        })
+        .await;
     at_work.close();
     let leave = async {
         manager.shutdown_all().await;
@@ -93,10 +116,32 @@ async fn listen(rest: &Rest, ear: Ear, stop: &CancellationToken) -> Result<(), C
     match ended {
         None | Some(Ok(())) if stop.is_cancelled() => Ok(()),
         None | Some(Ok(())) => Err(ChatError::Trouble("the gateway closed".to_owned())),
-        Some(Err(serenity::Error::Gateway(GatewayError::InvalidAuthentication))) => {
-            Err(ChatError::Refused(WRONG_TOKEN.to_owned()))
+        Some(Err(error)) => Err(error),
+    }
+}
+
+fn sorted(error: serenity::Error) -> ChatError {
+    match error {
+        serenity::Error::Gateway(GatewayError::InvalidAuthentication) => {
+            ChatError::Refused(WRONG_TOKEN.to_owned())
         }
-        Some(Err(error)) => Err(ChatError::Trouble(error.to_string())),
+        error => ChatError::Trouble(error.to_string()),
+    }
+}
+
+/// Returns once the gateway has left us without a session for too long. serenity waits for a greeting without end, as
+/// long as its heartbeats are answered.
+async fn deaf(clock: &Clock, mut stages: watch::Receiver<ConnectionStage>) {
+    let connected = |stage: &ConnectionStage| *stage == ConnectionStage::Connected;
+    loop {
+        let until = clock.now_ms() + GREETED_WITHIN_MS;
+        tokio::select! {
+            greeted = stages.wait_for(connected) => if greeted.is_err() { return },
+            () = clock.sleep_until(until) => return,
+        }
+        if stages.wait_for(|stage| !connected(stage)).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -121,6 +166,7 @@ struct Ear {
     clock: Clock,
     inbox: Inbox,
     forms: Forms,
+    stage: Arc<watch::Sender<ConnectionStage>>,
     at_work: TaskTracker,
 }
 
@@ -131,6 +177,10 @@ impl EventHandler for Ear {
         if !self.at_work.is_closed() {
             self.at_work.track_future(self.hear(interaction)).await;
         }
+    }
+
+    async fn shard_stage_update(&self, _: Context, update: ShardStageUpdateEvent) {
+        self.stage.send_replace(update.new);
     }
 }
 
