@@ -56,7 +56,8 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [State; 10] = [
+    /// In the order a post goes through them.
+    pub const ALL: [State; 10] = [
         State::Staging,
         State::Inspecting,
         State::Uploading,
@@ -313,4 +314,12 @@ pub enum Failure {
     /// Something that a later version wrote.
     #[serde(other)]
     Unknown,
+}
+
+impl Failure {
+    /// The stable code that programs see, as `file_gone`.
+    pub fn code(&self) -> String {
+        let tagged = serde_json::to_value(self).unwrap_or_default();
+        tagged["code"].as_str().unwrap_or("unknown").to_owned()
+    }
 }

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod answers;
+mod backlog;
 mod posts;
 mod progress;
 mod queue;
@@ -31,6 +32,7 @@ use crate::account::AccountId;
 
 pub use accounts::Unlinked;
 pub use answers::Answered;
+pub use backlog::Backlog;
 pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
 pub use status::{Notice, StatusJob};

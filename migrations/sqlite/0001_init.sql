@@ -95,6 +95,7 @@ CREATE TABLE posts (
 CREATE INDEX posts_lane ON posts (account_id, due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX posts_status ON posts (status_due_at) WHERE status_due_at IS NOT NULL;
 CREATE INDEX posts_clean ON posts (clean_at) WHERE clean_at IS NOT NULL;
+CREATE INDEX posts_unsure ON posts (id) WHERE state = 'needs_user';
 CREATE INDEX posts_user ON posts (user_id, id);
 
 -- Every upload session that a post ever had: a post on X that carries any of them is ours.
