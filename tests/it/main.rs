@@ -9,6 +9,7 @@ mod discord;
 mod discord_adapter;
 mod doubt;
 mod house;
+mod judging;
 mod killed;
 mod limits;
 mod linking;

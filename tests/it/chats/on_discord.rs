@@ -238,15 +238,10 @@ async fn what_people_write_neither_pings_nor_is_markup_nor_makes_a_message_too_l
         )
         .times(u32::MAX),
     );
-    for name in names {
-        let file =
-            discord.attach("film.mp4", "video/mp4", File::Bytes(std::fs::read(sample()).unwrap().into()));
-        let file = crate::discord::Attached { name: name.to_owned(), ..file };
+    for (before, name) in names.into_iter().enumerate() {
+        let file = crate::discord::Attached { name: name.to_owned(), ..film(&discord, "film.mp4") };
         discord.slash("alice", "general", "post", &[("caption", "@everyone **hi**")], Some(&file)).await;
-        let (count, start) = (discord.messages("general").len(), world.now());
-        discord
-            .wait_for("a status", |_| (discord.messages("general").len() >= count.max(1)).then_some(start))
-            .await;
+        discord.wait_for("a status", |world| (statuses(world) > before).then_some(())).await;
         world.settle().await;
         let told = discord.messages("general").pop().unwrap();
         let (first, rest) = told.shown().split_once('\n').map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
