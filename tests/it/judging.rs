@@ -18,7 +18,7 @@ async fn what_x_may_mind_is_shown_and_said_again_when_x_minds() {
     world.x.fail_processing(ProcessingFailure::invalid_media());
     world.post("alice", "Wave", &fixture("hevc.mp4")).await;
     world.settle().await;
-    assert!(world.shown("alice", "Uploading to").contains(warning), "{:#?}", world.history("alice"));
+    assert!(world.shown("alice", "X is processing").contains(warning), "{:#?}", world.history("alice"));
     let told = world.last_text("alice");
     assert!(told.contains("was not posted") && told.contains(warning), "{told}");
     assert!(matches!(&world.row("alice").await.notes[..], [Note::Video { .. }]));
