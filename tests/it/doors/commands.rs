@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use toall::{
     account::{AccountId, Platform},
     chat::Ask,
-    post::{Attachment, Kind, PostId},
+    post::{Attachment, Kind, Options, PostId},
     words::{Act, Deed},
 };
 
@@ -57,9 +57,11 @@ fn asks() -> impl Strategy<Value = Ask> {
         words().prop_map(|what| Ask::Connect { what }),
         words().prop_map(|what| Ask::Disconnect { what }),
         words().prop_map(|command| Ask::Unknown { command }),
-        (words(), files(), words()).prop_map(|(caption, file, dedupe_key)| Ask::Post {
+        (words(), files(), words(), words()).prop_map(|(caption, file, account, dedupe_key)| Ask::Post {
             caption,
             file,
+            options: Options::default(),
+            account,
             dedupe_key
         }),
         deed.prop_map(Ask::Press),
