@@ -1,5 +1,7 @@
 //! What people ask for: one function per thing. Each checks, writes rows, and answers.
 
+mod access;
+mod budget;
 mod linking;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -15,6 +17,7 @@ use crate::{
     caption::{self, Caption},
     chat::{Ask, Audience, ChatError, Chats, Delivery, Incoming},
     clock::Clock,
+    config,
     post::{Attachment, NewPost, Options, PostId, State},
     store::{Accepted, Answered, Store, StoreError},
     ticket::{NoRandomness, Ticket},
@@ -37,6 +40,8 @@ pub struct Intake {
     pub chats: Chats,
     pub x: X,
     pub clock: Clock,
+    pub access: config::Access,
+    pub limits: config::Limits,
 }
 
 /// Why something asked for was not done.
@@ -105,8 +110,17 @@ impl Intake {
 
     /// Does what was asked and answers in the chat.
     async fn handle(&self, incoming: Incoming) {
-        let Incoming { from, at, ask } = incoming;
-        let answer = self.answer(&from, &at, ask).await.unwrap_or_else(|error| {
+        let admitted = self.admits_here(&incoming).await;
+        let Incoming { from, at, ask, .. } = incoming;
+        let answer = match admitted {
+            Ok(true) => self.answer(&from, &at, ask).await,
+            Ok(false) => {
+                tracing::info!("asked by somebody who may not use the bot");
+                Ok(Some((Audience::Asker, words::not_admitted())))
+            }
+            Err(error) => Err(error),
+        };
+        let answer = answer.unwrap_or_else(|error| {
             tracing::error!(error = %error, "could not do what was asked");
             Some((Audience::Asker, words::our_fault()))
         });
@@ -224,9 +238,14 @@ impl Intake {
             attachment: file,
             place: at.clone(),
         };
-        let accepted = self.store.accept(&new, self.clock.now_ms()).await?;
+        let accepted = self.store.accept(&new, &self.limits, self.clock.now_ms()).await?;
         tracing::info!(post = %new.id, account = %new.account, ?accepted, "post asked for");
-        Ok((accepted == Accepted::NotLinked).then(words::not_linked))
+        self.watch_budget().await;
+        Ok(match accepted {
+            Accepted::New | Accepted::Already => None,
+            Accepted::NotLinked => Some(words::not_linked()),
+            Accepted::Over(over) => Some(words::over_limit(&over)),
+        })
     }
 
     async fn posts(&self, from: &Person) -> Result<Message, IntakeError> {
@@ -295,7 +314,9 @@ impl Intake {
         let answered = self.store.cancel(from, post.id, self.clock.now_ms()).await?;
         Ok(match answered {
             Answered::Done => words::cancelled(&post.attachment.name, post.intent_at.is_some()),
-            Answered::TooLate | Answered::NotYours | Answered::NotLinked => words::nothing_to_cancel(),
+            Answered::TooLate | Answered::NotYours | Answered::NotLinked | Answered::Over(_) => {
+                words::nothing_to_cancel()
+            }
         })
     }
 
@@ -310,7 +331,7 @@ impl Intake {
         let now = self.clock.now_ms();
         let answered = match deed {
             Deed::Cancel(id) => self.store.cancel(from, id, now).await?,
-            Deed::Retry(id) => self.store.retry(from, id, now).await?,
+            Deed::Retry(id) => self.store.retry(from, id, &self.limits, now).await?,
             Deed::PostAgain(id) => self.store.post_again(from, id, now).await?,
             Deed::ItIsThere(id) => self.store.vouch(from, id, now).await?,
             Deed::Connect => return self.connect(from, at, "twitter").await.map(Some),
@@ -327,6 +348,7 @@ impl Intake {
             Answered::TooLate => Some(words::too_late()),
             Answered::NotYours => Some(words::not_yours()),
             Answered::NotLinked => Some(words::not_linked()),
+            Answered::Over(over) => Some(words::over_limit(&over)),
         })
     }
 }

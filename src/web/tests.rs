@@ -5,6 +5,7 @@ mod hostile;
 mod linking;
 mod log;
 mod ops;
+mod requests;
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -84,6 +85,8 @@ impl World {
             chats: Chats::new([Chat::Console(Console::default())]),
             x: X::new(&twitter, callback).unwrap(),
             clock: clock.clone(),
+            access: config::Access::default(),
+            limits: config::Limits::default(),
         };
         let stop = CancellationToken::new();
         let web = Web { intake: intake.clone(), staging, public_url: url.clone() };

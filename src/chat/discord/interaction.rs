@@ -8,12 +8,12 @@ use serenity::model::{
         InteractionContext, ModalInteraction,
     },
     channel::{Attachment as DiscordAttachment, ChannelType, PartialChannel},
-    id::{ApplicationId, ChannelId, InteractionId, MessageId},
+    id::{ApplicationId, ChannelId, GuildId, InteractionId, MessageId, RoleId},
     user::User,
 };
 
 use crate::{
-    account::{Interaction, Person, Place, Platform},
+    account::{Group, Interaction, Person, Place, Platform},
     chat::{Ask, Incoming},
     post::{Attachment, Kind, Options, Replies, Sensitive},
     words::Deed,
@@ -146,7 +146,8 @@ fn read_command(
         context: command.context,
         message: None,
     };
-    let incoming = envelope.incoming(&command.user, ask, acknowledgement, now_ms);
+    let groups = groups(command.guild_id, command.member.as_deref().map_or(&[], |member| &member.roles));
+    let incoming = envelope.incoming(&command.user, groups, ask, acknowledgement, now_ms);
     let callback = acknowledgement.body();
     Heard { id: command.id, token: command.token, callback, incoming: Some(incoming) }
 }
@@ -166,7 +167,8 @@ fn read_form(modal: ModalInteraction, forms: &Forms, now_ms: i64) -> Heard {
         message: None,
     };
     let acknowledgement = Acknowledgement::Public;
-    let incoming = envelope.incoming(&modal.user, ask, acknowledgement, now_ms);
+    let groups = groups(modal.guild_id, modal.member.as_ref().map_or(&[], |member| &member.roles));
+    let incoming = envelope.incoming(&modal.user, groups, ask, acknowledgement, now_ms);
     Heard { id: modal.id, token: modal.token, callback: acknowledgement.body(), incoming: Some(incoming) }
 }
 
@@ -204,7 +206,8 @@ fn read_press(press: ComponentInteraction, now_ms: i64) -> Heard {
         context: press.context,
         message: Some(press.message.id),
     };
-    let incoming = envelope.incoming(&press.user, ask, acknowledgement, now_ms);
+    let groups = groups(press.guild_id, press.member.as_ref().map_or(&[], |member| &member.roles));
+    let incoming = envelope.incoming(&press.user, groups, ask, acknowledgement, now_ms);
     let callback = acknowledgement.body();
     Heard { id: press.id, token: press.token, callback, incoming: Some(incoming) }
 }
@@ -221,10 +224,17 @@ struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
-    fn incoming(self, user: &User, ask: Ask, acknowledgement: Acknowledgement, now_ms: i64) -> Incoming {
+    fn incoming(
+        self,
+        user: &User,
+        groups: Vec<Group>,
+        ask: Ask,
+        acknowledgement: Acknowledgement,
+        now_ms: i64,
+    ) -> Incoming {
         let from = person(user);
         let at = self.place(&from, acknowledgement, now_ms);
-        Incoming { from, at, ask }
+        Incoming { from, at, ask, groups }
     }
 
     fn place(self, from: &Person, acknowledgement: Acknowledgement, now_ms: i64) -> Place {
@@ -271,6 +281,12 @@ fn person(user: &User) -> Person {
         // on the page that asks to whom an account is linked.
         name: user.tag(),
     }
+}
+
+fn groups(server: Option<GuildId>, roles: &[RoleId]) -> Vec<Group> {
+    let Some(server) = server else { return Vec::new() };
+    let roles = roles.iter().map(|role| Group::DiscordRole(role.to_string()));
+    std::iter::once(Group::DiscordServer(server.to_string())).chain(roles).collect()
 }
 
 /// A file as Discord describes it.
