@@ -1,6 +1,8 @@
 //! What people ask for: one function per thing. Each checks, writes rows, and answers.
 
 mod linking;
+mod status;
+mod uploads;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -16,6 +18,7 @@ use crate::{
     chat::{Ask, Audience, ChatError, Chats, Delivery, Incoming},
     clock::Clock,
     post::{Attachment, NewPost, PostId, State},
+    staging::Staging,
     store::{Accepted, Answered, Store, StoreError},
     ticket::{NoRandomness, Ticket},
     twitter::X,
@@ -24,6 +27,8 @@ use crate::{
 };
 
 pub use linking::{LINK_LIFE_MS, LinkError, LinkOffer};
+pub use status::{PostStatus, Progress};
+pub use uploads::{Begun, MAX_PUT_BYTES, PostRequest, Posted, Sent, Signed, SignedPart, UploadError, Wanted};
 
 /// How many posts `/posts` shows.
 const RECENT: u32 = 5;
@@ -35,6 +40,7 @@ const PARALLEL: usize = 64;
 pub struct Intake {
     pub store: Store,
     pub chats: Chats,
+    pub staging: Staging,
     pub x: X,
     pub clock: Clock,
 }
@@ -189,14 +195,17 @@ impl Intake {
         if let Err(error) = Caption::parse(caption, caption_limit(account.tier)) {
             return Ok(Some(words::caption_refused(&error, from.platform)));
         }
+        let id = Uuid::now_v7();
         let new = NewPost {
-            id: PostId(Uuid::now_v7()),
+            id: PostId(id),
+            request: id,
             dedupe_key,
             person: from.clone(),
             account: account.id.clone(),
             caption: caption.to_owned(),
             attachment: file,
-            place: at.clone(),
+            staged: None,
+            place: Some(at.clone()),
         };
         let accepted = self.store.accept(&new, self.clock.now_ms()).await?;
         tracing::info!(post = %new.id, account = %new.account, ?accepted, "post asked for");
@@ -315,7 +324,7 @@ fn preferred(accounts: &[Account]) -> Option<&Account> {
 
 /// How many weighted characters a subscription may post (X's changelog of 2024-08-20; for Basic it is unsure,
 /// so the lower limit holds).
-fn caption_limit(tier: Tier) -> u32 {
+pub fn caption_limit(tier: Tier) -> u32 {
     match tier {
         Tier::Premium | Tier::PremiumPlus => caption::PREMIUM_LIMIT,
         Tier::Free | Tier::Basic => caption::LIMIT,

@@ -4,12 +4,14 @@
 
 mod accounts;
 mod answers;
+mod idempotency;
 mod posts;
 mod progress;
 mod queue;
 mod status;
 mod tickets;
 mod tokens;
+mod uploads;
 mod vault;
 
 use std::{
@@ -35,6 +37,7 @@ pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
 pub use status::{Notice, StatusJob};
 pub use tickets::{LinkRequest, PendingLink};
+pub use uploads::{Handed, Repeatable, Upload, UploadId};
 pub use vault::{Vault, VaultError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -147,10 +150,11 @@ impl Store {
 
     /// Whether what is sealed here can be opened.
     async fn check_key(&self) -> Result<(), StoreError> {
-        let sealed: Option<(String, Vec<u8>)> =
-            sqlx::query_as("SELECT id, place_sealed FROM posts ORDER BY id DESC LIMIT 1")
-                .fetch_optional(&self.read)
-                .await?;
+        let sealed: Option<(String, Vec<u8>)> = sqlx::query_as(
+            "SELECT id, place_sealed FROM posts WHERE place_sealed IS NOT NULL ORDER BY id DESC LIMIT 1",
+        )
+        .fetch_optional(&self.read)
+        .await?;
         if let Some((owner, sealed)) = sealed {
             self.vault.open(&sealed, &owner)?;
         }
