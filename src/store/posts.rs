@@ -34,6 +34,7 @@ pub(super) struct PostRow {
     user_id: String,
     account_id: String,
     caption: String,
+    options: String,
     attachment: String,
     state: String,
     attempt: i64,
@@ -56,6 +57,7 @@ pub(super) struct PostRow {
     looks: i64,
     x_post_id: Option<String>,
     failure: Option<String>,
+    notes: String,
     waiting: Option<String>,
     created_at: i64,
 }
@@ -88,6 +90,7 @@ impl TryFrom<PostRow> for Post {
             user: row.user_id,
             account: AccountId(row.account_id),
             caption: row.caption,
+            options: json(&row.options, "options")?,
             attachment: json(&row.attachment, "attachment")?,
             state: row.state.parse().map_err(|_| StoreError::Unreadable("post state"))?,
             attempt: small(row.attempt, "attempts")?,
@@ -110,6 +113,7 @@ impl TryFrom<PostRow> for Post {
             looks: small(row.looks, "looks")?,
             x_post_id: row.x_post_id,
             failure: row.failure.as_deref().map(|text| json(text, "failure")).transpose()?,
+            notes: json(&row.notes, "notes")?,
             waiting: row.waiting.as_deref().map(|text| json(text, "waiting")).transpose()?,
             created_at: row.created_at,
         })
@@ -138,6 +142,7 @@ impl Store {
             new.place.as_ref().map(|place| self.seal_place(place, &new.id.to_string())).transpose()?;
         let attachment =
             serde_json::to_string(&new.attachment).map_err(|_| StoreError::Unreadable("attachment"))?;
+        let options = serde_json::to_string(&new.options).map_err(|_| StoreError::Unreadable("options"))?;
         let user = accounts::upsert_user(tx, &new.person, now).await?;
         if !linked(tx, &new.person, &new.account).await? {
             return Ok(Accepted::NotLinked);
@@ -148,8 +153,8 @@ impl Store {
         };
         let done = sqlx::query(
             "INSERT INTO posts (id, dedupe_key, user_id, account_id, caption, attachment, state, due_at, object_key,
-                                place_sealed, status_due_at, created_at, updated_at, request_id, bytes)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $8, $8, $12, $13)
+                                place_sealed, status_due_at, created_at, updated_at, request_id, bytes, options)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $8, $8, $12, $13, $14)
              ON CONFLICT (dedupe_key) DO NOTHING",
         )
         .bind(new.id.to_string())
@@ -165,6 +170,7 @@ impl Store {
         .bind(place.as_ref().map(|_| now))
         .bind(new.request.to_string())
         .bind(bytes)
+        .bind(options)
         .execute(&mut **tx)
         .await?;
         if done.rows_affected() == 0 {
