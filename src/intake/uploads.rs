@@ -9,7 +9,7 @@ use super::{Intake, caption_limit};
 use crate::{
     account::{Account, AccountId, AccountState, Person, Place},
     caption::{Caption, CaptionError},
-    post::{Attachment, Kind, NewPost, PostId},
+    post::{AltTextTooLong, Attachment, Kind, NewPost, Options, PostId},
     staging::{Part, StagingError},
     store::{Handed, Repeatable, StoreError, Upload, UploadId},
     video::MAX_BYTES,
@@ -79,6 +79,7 @@ pub struct SignedPart {
 pub struct PostRequest {
     pub upload: UploadId,
     pub caption: String,
+    pub options: Options,
     pub accounts: Vec<AccountId>,
     /// Makes a repetition known: its key and a hash of all that was asked.
     pub repeatable: Option<(String, String)>,
@@ -122,6 +123,8 @@ pub enum UploadError {
     Reconnect(Box<Account>),
     #[error(transparent)]
     Caption(#[from] CaptionError),
+    #[error(transparent)]
+    AltText(#[from] AltTextTooLong),
     #[error("the key came with another request before")]
     OtherRequest,
     #[error(transparent)]
@@ -295,6 +298,7 @@ impl Intake {
         {
             return posted(known);
         }
+        request.options.check()?;
         let linked = self.store.accounts(person).await?;
         for id in &request.accounts {
             let account = linked.iter().find(|account| account.id == *id);
@@ -326,6 +330,7 @@ impl Intake {
                 person: person.clone(),
                 account: account.clone(),
                 caption: request.caption.clone(),
+                options: request.options.clone(),
                 attachment: attachment.clone(),
                 staged: Some((upload.id.to_string(), bytes)),
                 place: place.cloned(),
