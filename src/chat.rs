@@ -52,7 +52,11 @@ pub enum Ask {
     },
     Cancel,
     Upload,
-    Token,
+    /// `/token`, perhaps with a name for it.
+    Token {
+        name: String,
+    },
+    Tokens,
     Help,
     Start,
     /// A button was pressed.

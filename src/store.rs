@@ -4,6 +4,7 @@
 
 mod accounts;
 mod answers;
+mod api_tokens;
 mod idempotency;
 mod posts;
 mod progress;

@@ -5,14 +5,18 @@ mod replies;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::{fmt, str::FromStr};
+
+use uuid::Uuid;
 
 use crate::{account::AccountId, post::PostId};
 
 pub use linking::*;
 pub use replies::*;
 pub use status::{Links, Pace, bytes_done, failure, lasts, state_line, status};
+pub use tokens::{api_token, api_tokens, too_many_tokens};
 
 /// A chat message: what it says and what can be pressed under it.
 ///
@@ -65,6 +69,8 @@ pub enum Deed {
     Disconnect(AccountId),
     /// Makes an account the one that `/post` publishes to.
     Prefer(AccountId),
+    /// Ends an API token.
+    RevokeToken(Uuid),
 }
 
 impl fmt::Display for Deed {
@@ -77,6 +83,7 @@ impl fmt::Display for Deed {
             Deed::Connect => write!(f, "connect"),
             Deed::Disconnect(id) => write!(f, "disconnect:{id}"),
             Deed::Prefer(id) => write!(f, "prefer:{id}"),
+            Deed::RevokeToken(id) => write!(f, "revoke:{id}"),
         }
     }
 }
@@ -104,6 +111,7 @@ impl FromStr for Deed {
             "connect" if object.is_empty() => Deed::Connect,
             "disconnect" => Deed::Disconnect(account()?),
             "prefer" => Deed::Prefer(account()?),
+            "revoke" => Deed::RevokeToken(object.parse().map_err(|_| UnknownDeed)?),
             _ => return Err(UnknownDeed),
         })
     }

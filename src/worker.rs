@@ -11,6 +11,7 @@ mod process;
 mod publish;
 mod stage;
 mod upload;
+mod uploads;
 mod verdict;
 
 use std::{

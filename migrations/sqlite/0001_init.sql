@@ -161,9 +161,13 @@ CREATE TABLE tickets (
 CREATE INDEX tickets_expiry ON tickets (expires_at);
 
 CREATE TABLE api_tokens (
-    hash       TEXT PRIMARY KEY,
-    user_id    TEXT NOT NULL REFERENCES users (id),
-    created_at INTEGER NOT NULL
+    hash         TEXT PRIMARY KEY,
+    id           TEXT NOT NULL UNIQUE,                -- UUIDv7; names it where the token itself must not stand
+    user_id      TEXT NOT NULL REFERENCES users (id),
+    name         TEXT NOT NULL,                       -- as its person called it; may be empty
+    last4        TEXT NOT NULL,                       -- its last letters, to be recognised by
+    created_at   INTEGER NOT NULL,
+    last_used_at INTEGER
 ) STRICT;
 CREATE INDEX api_tokens_user ON api_tokens (user_id);
 

@@ -28,6 +28,7 @@ pub fn help(platform: Platform) -> Message {
          /accounts  shows your linked accounts, and where /post goes\n\
          /disconnect  unlinks an account\n\
          /token  gives programs a key to act as you here\n\
+         /tokens  lists those keys, to end one\n\
          /help  shows this\n\n\
          A post costs whoever runs me $0.015 at X, one with a link in its text $0.20; an alternative text or \
          a content warning adds $0.005."
@@ -207,13 +208,6 @@ pub fn upload_later() -> Message {
         "I have no upload page yet: send videos here in the chat. Whoever runs me can set up a local Bot API \
          server, with which Telegram serves files of up to 2 GB.",
     )
-}
-
-/// `/token`: an API token, shown once.
-pub fn api_token(token: &str) -> Message {
-    Message::text(format!(
-        "Your API token, shown this once:\n{token}\nPrograms that have it can act as you here. Keep it secret; /token again makes a new one and ends this."
-    ))
 }
 
 /// Something of ours did not work.

@@ -1,6 +1,7 @@
 //! The whole service against simulated neighbours, over real sockets on loopback.
 
 mod accounts;
+mod api;
 mod bucket;
 mod cancelling;
 mod chats;

@@ -99,7 +99,8 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
         "disconnect" => Ask::Disconnect { what: word("account") },
         "posts" => Ask::Posts,
         "upload" => Ask::Upload,
-        "token" => Ask::Token,
+        "token" => Ask::Token { name: word("name") },
+        "tokens" => Ask::Tokens,
         "help" => Ask::Help,
         other => Ask::Unknown { command: other.to_owned() },
     };

@@ -86,7 +86,8 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
         "disconnect" => Ask::Disconnect { what: rest },
         "cancel" => Ask::Cancel,
         "upload" => Ask::Upload,
-        "token" => Ask::Token,
+        "token" => Ask::Token { name: rest },
+        "tokens" => Ask::Tokens,
         "help" => Ask::Help,
         "start" => Ask::Start,
         _ if message.chat.is_private() || command.bot.is_some() => {

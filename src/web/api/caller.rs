@@ -11,15 +11,13 @@ use axum::{
 
 use crate::{
     account::{Person, Place},
+    intake::TOKEN_PREFIX,
     ticket::Ticket,
     web::{
         Site,
         error::{Problem, Refusal},
     },
 };
-
-/// What API tokens start with, so that people and secret scanners know one when they see it.
-const TOKEN_PREFIX: &str = "toall_";
 
 /// The person for whom a request is made.
 #[derive(Clone, Debug)]
@@ -54,7 +52,7 @@ async fn known(site: &Site, parts: &Parts) -> Result<Caller, Refusal> {
             Ticket::shown(token.trim().strip_prefix(TOKEN_PREFIX)?)
         };
         let hash = token().ok_or(Refusal::UNAUTHENTICATED)?.hash();
-        let person = site.intake.store.person_of_api_token(&hash).await?;
+        let person = site.intake.store.person_of_api_token(&hash, site.intake.clock.now_ms()).await?;
         let person = person.ok_or(Refusal::UNAUTHENTICATED)?;
         return Ok(Caller { person, place: None, counted_as: hash });
     }
