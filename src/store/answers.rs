@@ -45,6 +45,7 @@ impl Store {
         queue::event(&mut tx, self, id, None, "canceled", None, now).await?;
         queue::drop_from_lane(&mut tx, &post.account, id, now).await?;
         self.commit(tx).await?;
+        metrics::counter!("toall_posts_total", "outcome" => "canceled", "code" => "").increment(1);
         Ok(Answered::Done)
     }
 

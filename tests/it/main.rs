@@ -15,6 +15,7 @@ mod limits;
 mod linking;
 mod options;
 mod outages;
+mod parameters;
 mod posting;
 mod processing;
 mod refusals;
