@@ -116,7 +116,7 @@ async fn a_program_stops_a_post_and_lists_them_page_by_page() {
     let world = World::linked().await;
     let program = world.program("alice").await;
     let account = world.account_id("alice_makes");
-    let gate = world.hold(toall::sandbox::Call::Initialize);
+    let (gate, _) = world.hold(toall::sandbox::Call::Initialize);
     let stopped = program.publish(&sample(), "Stop me", &account).await;
     let status = program.post(&format!("posts/{stopped}/cancel"), json!({})).await.ok();
     assert_eq!(status["state"], "canceled");
