@@ -136,7 +136,13 @@ impl App {
             .flatten(),
         );
         let intake =
-            Intake { store: store.clone(), chats: chats.clone(), x: x.clone(), clock: clock.clone() };
+            Intake {
+                store: store.clone(),
+                chats: chats.clone(),
+                x: x.clone(),
+                clock: clock.clone(),
+                public_url: config.public_url.clone(),
+            };
 
         let stop = CancellationToken::new();
         let (inbox, deliveries) = mpsc::channel(INBOX);

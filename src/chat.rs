@@ -49,6 +49,8 @@ pub enum Ask {
     },
     Cancel,
     Upload,
+    /// `/web`: the person's accounts and posts in a browser.
+    Web,
     Token,
     Help,
     Start,

@@ -1,5 +1,6 @@
 //! What people ask for: one function per thing. Each checks, writes rows, and answers.
 
+mod inviting;
 mod linking;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -8,6 +9,7 @@ use futures::FutureExt;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
+use url::Url;
 use uuid::Uuid;
 
 use crate::{
@@ -16,13 +18,14 @@ use crate::{
     chat::{Ask, Audience, ChatError, Chats, Delivery, Incoming},
     clock::Clock,
     post::{Attachment, NewPost, PostId, State},
-    store::{Accepted, Answered, Store, StoreError},
+    store::{Accepted, Answered, Scope, Store, StoreError},
     ticket::{NoRandomness, Ticket},
     twitter::X,
     video::MAX_BYTES,
     words::{self, Deed, Message},
 };
 
+pub use inviting::{INVITATION_LIFE_MS, SESSION_LIFE_MS};
 pub use linking::{LINK_LIFE_MS, LinkError, LinkOffer};
 
 /// How many posts `/posts` shows.
@@ -37,6 +40,8 @@ pub struct Intake {
     pub chats: Chats,
     pub x: X,
     pub clock: Clock,
+    /// How browsers reach the web part.
+    pub public_url: Url,
 }
 
 /// Why something asked for was not done.
@@ -138,7 +143,8 @@ impl Intake {
             Ask::Accounts => private(words::accounts(&self.store.accounts(from).await?)),
             Ask::Disconnect { what } => private(self.disconnect(from, &what).await?),
             Ask::Cancel => private(self.cancel_latest(from).await?),
-            Ask::Upload => private(words::upload_later()),
+            Ask::Upload => private(self.upload(from, at).await?),
+            Ask::Web => private(words::web(self.invite(from, at, Scope::Manage).await?.as_str())),
             Ask::Token => private(self.token(from).await?),
             Ask::Help => private(words::help(from.platform)),
             Ask::Start => private(words::start(from.platform)),
@@ -173,7 +179,8 @@ impl Intake {
             Some(0) => return Ok(Some(words::empty_file())),
             Some(bytes) => {
                 if let Some(limit) = self.chats.max_file_bytes(from.platform).filter(|limit| bytes > *limit) {
-                    return Ok(Some(words::too_large_for_chat(from.platform, bytes, limit)));
+                    let message = words::too_large_for_chat(from.platform, bytes, limit);
+                    return self.offer_upload(from, at, message).await.map(Some);
                 }
                 if bytes > MAX_BYTES {
                     return Ok(Some(words::too_large_for_x(bytes, MAX_BYTES)));
@@ -201,6 +208,18 @@ impl Intake {
         let accepted = self.store.accept(&new, self.clock.now_ms()).await?;
         tracing::info!(post = %new.id, account = %new.account, ?accepted, "post asked for");
         Ok((accepted == Accepted::NotLinked).then(words::not_linked))
+    }
+
+    async fn upload(&self, from: &Person, at: &Place) -> Result<Message, IntakeError> {
+        Ok(words::upload(self.invite(from, at, Scope::Upload).await?.as_str()))
+    }
+
+    /// Adds the way to the upload page: the link itself where only its person reads, else a button that asks for it.
+    async fn offer_upload(&self, from: &Person, at: &Place, message: Message) -> Result<Message, IntakeError> {
+        Ok(match at.private {
+            true => words::with_upload_link(message, self.invite(from, at, Scope::Upload).await?.as_str()),
+            false => words::with_upload_button(message),
+        })
     }
 
     async fn posts(&self, from: &Person) -> Result<Message, IntakeError> {
@@ -291,6 +310,7 @@ impl Intake {
             Deed::PostAgain(id) => self.store.post_again(from, id, now).await?,
             Deed::ItIsThere(id) => self.store.vouch(from, id, now).await?,
             Deed::Connect => return self.connect(from, at, "twitter").await.map(Some),
+            Deed::Upload => return self.upload(from, at).await.map(Some),
             Deed::Disconnect(id) => return self.unlink(from, id).await.map(Some),
             Deed::Prefer(id) => {
                 if !self.store.prefer(from, &id).await? {

@@ -62,6 +62,8 @@ pub enum Deed {
     ItIsThere(PostId),
     /// Starts linking an X account.
     Connect,
+    /// Asks for a link to the upload page.
+    Upload,
     Disconnect(AccountId),
     /// Makes an account the one that `/post` publishes to.
     Prefer(AccountId),
@@ -75,6 +77,7 @@ impl fmt::Display for Deed {
             Deed::PostAgain(id) => write!(f, "again:{id}"),
             Deed::ItIsThere(id) => write!(f, "there:{id}"),
             Deed::Connect => write!(f, "connect"),
+            Deed::Upload => write!(f, "upload"),
             Deed::Disconnect(id) => write!(f, "disconnect:{id}"),
             Deed::Prefer(id) => write!(f, "prefer:{id}"),
         }
@@ -102,6 +105,7 @@ impl FromStr for Deed {
             "again" => Deed::PostAgain(post()?),
             "there" => Deed::ItIsThere(post()?),
             "connect" if object.is_empty() => Deed::Connect,
+            "upload" if object.is_empty() => Deed::Upload,
             "disconnect" => Deed::Disconnect(account()?),
             "prefer" => Deed::Prefer(account()?),
             _ => return Err(UnknownDeed),

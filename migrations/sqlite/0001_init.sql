@@ -118,7 +118,7 @@ CREATE TABLE post_events (
 CREATE INDEX post_events_post ON post_events (post_id);
 CREATE INDEX post_events_at ON post_events (at);
 
--- One-use tickets; the ticket itself is never stored, only its SHA-256.
+-- One-use tickets, and sessions of browsers; what opens them is never stored, only its SHA-256.
 CREATE TABLE tickets (
     hash           TEXT PRIMARY KEY,
     kind           TEXT NOT NULL,

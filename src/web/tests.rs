@@ -84,6 +84,7 @@ impl World {
             chats: Chats::new([Chat::Console(Console::default())]),
             x: X::new(&twitter, callback).unwrap(),
             clock: clock.clone(),
+            public_url: url.clone(),
         };
         let stop = CancellationToken::new();
         let web = Web { intake: intake.clone(), staging, public_url: url.clone() };

@@ -27,6 +27,8 @@ pub(super) fn all() -> Value {
             "Which one, if you have several, such as @name"
         )),
         command("posts", "What you posted lately, and what is on its way"),
+        command("upload", "A link for a video that is too large for the chat"),
+        command("web", "Your accounts and posts in the browser"),
         command("token", "Make a token for the programming interface"),
         command("help", "What this bot can do"),
     ])

@@ -92,6 +92,8 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
         "accounts" => Ask::Accounts,
         "disconnect" => Ask::Disconnect { what: word("account") },
         "posts" => Ask::Posts,
+        "upload" => Ask::Upload,
+        "web" => Ask::Web,
         "token" => Ask::Token,
         "help" => Ask::Help,
         other => Ask::Unknown { command: other.to_owned() },

@@ -84,6 +84,7 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
         "disconnect" => Ask::Disconnect { what: rest },
         "cancel" => Ask::Cancel,
         "upload" => Ask::Upload,
+        "web" => Ask::Web,
         "token" => Ask::Token,
         "help" => Ask::Help,
         "start" => Ask::Start,

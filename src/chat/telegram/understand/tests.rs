@@ -108,6 +108,7 @@ fn every_command_is_known() {
         ("/posts", Ask::Posts),
         ("/cancel", Ask::Cancel),
         ("/upload", Ask::Upload),
+        ("/web", Ask::Web),
         ("/token", Ask::Token),
         ("/help", Ask::Help),
         ("/start", Ask::Start),
