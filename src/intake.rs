@@ -17,7 +17,7 @@ use crate::{
     caption::{self, Caption},
     chat::{Ask, Audience, ChatError, Chats, Delivery, Incoming},
     clock::Clock,
-    post::{Attachment, NewPost, PostId, State},
+    post::{Attachment, NewPost, Post, PostId, State},
     store::{Accepted, Answered, Scope, Store, StoreError},
     ticket::{NoRandomness, Ticket},
     twitter::X,
@@ -223,14 +223,23 @@ impl Intake {
     }
 
     async fn posts(&self, from: &Person) -> Result<Message, IntakeError> {
+        Ok(words::posts(&self.recent_posts(from, RECENT).await?))
+    }
+
+    /// A person's newest posts, newest first, each with its account and its address on X.
+    pub async fn recent_posts(
+        &self,
+        from: &Person,
+        limit: u32,
+    ) -> Result<Vec<(Post, Account, Option<String>)>, StoreError> {
         let mut listed = Vec::new();
-        for post in self.store.posts_of(from, RECENT).await? {
+        for post in self.store.posts_of(from, limit).await? {
             let Some(account) = self.store.account(&post.account).await? else { continue };
             let link =
                 post.x_post_id.as_deref().map(|id| self.x.post_link(&account.username, id).to_string());
             listed.push((post, account, link));
         }
-        Ok(words::posts(&listed))
+        Ok(listed)
     }
 
     async fn disconnect(&self, from: &Person, what: &str) -> Result<Message, IntakeError> {
@@ -302,7 +311,7 @@ impl Intake {
     }
 
     /// A pressed button. What changes a post shows in its status; only refusals are said.
-    async fn press(&self, from: &Person, at: &Place, deed: Deed) -> Result<Option<Message>, IntakeError> {
+    pub async fn press(&self, from: &Person, at: &Place, deed: Deed) -> Result<Option<Message>, IntakeError> {
         let now = self.clock.now_ms();
         let answered = match deed {
             Deed::Cancel(id) => self.store.cancel(from, id, now).await?,
@@ -335,7 +344,7 @@ fn preferred(accounts: &[Account]) -> Option<&Account> {
 
 /// How many weighted characters a subscription may post (X's changelog of 2024-08-20; for Basic it is unsure,
 /// so the lower limit holds).
-fn caption_limit(tier: Tier) -> u32 {
+pub fn caption_limit(tier: Tier) -> u32 {
     match tier {
         Tier::Premium | Tier::PremiumPlus => caption::PREMIUM_LIMIT,
         Tier::Free | Tier::Basic => caption::LIMIT,

@@ -1,13 +1,18 @@
 //! The HTTP face: the return from X's consent page, the API, and what operators ask.
 
+mod accounts;
 mod api;
+mod assets;
 mod error;
 mod oauth;
 mod ops;
 mod pages;
 mod server;
+mod session;
 #[cfg(test)]
 mod tests;
+mod upload;
+mod visit;
 
 use std::sync::Arc;
 
@@ -49,6 +54,10 @@ struct Site {
     readiness: ops::Readiness,
     /// What a path needs in front to be reached by browsers; empty, or `/some/path`.
     base: String,
+    /// The origin of our pages, as browsers name it (RFC 6454).
+    public_origin: String,
+    /// Where browsers send files, when not to us.
+    storage_origin: Option<String>,
 }
 
 /// All routes.
@@ -56,6 +65,8 @@ pub fn router(web: Web) -> Router {
     let site = Arc::new(Site {
         readiness: ops::Readiness::new(web.intake.store.clone(), web.staging),
         base: web.public_url.path().trim_end_matches('/').to_owned(),
+        public_origin: web.public_url.origin().ascii_serialization(),
+        storage_origin: None,
         intake: web.intake,
     });
     let api = Router::new()
@@ -74,6 +85,13 @@ pub fn router(web: Web) -> Router {
                 .post(oauth::confirm),
         )
         .route("/api/social/callback/refuse", post(oauth::refuse))
+        .route("/upload", get(upload::show))
+        .route("/upload/{ticket}", get(visit::upload).post(visit::enter_upload))
+        .route("/accounts", get(accounts::show).post(accounts::act))
+        .route("/accounts/link", get(accounts::link))
+        .route("/accounts/{ticket}", get(visit::accounts).post(visit::enter_accounts))
+        .route("/sign-out", post(visit::leave))
+        .route("/assets/{edition}/{name}", get(assets::file))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ops::ready))
         .method_not_allowed_fallback(|| async { ErrorPage(Refusal::METHOD) })
@@ -95,8 +113,7 @@ async fn missing(uri: Uri) -> Response {
 
 /// Headers that every answer carries. Pages bring a wider policy of their own.
 async fn guard(request: Request, next: Next) -> Response {
-    const GUARDS: [(HeaderName, &str); 6] = [
-        (header::CACHE_CONTROL, "no-store"),
+    const GUARDS: [(HeaderName, &str); 5] = [
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
@@ -108,6 +125,7 @@ async fn guard(request: Request, next: Next) -> Response {
     for (name, value) in GUARDS {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));

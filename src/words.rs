@@ -1,5 +1,6 @@
 //! Every sentence people read, from values to messages. The one place to translate.
 
+mod browser;
 mod linking;
 mod replies;
 mod status;
@@ -10,6 +11,7 @@ use std::{fmt, str::FromStr};
 
 use crate::{account::AccountId, post::PostId};
 
+pub use browser::BROWSER;
 pub use linking::*;
 pub use replies::*;
 pub use status::{Links, Pace, bytes_done, state_line, status};
