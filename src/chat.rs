@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::{
     account::{MessageRef, Person, Place, Platform},
-    post::Attachment,
+    post::{Attachment, Options},
     words::{Deed, Message},
 };
 use console::Console;
@@ -37,6 +37,9 @@ pub enum Ask {
     /// `/post`, with the file of the message or of the message it replies to.
     Post {
         caption: String,
+        options: Options,
+        /// The user name of the linked account that it goes to; empty for the one the person prefers.
+        account: String,
         file: Option<Attachment>,
         /// Names the message or interaction: `discord:{interaction}` or `telegram:{chat}:{message}`.
         dedupe_key: String,

@@ -17,7 +17,7 @@ use crate::{
     caption::{self, Caption},
     chat::{Ask, Audience, ChatError, Chats, Delivery, Incoming},
     clock::Clock,
-    post::{Attachment, NewPost, Post, PostId, State},
+    post::{Attachment, NewPost, Options, Post, PostId, State},
     store::{Accepted, Answered, Scope, Store, StoreError},
     ticket::{NoRandomness, Ticket},
     twitter::X,
@@ -51,6 +51,14 @@ pub enum IntakeError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Ticket(#[from] NoRandomness),
+}
+
+/// What a person wants posted with a file, and where.
+struct Wish {
+    caption: String,
+    options: Options,
+    /// The user name of a linked account; empty for the preferred one.
+    account: String,
 }
 
 /// A linked account that its person disconnected.
@@ -135,8 +143,9 @@ impl Intake {
         let private = |message| Ok(Some((Audience::Asker, message)));
         match ask {
             Ask::Connect { what } => private(self.connect(from, at, &what).await?),
-            Ask::Post { caption, file, dedupe_key } => {
-                let refusal = self.post(from, at, &caption, file, dedupe_key).await?;
+            Ask::Post { caption, options, account, file, dedupe_key } => {
+                let wish = Wish { caption, options, account };
+                let refusal = self.post(from, at, wish, file, dedupe_key).await?;
                 Ok(refusal.map(|message| (Audience::Everyone, message)))
             }
             Ask::Posts => private(self.posts(from).await?),
@@ -167,7 +176,7 @@ impl Intake {
         &self,
         from: &Person,
         at: &Place,
-        caption: &str,
+        wish: Wish,
         file: Option<Attachment>,
         dedupe_key: String,
     ) -> Result<Option<Message>, IntakeError> {
@@ -189,19 +198,31 @@ impl Intake {
             None => {}
         }
         let accounts = self.store.accounts(from).await?;
-        let Some(account) = preferred(&accounts) else { return Ok(Some(words::not_linked())) };
+        let account = match wish.account.trim_start_matches('@') {
+            "" => preferred(&accounts),
+            _ if accounts.is_empty() => None,
+            name => match named(&accounts, name) {
+                Some(account) => Some(account),
+                None => return Ok(Some(words::unknown_account(name, &accounts))),
+            },
+        };
+        let Some(account) = account else { return Ok(Some(words::not_linked())) };
         if account.state == AccountState::ReconnectNeeded {
             return Ok(Some(words::reconnect_first(account)));
         }
-        if let Err(error) = Caption::parse(caption, caption_limit(account.tier)) {
+        if let Err(error) = Caption::parse(&wish.caption, caption_limit(account.tier)) {
             return Ok(Some(words::caption_refused(&error, from.platform)));
+        }
+        if let Err(error) = wish.options.check() {
+            return Ok(Some(words::alt_text_refused(error, from.platform)));
         }
         let new = NewPost {
             id: PostId(Uuid::now_v7()),
             dedupe_key,
             person: from.clone(),
             account: account.id.clone(),
-            caption: caption.to_owned(),
+            caption: wish.caption,
+            options: wish.options,
             attachment: file,
             place: at.clone(),
         };
@@ -249,13 +270,10 @@ impl Intake {
             ([], _) => return Ok(words::nothing_linked()),
             ([only], "") => only,
             (_, "") => return Ok(words::disconnect_which(&accounts)),
-            (all, _) => {
-                let named = all.iter().find(|account| account.username.eq_ignore_ascii_case(wanted));
-                match named {
-                    Some(account) => account,
-                    None => return Ok(words::disconnect_unknown(what, &accounts)),
-                }
-            }
+            (all, _) => match named(all, wanted) {
+                Some(account) => account,
+                None => return Ok(words::unknown_account(wanted, &accounts)),
+            },
         };
         self.unlink(from, account.id.clone()).await
     }
@@ -340,6 +358,11 @@ impl Intake {
 /// Where a person's `/post` goes: the account they chose, else the one linked last.
 fn preferred(accounts: &[Account]) -> Option<&Account> {
     accounts.iter().find(|account| account.preferred).or(accounts.last())
+}
+
+/// The account with this user name, without the `@`.
+fn named<'a>(accounts: &'a [Account], name: &str) -> Option<&'a Account> {
+    accounts.iter().find(|account| account.username.eq_ignore_ascii_case(name))
 }
 
 /// How many weighted characters a subscription may post (X's changelog of 2024-08-20; for Basic it is unsure,

@@ -1,11 +1,17 @@
 //! A post: what a person asked to publish, how far it has come, and why it stopped if it did.
 
+mod note;
+mod options;
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account::{AccountId, Person, Place, Platform};
+
+pub use note::Note;
+pub use options::{ALT_TEXT_LIMIT, AltTextTooLong, Options, Replies, Sensitive};
 
 /// A post's id: a UUIDv7, so ids sort by the time people asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,6 +43,8 @@ pub enum State {
     Uploading,
     /// X has the file and works on it.
     Processing,
+    /// X is to be told what the options say about the video itself: its alternative text, what to warn of.
+    Describing,
     /// The post is to be made, or (with an intent written) may already have been.
     Publishing,
     /// The post is on X.
@@ -48,11 +56,12 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [State; 9] = [
+    const ALL: [State; 10] = [
         State::Staging,
         State::Inspecting,
         State::Uploading,
         State::Processing,
+        State::Describing,
         State::Publishing,
         State::Posted,
         State::NeedsUser,
@@ -67,6 +76,7 @@ impl State {
             State::Inspecting => "inspecting",
             State::Uploading => "uploading",
             State::Processing => "processing",
+            State::Describing => "describing",
             State::Publishing => "publishing",
             State::Posted => "posted",
             State::NeedsUser => "needs_user",
@@ -142,6 +152,7 @@ pub struct NewPost {
     pub person: Person,
     pub account: AccountId,
     pub caption: String,
+    pub options: Options,
     pub attachment: Attachment,
     pub place: Place,
 }
@@ -153,6 +164,7 @@ pub struct Post {
     pub user: String,
     pub account: AccountId,
     pub caption: String,
+    pub options: Options,
     pub attachment: Attachment,
     pub state: State,
     /// Tries of the present state that ended in an error.
@@ -184,6 +196,8 @@ pub struct Post {
     pub looks: u32,
     pub x_post_id: Option<String>,
     pub failure: Option<Failure>,
+    /// What its person is to know besides.
+    pub notes: Vec<Note>,
     /// Why the post waits and until when, if it waits for anything but its turn.
     pub waiting: Option<Waiting>,
     pub created_at: i64,
@@ -277,6 +291,8 @@ pub enum Failure {
     LinkRefused,
     /// X allows one cashtag a post.
     TooManyCashtags,
+    /// X did not take the warning that the person wanted shown before the video.
+    WarningNotTaken,
     /// X refused for a reason of its own, in its words.
     Refused {
         detail: String,

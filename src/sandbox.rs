@@ -14,6 +14,7 @@ mod exchange;
 mod fault;
 mod me;
 mod media;
+mod metadata;
 mod pages;
 mod posts;
 mod processing;
@@ -265,6 +266,7 @@ fn router(x: &Arc<X>) -> Router {
         .route("/2/media/upload/initialize", post(media::initialize))
         .route("/2/media/upload/{id}/append", post(append::append).layer(DefaultBodyLimit::disable()))
         .route("/2/media/upload/{id}/finalize", post(media::finalize))
+        .route("/2/media/metadata", post(metadata::describe))
         .route_layer(from_fn_with_state(x.clone(), access::check));
     let api = calls
         .route("/2/oauth2/token", post(token::token))

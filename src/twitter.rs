@@ -6,6 +6,7 @@
 mod error;
 mod limit;
 mod media;
+mod metadata;
 mod oauth;
 mod posts;
 #[cfg(test)]

@@ -5,6 +5,7 @@
 
 mod access;
 mod announce;
+mod describe;
 mod inspect;
 mod process;
 mod publish;
@@ -194,6 +195,7 @@ impl Worker {
             State::Inspecting => inspect::inspect(self, post).await,
             State::Uploading => upload::upload(self, lease, post, stop).await,
             State::Processing => process::process(self, lease, post).await,
+            State::Describing => describe::describe(self, lease, post).await,
             State::Publishing => publish::publish(self, lease, post).await,
             State::NeedsUser => publish::look_late(self, lease, post).await,
             State::Posted | State::Failed | State::Canceled => Ok(Next::Stopped),

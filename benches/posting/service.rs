@@ -18,7 +18,7 @@ use toall::{
     },
     clock::Clock,
     config::{self, Config, OnUnsure},
-    post::{Attachment, Kind},
+    post::{Attachment, Kind, Options},
     words::Act,
 };
 use tokio::{net::TcpListener, sync::oneshot};
@@ -162,7 +162,13 @@ fn post_of(video: &str) -> anyhow::Result<Ask> {
         kind: Kind::Video,
     };
     let caption = "Posted by the benchmark".to_owned();
-    Ok(Ask::Post { caption, file: Some(file), dedupe_key: "console:1".to_owned() })
+    Ok(Ask::Post {
+        caption,
+        options: Options::default(),
+        account: String::new(),
+        file: Some(file),
+        dedupe_key: "console:1".to_owned(),
+    })
 }
 
 /// As the defaults have it, with the embedded storage and database.

@@ -45,9 +45,11 @@ CREATE TABLE posts (
     user_id            TEXT NOT NULL REFERENCES users (id),
     account_id         TEXT NOT NULL REFERENCES x_accounts (id),
     caption            TEXT NOT NULL,
+    options            TEXT NOT NULL,                 -- JSON
     attachment         TEXT NOT NULL,                 -- JSON
     state              TEXT NOT NULL CHECK (state IN
-        ('staging', 'inspecting', 'uploading', 'processing', 'publishing', 'posted', 'needs_user', 'failed', 'canceled')),
+        ('staging', 'inspecting', 'uploading', 'processing', 'describing', 'publishing', 'posted', 'needs_user',
+         'failed', 'canceled')),
     due_at             INTEGER,
     attempt            INTEGER NOT NULL DEFAULT 0,
     claims             INTEGER NOT NULL DEFAULT 0,    -- claims since the last thing written down
@@ -71,6 +73,7 @@ CREATE TABLE posts (
     x_post_id          TEXT UNIQUE,
     vouched            INTEGER NOT NULL DEFAULT 0,    -- on X by the person's word, its id unknown
     failure            TEXT,                          -- JSON
+    notes              TEXT NOT NULL DEFAULT '[]',    -- JSON
     waiting            TEXT,                          -- JSON
     place_sealed       BLOB NOT NULL,
     status_msg         TEXT,                          -- JSON: chat and message id

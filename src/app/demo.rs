@@ -20,7 +20,7 @@ use crate::{
     chat::{Ask, Delivery, Inbox, Incoming, console::Console, console::Shown},
     clock::Clock,
     config::{self, Config},
-    post::{Attachment, Kind},
+    post::{Attachment, Kind, Options},
     sandbox::{Processing, Sandbox, Settings},
     words::Act,
 };
@@ -129,7 +129,14 @@ impl Chat<'_> {
         self.screen.blank();
         self.screen.person(ALICE, &format!("/post video:{} caption:{caption}", video.name));
         let dedupe_key = format!("console:{}", Uuid::now_v7());
-        self.ask(Ask::Post { caption: caption.to_owned(), file: Some(video), dedupe_key }).await?;
+        let ask = Ask::Post {
+            caption: caption.to_owned(),
+            options: Options::default(),
+            account: String::new(),
+            file: Some(video),
+            dedupe_key,
+        };
+        self.ask(ask).await?;
         let done = self.next(2, |shown| {
             self.screen.live(&shown.message);
             // What is under way can be cancelled; what is over cannot.

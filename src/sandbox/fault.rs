@@ -38,6 +38,8 @@ pub enum Call {
     Finalize,
     /// `GET /2/media/upload`
     Status,
+    /// `POST /2/media/metadata`
+    Metadata,
     /// `POST /2/tweets`
     CreatePost,
     /// `GET /2/users/{id}/tweets`
@@ -55,6 +57,7 @@ impl Call {
             ("GET", ["2", "users", _, "tweets"]) => Self::Timeline,
             ("POST", ["2", "tweets"]) => Self::CreatePost,
             ("GET", ["2", "media", "upload"]) => Self::Status,
+            ("POST", ["2", "media", "metadata"]) => Self::Metadata,
             ("POST", ["2", "media", "upload", "initialize"]) => Self::Initialize,
             ("POST", ["2", "media", "upload", _, "append"]) => Self::Append,
             ("POST", ["2", "media", "upload", _, "finalize"]) => Self::Finalize,

@@ -60,7 +60,7 @@ impl Store {
         }
         sqlx::query(
             "UPDATE posts SET state = CASE WHEN sha256 IS NULL THEN 'staging' ELSE 'inspecting' END,
-                    due_at = $1, attempt = 0, claims = 0, failure = NULL, waiting = NULL, clean_at = NULL,
+                    due_at = $1, attempt = 0, claims = 0, failure = NULL, notes = '[]', waiting = NULL, clean_at = NULL,
                     bytes = CASE WHEN sha256 IS NULL THEN NULL ELSE bytes END,
                     object_key = $2, media_id = NULL, chunk_bytes = NULL, segments_done = 0, processing_since = NULL,
                     processing_percent = NULL, sessions = 0, looks = 0, updated_at = $1

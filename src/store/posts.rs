@@ -32,6 +32,7 @@ pub(super) struct PostRow {
     user_id: String,
     account_id: String,
     caption: String,
+    options: String,
     attachment: String,
     state: String,
     attempt: i64,
@@ -54,6 +55,7 @@ pub(super) struct PostRow {
     looks: i64,
     x_post_id: Option<String>,
     failure: Option<String>,
+    notes: String,
     waiting: Option<String>,
     created_at: i64,
 }
@@ -85,6 +87,7 @@ impl TryFrom<PostRow> for Post {
             user: row.user_id,
             account: AccountId(row.account_id),
             caption: row.caption,
+            options: json(&row.options, "options")?,
             attachment: json(&row.attachment, "attachment")?,
             state: row.state.parse().map_err(|_| StoreError::Unreadable("post state"))?,
             attempt: small(row.attempt, "attempts")?,
@@ -107,6 +110,7 @@ impl TryFrom<PostRow> for Post {
             looks: small(row.looks, "looks")?,
             x_post_id: row.x_post_id,
             failure: row.failure.as_deref().map(|text| json(text, "failure")).transpose()?,
+            notes: json(&row.notes, "notes")?,
             waiting: row.waiting.as_deref().map(|text| json(text, "waiting")).transpose()?,
             created_at: row.created_at,
         })
@@ -119,6 +123,7 @@ impl Store {
         let place = self.seal_place(&new.place, &new.id.to_string())?;
         let attachment =
             serde_json::to_string(&new.attachment).map_err(|_| StoreError::Unreadable("attachment"))?;
+        let options = serde_json::to_string(&new.options).map_err(|_| StoreError::Unreadable("options"))?;
         let mut tx = self.begin().await?;
         let user = accounts::upsert_user(&mut tx, &new.person, now).await?;
         if !linked(&mut tx, &new.person, &new.account).await? {
@@ -126,8 +131,8 @@ impl Store {
         }
         let done = sqlx::query(
             "INSERT INTO posts (id, dedupe_key, user_id, account_id, caption, attachment, state, due_at, object_key,
-                                place_sealed, status_due_at, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, 'staging', $7, $8, $9, $7, $7, $7)
+                                place_sealed, status_due_at, created_at, updated_at, options)
+             VALUES ($1, $2, $3, $4, $5, $6, 'staging', $7, $8, $9, $7, $7, $7, $10)
              ON CONFLICT (dedupe_key) DO NOTHING",
         )
         .bind(new.id.to_string())
@@ -139,6 +144,7 @@ impl Store {
         .bind(now)
         .bind(format!("posts/{}", new.id))
         .bind(place)
+        .bind(options)
         .execute(&mut *tx)
         .await?;
         if done.rows_affected() == 0 {

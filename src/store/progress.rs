@@ -152,6 +152,7 @@ impl Store {
         let size = |value: Option<u64>| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX));
         let failure = text(post.failure.as_ref().map(serde_json::to_string))?;
         let waiting = text(post.waiting.as_ref().map(serde_json::to_string))?;
+        let notes = text(Some(serde_json::to_string(&post.notes)))?;
         let media = post.media.as_ref();
         sqlx::query(
             "UPDATE posts SET state = $1, due_at = $2, attempt = $3, claims = 0, bytes = $4, sha256 = $5,
@@ -159,8 +160,8 @@ impl Store {
                     segments_done = CASE WHEN $8 IS NULL THEN 0 ELSE segments_done END,
                     processing_since = $11, processing_percent = $12, intent_at = $13, looks = $14,
                     failure = $15, waiting = $16, clean_at = $17, updated_at = $18, first_intent_at = $19,
-                    resend = $20
-              WHERE id = $21",
+                    resend = $20, notes = $21
+              WHERE id = $22",
         )
         .bind(post.state.as_str())
         .bind(due_at)
@@ -182,6 +183,7 @@ impl Store {
         .bind(now)
         .bind(post.first_intent_at)
         .bind(i64::from(post.resend))
+        .bind(&notes)
         .bind(post.id.to_string())
         .execute(&mut *tx)
         .await?;

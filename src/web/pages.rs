@@ -15,7 +15,7 @@ mod accounts;
 mod door;
 mod upload;
 
-use super::{Site, assets, error::Refusal};
+use super::{assets, error::Refusal};
 use crate::{
     account::{Person, Platform, Profile},
     words,

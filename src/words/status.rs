@@ -4,7 +4,7 @@ use super::{Deed, Message, file_name, length, size, span};
 use crate::{
     account::{Account, AccountState, Platform},
     caption,
-    post::{Failure, Media, Party, Post, State, Waiting},
+    post::{Failure, Media, Note, Party, Post, State, Waiting},
     video::MAX_BYTES,
 };
 
@@ -44,7 +44,7 @@ fn uploaded(media: &Media, total: u64) -> u64 {
 /// The status of a post as it stands at `now` (Unix milliseconds).
 pub fn status(post: &Post, account: &Account, links: Links<'_>, pace: Option<Pace>, now: i64) -> Message {
     match post.state {
-        State::Posted => posted(account, links),
+        State::Posted => noted(posted(account, links), post),
         State::NeedsUser => unsure(post, account, links),
         State::Failed => failed(post, account, links),
         State::Canceled if post.intent_at.is_some() => Message::text(format!(
@@ -67,7 +67,7 @@ pub fn state_line(post: &Post, account: &Account) -> String {
         State::Inspecting => "being checked",
         State::Uploading => "uploading",
         State::Processing => "being processed by X",
-        State::Publishing => "being posted",
+        State::Describing | State::Publishing => "being posted",
         State::Posted => "posted",
         State::NeedsUser => "waiting for your answer",
         State::Failed => "not posted",
@@ -85,6 +85,16 @@ fn posted(account: &Account, links: Links<'_>) -> Message {
             .link(links.profile)
             .open("Open X", links.profile),
     }
+}
+
+/// Adds what the person is to know besides.
+fn noted(message: Message, post: &Post) -> Message {
+    post.notes.iter().fold(message, |message, note| match note {
+        Note::AltTextNotTaken => {
+            message.then("\nX did not take the alternative text, so the post is there without it.")
+        }
+        Note::Unknown => message,
+    })
 }
 
 fn unsure(post: &Post, account: &Account, links: Links<'_>) -> Message {
@@ -143,7 +153,15 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
     };
     let message = match caption::count(&post.caption).links {
         0 => message,
-        _ => message.then("\nThe text has a link, so X charges $0.20 for this post instead of $0.015."),
+        _ => {
+            let more = match post.options.describe_video() {
+                true => " The alternative text or the content warning adds $0.005.",
+                false => "",
+            };
+            message.then(format!(
+                "\nThe text has a link, so X charges $0.20 for this post instead of $0.015.{more}"
+            ))
+        }
     };
     match post.intent_at {
         None => message.button("Cancel", Deed::Cancel(post.id)),
@@ -327,6 +345,11 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
         Failure::TooManyCashtags => {
             ("X allows one $ symbol such as $ABC in a post. Keep one and send the video again.", SendAnother)
         }
+        Failure::WarningNotTaken => (
+            "X did not take the content warning, and I do not post the video without it. Try again later, \
+             or send the video without the warning and mark it on X.",
+            TryAgain,
+        ),
         Failure::Refused { detail } if detail.is_empty() => (
             "X refused this post without saying why. Check its length and mentions, then try again.",
             TryAgain,

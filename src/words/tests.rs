@@ -5,7 +5,10 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     account::{Account, AccountState, Platform, Profile, Tier},
-    post::{Attachment, Failure, Kind, Media, Party, Post, State, Waiting},
+    post::{
+        AltTextTooLong, Attachment, Failure, Kind, Media, Note, Options, Party, Post, Sensitive, State,
+        Waiting,
+    },
 };
 
 const NOW: i64 = 1_795_348_800_000;
@@ -28,6 +31,7 @@ fn post(state: State) -> Post {
         user: "discord:1".to_owned(),
         account: account().id,
         caption: "First wave of the year".to_owned(),
+        options: Options::default(),
         attachment: Attachment {
             platform: Platform::Telegram,
             source: String::new(),
@@ -54,6 +58,7 @@ fn post(state: State) -> Post {
         looks: 0,
         x_post_id: None,
         failure: None,
+        notes: Vec::new(),
         waiting: None,
         created_at: NOW,
     }
@@ -100,6 +105,10 @@ fn a_post_under_way() {
     left.intent_at = Some(NOW);
     let mut posted = post(State::Posted);
     posted.x_post_id = Some("1993".to_owned());
+    let mut described = link.clone();
+    described.options.sensitive = Sensitive { other: true, ..Sensitive::default() };
+    let mut without = posted.clone();
+    without.notes = vec![Note::AltTextNotTaken];
     insta::assert_snapshot!(catalogue([
         ("waiting".into(), shown(&post(State::Staging))),
         ("receiving".into(), shown(&received)),
@@ -109,7 +118,10 @@ fn a_post_under_way() {
         ("processing".into(), shown(&processing)),
         ("posting".into(), shown(&sent)),
         ("posting with a link".into(), shown(&link)),
+        ("describing".into(), shown(&post(State::Describing))),
+        ("posting with a link and a warning".into(), shown(&described)),
         ("posted".into(), shown(&posted)),
+        ("posted without the alternative text".into(), shown(&without)),
         ("on the person's word".into(), shown(&post(State::Posted))),
         ("unsure".into(), shown(&post(State::NeedsUser))),
         ("cancelled".into(), shown(&post(State::Canceled))),
@@ -161,6 +173,7 @@ fn a_post_that_failed() {
         Failure::MissingPermission,
         Failure::LinkRefused,
         Failure::TooManyCashtags,
+        Failure::WarningNotTaken,
         Failure::Refused { detail: String::new() },
         Failure::Refused { detail: text("Reply is not allowed.") },
         Failure::Disconnected,
@@ -195,6 +208,7 @@ fn answers() {
     let two = [account(), second];
     let too_long = crate::caption::Caption::parse("x".repeat(302), crate::caption::LIMIT).unwrap_err();
     let control = crate::caption::Caption::parse("a\u{0}b", crate::caption::LIMIT).unwrap_err();
+    let too_long_alt = AltTextTooLong { characters: 1_020 };
     let listed = [(post(State::Failed), account(), None), {
         (post(State::Posted), account(), Some("https://x.com/alice_makes/status/1993".to_owned()))
     }];
@@ -212,7 +226,7 @@ fn answers() {
         ("two accounts", accounts(&two)),
         ("preferred", preferred(&two[0])),
         ("disconnect which", disconnect_which(&two)),
-        ("disconnect unknown", disconnect_unknown("@bob", &two)),
+        ("unknown account", unknown_account("bob", &two)),
         ("nothing linked", nothing_linked()),
         ("disconnected", disconnected(&two[0], false, true)),
         ("disconnected, X not told", disconnected(&two[0], false, false)),
@@ -240,6 +254,7 @@ fn answers() {
         ("caption too long", caption_refused(&too_long, Platform::Telegram)),
         ("caption too long on Discord", caption_refused(&too_long, Platform::Discord)),
         ("caption with a control character", caption_refused(&control, Platform::Telegram)),
+        ("alternative text too long", alt_text_refused(too_long_alt, Platform::Discord)),
         ("no posts", posts(&[])),
         ("posts", posts(&listed)),
         ("too late", too_late()),

@@ -35,6 +35,7 @@ pub(super) async fn process(worker: &Worker, lease: &Lease, post: &mut Post) -> 
 pub(super) fn follow(post: &mut Post, processing: Processing, now: i64) -> Result<Next, StepError> {
     let since = *post.processing_since.get_or_insert(now);
     match processing {
+        Processing::Ready if post.options.describe_video() => Ok(Next::Go(State::Describing, Duration::ZERO)),
         Processing::Ready => Ok(Next::Go(State::Publishing, Duration::ZERO)),
         Processing::Pending { percent, check_after } => {
             let length = i64::try_from(post.duration_ms.unwrap_or(0)).unwrap_or(0);

@@ -58,7 +58,7 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
     post.intents += 1;
     post.resend = false;
     post.looks = 0;
-    match worker.x.create_post(&token, &post.caption, &media_id).await {
+    match worker.x.create_post(&token, &post.caption, &media_id, &post.options).await {
         Ok(id) => Ok(Next::Posted(id)),
         Err(CreateError::Unknown(error)) => {
             tracing::warn!(%error, "no answer to the creation; looking for the post");

@@ -12,6 +12,7 @@ mod house;
 mod killed;
 mod limits;
 mod linking;
+mod options;
 mod outages;
 mod posting;
 mod processing;

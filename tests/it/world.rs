@@ -19,7 +19,7 @@ use toall::{
     },
     clock::Clock,
     config::{self, Config, OnUnsure},
-    post::{Attachment, Kind},
+    post::{Attachment, Kind, Options},
     sandbox::{Sandbox, Settings},
     words::{Act, Deed, Message, Span},
 };
@@ -227,7 +227,13 @@ impl World {
             kind: Kind::Video,
         };
         let dedupe_key = format!("console:{}", Uuid::now_v7());
-        Ask::Post { caption: caption.to_owned(), file: Some(attachment), dedupe_key }
+        Ask::Post {
+            caption: caption.to_owned(),
+            options: Options::default(),
+            account: String::new(),
+            file: Some(attachment),
+            dedupe_key,
+        }
     }
 
     /// What was said in a person's chat, oldest first.

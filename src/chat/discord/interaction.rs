@@ -15,7 +15,7 @@ use serenity::model::{
 use crate::{
     account::{Interaction, Person, Place, Platform},
     chat::{Ask, Incoming},
-    post::{Attachment, Kind},
+    post::{Attachment, Kind, Options, Replies, Sensitive},
     words::Deed,
 };
 
@@ -74,10 +74,16 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
             _ => String::new(),
         }
     };
+    let ticked = |name: &str| {
+        let option = command.data.options.iter().find(|o| o.name == name);
+        matches!(option.map(|option| &option.value), Some(CommandDataOptionValue::Boolean(true)))
+    };
     let ask = match command.data.name.as_str() {
         "connect" => Ask::Connect { what: word("platform") },
         "post" => Ask::Post {
             caption: word("caption"),
+            options: options(&word, &ticked),
+            account: word("account"),
             file: command
                 .data
                 .options
@@ -114,6 +120,22 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
     let from = person(&command.user);
     let at = envelope.place(&from, acknowledgement, now_ms);
     Asked { id: command.id, token: command.token, acknowledgement, incoming: Incoming { from, at, ask } }
+}
+
+/// The options of `/post`; what was left out is the default.
+fn options(word: &impl Fn(&str) -> String, ticked: &impl Fn(&str) -> bool) -> Options {
+    let sensitive = word("sensitive");
+    Options {
+        replies: Replies::from_word(&word("replies")),
+        alt_text: Some(word("alt_text")).filter(|text| !text.is_empty()),
+        sensitive: Sensitive {
+            adult_content: sensitive == "adult_content",
+            graphic_violence: sensitive == "graphic_violence",
+            other: sensitive == "other",
+        },
+        made_with_ai: ticked("made_with_ai"),
+        paid_partnership: ticked("paid_partnership"),
+    }
 }
 
 fn read_press(press: ComponentInteraction, now_ms: i64) -> Asked {

@@ -4,7 +4,7 @@ use super::wire::{CallbackQuery, Message, Update, User};
 use crate::{
     account::{Person, Place, Platform},
     chat::{Ask, Incoming},
-    post::{Attachment, Kind},
+    post::{Attachment, Kind, Options},
 };
 
 /// What `update` asks of the bot named `me`, if it asks anything of it.
@@ -76,6 +76,8 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
         "connect" => Ask::Connect { what: rest },
         "post" => Ask::Post {
             caption: rest,
+            options: Options::default(),
+            account: String::new(),
             file: attachment(message).or_else(|| attachment(message.reply_to_message.as_ref()?)),
             dedupe_key: format!("telegram:{}:{}", message.chat.id, message.message_id),
         },

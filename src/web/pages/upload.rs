@@ -7,7 +7,7 @@ use crate::{
     account::{Account, AccountState},
     caption,
     intake::caption_limit,
-    post::options::ALT_TEXT_LIMIT,
+    post::ALT_TEXT_LIMIT,
     store::{Scope, Session},
     video::MAX_BYTES,
     web::{assets, session::person_tag},

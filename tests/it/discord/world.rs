@@ -156,6 +156,20 @@ impl World {
         }
     }
 
+    /// An option of a slash command as a client sends it: of the type that was registered, and of its choices.
+    pub fn option(&self, command: &str, name: &str, value: &str) -> Value {
+        let named = |list: &[Value], name: &str| list.iter().find(|it| it["name"] == name).cloned();
+        let command = named(&self.commands, command).expect("no such command");
+        let options = command["options"].as_array().map_or(&[][..], Vec::as_slice);
+        let option = named(options, name).unwrap_or_else(|| panic!("no option {name} in {command}"));
+        let choices = option["choices"].as_array().map_or(&[][..], Vec::as_slice);
+        assert!(choices.is_empty() || choices.iter().any(|choice| choice["value"] == value), "{option}");
+        match option["type"].as_u64() {
+            Some(5) => json!({ "name": name, "type": 5, "value": value == "true" }),
+            kind => json!({ "name": name, "type": kind, "value": value }),
+        }
+    }
+
     pub fn begin_interaction(
         &mut self,
         user: &str,

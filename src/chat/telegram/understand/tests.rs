@@ -38,7 +38,7 @@ fn group(text: &str) -> Option<Ask> {
 }
 
 fn post(ask: Ask) -> (String, Option<Attachment>, String) {
-    let Ask::Post { caption, file, dedupe_key } = ask else {
+    let Ask::Post { caption, file, dedupe_key, .. } = ask else {
         panic!("not a post: {ask:?}");
     };
     (caption, file, dedupe_key)
