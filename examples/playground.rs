@@ -19,9 +19,8 @@ use reqwest::{Client, header::LOCATION, redirect::Policy};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
-    io::{AsyncBufReadExt, BufReader},
     net::TcpListener,
-    sync::oneshot,
+    sync::{mpsc, oneshot},
 };
 use toall::{
     account::{Person, Place, Platform},
@@ -55,8 +54,12 @@ async fn main() -> anyhow::Result<()> {
     let playground = Playground { app, x, console };
 
     println!("{}", json!({ "url": public_url, "x": playground.x.url() }));
-    let mut lines = BufReader::new(tokio::io::stdin()).lines();
-    while let Some(line) = lines.next_line().await? {
+    let (input, mut lines) = mpsc::channel(1);
+    std::thread::spawn(move || {
+        let lines = std::io::stdin().lines().map_while(Result::ok);
+        lines.take_while(|line| input.blocking_send(line.clone()).is_ok()).for_each(drop);
+    });
+    while let Some(line) = lines.recv().await {
         let answer = playground.obey(&line).await;
         println!("{}", answer.unwrap_or_else(|error| json!({ "error": format!("{error:#}") })));
     }

@@ -135,14 +135,14 @@ impl App {
             .into_iter()
             .flatten(),
         );
-        let intake =
-            Intake {
-                store: store.clone(),
-                chats: chats.clone(),
-                x: x.clone(),
-                clock: clock.clone(),
-                public_url: config.public_url.clone(),
-            };
+        let intake = Intake {
+            store: store.clone(),
+            chats: chats.clone(),
+            staging: staging.clone(),
+            x: x.clone(),
+            clock: clock.clone(),
+            public_url: config.public_url.clone(),
+        };
 
         let stop = CancellationToken::new();
         let (inbox, deliveries) = mpsc::channel(INBOX);
@@ -172,7 +172,13 @@ impl App {
         }
         if let Some(listener) = listener {
             let public_url = config.public_url.clone();
-            let router = web::router(Web { intake, staging: staging.clone(), public_url });
+            let router = web::router(Web {
+                intake,
+                staging: staging.clone(),
+                door: embedded.as_ref().map(embedded::Server::door),
+                public_url,
+                stop: stop.clone(),
+            });
             let stop = stop.clone();
             tasks.spawn(async move {
                 web::serve(listener, router, stop).await;

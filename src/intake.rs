@@ -2,6 +2,8 @@
 
 mod inviting;
 mod linking;
+mod status;
+mod uploads;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -17,7 +19,8 @@ use crate::{
     caption::{self, Caption},
     chat::{Ask, Audience, ChatError, Chats, Delivery, Incoming},
     clock::Clock,
-    post::{Attachment, NewPost, Options, Post, PostId, State},
+    post::{Attachment, NewPost, Options, PostId, State},
+    staging::Staging,
     store::{Accepted, Answered, Scope, Store, StoreError},
     ticket::{NoRandomness, Ticket},
     twitter::X,
@@ -27,6 +30,8 @@ use crate::{
 
 pub use inviting::{INVITATION_LIFE_MS, SESSION_LIFE_MS};
 pub use linking::{LINK_LIFE_MS, LinkError, LinkOffer};
+pub use status::{PostStatus, Progress};
+pub use uploads::{Begun, MAX_PUT_BYTES, PostRequest, Posted, Sent, Signed, SignedPart, UploadError, Wanted};
 
 /// How many posts `/posts` shows.
 const RECENT: u32 = 5;
@@ -38,6 +43,7 @@ const PARALLEL: usize = 64;
 pub struct Intake {
     pub store: Store,
     pub chats: Chats,
+    pub staging: Staging,
     pub x: X,
     pub clock: Clock,
     /// How browsers reach the web part.
@@ -152,7 +158,7 @@ impl Intake {
             Ask::Accounts => private(words::accounts(&self.store.accounts(from).await?)),
             Ask::Disconnect { what } => private(self.disconnect(from, &what).await?),
             Ask::Cancel => private(self.cancel_latest(from).await?),
-            Ask::Upload => private(self.upload(from, at).await?),
+            Ask::Upload => private(self.upload_link(from, at).await?),
             Ask::Web => private(words::web(self.invite(from, at, Scope::Manage).await?.as_str())),
             Ask::Token => private(self.token(from).await?),
             Ask::Help => private(words::help(from.platform)),
@@ -216,22 +222,25 @@ impl Intake {
         if let Err(error) = wish.options.check() {
             return Ok(Some(words::alt_text_refused(error, from.platform)));
         }
+        let id = Uuid::now_v7();
         let new = NewPost {
-            id: PostId(Uuid::now_v7()),
+            id: PostId(id),
+            request: id,
             dedupe_key,
             person: from.clone(),
             account: account.id.clone(),
             caption: wish.caption,
             options: wish.options,
             attachment: file,
-            place: at.clone(),
+            staged: None,
+            place: Some(at.clone()),
         };
         let accepted = self.store.accept(&new, self.clock.now_ms()).await?;
         tracing::info!(post = %new.id, account = %new.account, ?accepted, "post asked for");
         Ok((accepted == Accepted::NotLinked).then(words::not_linked))
     }
 
-    async fn upload(&self, from: &Person, at: &Place) -> Result<Message, IntakeError> {
+    async fn upload_link(&self, from: &Person, at: &Place) -> Result<Message, IntakeError> {
         Ok(words::upload(self.invite(from, at, Scope::Upload).await?.as_str()))
     }
 
@@ -244,23 +253,9 @@ impl Intake {
     }
 
     async fn posts(&self, from: &Person) -> Result<Message, IntakeError> {
-        Ok(words::posts(&self.recent_posts(from, RECENT).await?))
-    }
-
-    /// A person's newest posts, newest first, each with its account and its address on X.
-    pub async fn recent_posts(
-        &self,
-        from: &Person,
-        limit: u32,
-    ) -> Result<Vec<(Post, Account, Option<String>)>, StoreError> {
-        let mut listed = Vec::new();
-        for post in self.store.posts_of(from, limit).await? {
-            let Some(account) = self.store.account(&post.account).await? else { continue };
-            let link =
-                post.x_post_id.as_deref().map(|id| self.x.post_link(&account.username, id).to_string());
-            listed.push((post, account, link));
-        }
-        Ok(listed)
+        let listed = self.recent_posts(from, None, RECENT).await?;
+        let listed: Vec<_> = listed.into_iter().map(|one| (one.post, one.account, one.link)).collect();
+        Ok(words::posts(&listed))
     }
 
     async fn disconnect(&self, from: &Person, what: &str) -> Result<Message, IntakeError> {
@@ -337,7 +332,7 @@ impl Intake {
             Deed::PostAgain(id) => self.store.post_again(from, id, now).await?,
             Deed::ItIsThere(id) => self.store.vouch(from, id, now).await?,
             Deed::Connect => return self.connect(from, at, "twitter").await.map(Some),
-            Deed::Upload => return self.upload(from, at).await.map(Some),
+            Deed::Upload => return self.upload_link(from, at).await.map(Some),
             Deed::Disconnect(id) => return self.unlink(from, id).await.map(Some),
             Deed::Prefer(id) => {
                 if !self.store.prefer(from, &id).await? {

@@ -4,6 +4,7 @@
 
 mod accounts;
 mod answers;
+mod idempotency;
 mod posts;
 mod progress;
 mod queue;
@@ -11,6 +12,7 @@ mod sessions;
 mod status;
 mod tickets;
 mod tokens;
+mod uploads;
 mod vault;
 
 use std::{
@@ -37,6 +39,7 @@ pub use queue::{LEASE, Lease};
 pub use sessions::{Invitation, Scope, Session};
 pub use status::{Notice, StatusJob};
 pub use tickets::{LinkRequest, PendingLink};
+pub use uploads::{Handed, Repeatable, Upload, UploadId};
 pub use vault::{Vault, VaultError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -149,10 +152,11 @@ impl Store {
 
     /// Whether what is sealed here can be opened.
     async fn check_key(&self) -> Result<(), StoreError> {
-        let sealed: Option<(String, Vec<u8>)> =
-            sqlx::query_as("SELECT id, place_sealed FROM posts ORDER BY id DESC LIMIT 1")
-                .fetch_optional(&self.read)
-                .await?;
+        let sealed: Option<(String, Vec<u8>)> = sqlx::query_as(
+            "SELECT id, place_sealed FROM posts WHERE place_sealed IS NOT NULL ORDER BY id DESC LIMIT 1",
+        )
+        .fetch_optional(&self.read)
+        .await?;
         if let Some((owner, sealed)) = sealed {
             self.vault.open(&sealed, &owner)?;
         }

@@ -9,6 +9,7 @@ mod ops;
 mod pages;
 mod server;
 mod session;
+mod staging;
 #[cfg(test)]
 mod tests;
 mod upload;
@@ -22,15 +23,19 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+    routing::{get, post},
 };
-use tokio::time::Instant;
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::sync::CancellationToken;
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{intake::Intake, staging::Staging};
+use crate::{
+    intake::Intake,
+    staging::{Staging, embedded::Door},
+};
 use error::{ErrorPage, Problem, Refusal};
 
 pub use ops::{install_recorder, serve_metrics};
@@ -44,37 +49,45 @@ const MAX_BODY: usize = 16 * 1024;
 pub struct Web {
     pub intake: Intake,
     pub staging: Staging,
+    /// The way into the embedded storage, when that is used.
+    pub door: Option<Door>,
     /// How browsers reach this part. A proxy that serves it under a path takes that path off.
     pub public_url: Url,
+    /// Ends what would otherwise stay open.
+    pub stop: CancellationToken,
 }
 
 /// What every handler shares.
 struct Site {
     intake: Intake,
     readiness: ops::Readiness,
+    limits: api::Limits,
+    /// Places for readers who follow a post.
+    streams: Arc<Semaphore>,
+    door: Option<Door>,
+    public_url: Url,
+    stop: CancellationToken,
     /// What a path needs in front to be reached by browsers; empty, or `/some/path`.
     base: String,
     /// The origin of our pages, as browsers name it (RFC 6454).
     public_origin: String,
-    /// Where browsers send files, when not to us.
-    storage_origin: Option<String>,
 }
 
 /// All routes.
 pub fn router(web: Web) -> Router {
     let site = Arc::new(Site {
         readiness: ops::Readiness::new(web.intake.store.clone(), web.staging),
+        limits: api::Limits::default(),
+        streams: Arc::new(Semaphore::new(api::MAX_STREAMS)),
+        door: web.door,
+        stop: web.stop,
         base: web.public_url.path().trim_end_matches('/').to_owned(),
         public_origin: web.public_url.origin().ascii_serialization(),
-        storage_origin: None,
+        public_url: web.public_url,
         intake: web.intake,
     });
-    let api = Router::new()
-        .route("/api/social/connect/twitter", get(api::connect))
-        .route("/api/social/accounts", get(api::accounts))
-        .route("/api/social/accounts/{account_id}", delete(api::disconnect))
-        .method_not_allowed_fallback(|| async { Problem(Refusal::METHOD) })
-        .layer(CatchPanicLayer::custom(|_| Problem(Refusal::OUR_FAULT).into_response()));
+    let api = api::router(&site);
+    let staging = staging::router(&site);
     let pages = Router::new()
         .route("/", get(|| async { pages::start() }))
         // A HEAD would use up the code without showing anybody the question.
@@ -97,8 +110,8 @@ pub fn router(web: Web) -> Router {
         .method_not_allowed_fallback(|| async { ErrorPage(Refusal::METHOD) })
         .fallback(missing)
         .layer(CatchPanicLayer::custom(|_| ErrorPage(Refusal::OUR_FAULT).into_response()));
-    api.merge(pages)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+    api.merge(pages.layer(DefaultBodyLimit::max(MAX_BODY)))
+        .merge(staging)
         .layer(middleware::from_fn(guard))
         .layer(middleware::from_fn(observe))
         .with_state(site)
@@ -106,7 +119,7 @@ pub fn router(web: Web) -> Router {
 
 async fn missing(uri: Uri) -> Response {
     match uri.path().starts_with("/api/") {
-        true => Problem(Refusal::NO_ROUTE).into_response(),
+        true => Problem::from(Refusal::NO_ROUTE).into_response(),
         false => ErrorPage(Refusal::NO_ROUTE).into_response(),
     }
 }
@@ -143,6 +156,7 @@ async fn observe(request: Request, next: Next) -> Response {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
+        Method::PUT => "PUT",
         Method::DELETE => "DELETE",
         _ => "other",
     };

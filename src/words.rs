@@ -14,7 +14,7 @@ use crate::{account::AccountId, post::PostId};
 pub use browser::BROWSER;
 pub use linking::*;
 pub use replies::*;
-pub use status::{Links, Pace, bytes_done, state_line, status};
+pub use status::{Links, Pace, bytes_done, failure, lasts, state_line, status};
 
 /// A chat message: what it says and what can be pressed under it.
 ///

@@ -18,6 +18,7 @@ use super::{
     visit::to,
 };
 use crate::{
+    intake::PostStatus,
     store::{PendingLink, Scope, Session},
     words::{self, Deed, Links, Message, Span},
 };
@@ -89,7 +90,7 @@ async fn page(site: &Site, session: &Session, said: Option<&str>) -> Result<Page
     let store = &site.intake.store;
     let accounts = store.accounts(&session.person).await?;
     let mut posts = Vec::new();
-    for (post, account, link) in site.intake.recent_posts(&session.person, RECENT).await? {
+    for PostStatus { post, account, link, .. } in site.intake.recent_posts(&session.person, None, RECENT).await? {
         let profile = site.intake.x.profile_link(&account.username);
         let links = Links { profile: profile.as_str(), post: link.as_deref() };
         let status = words::status(&post, &account, links, None, site.intake.clock.now_ms());

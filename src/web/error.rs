@@ -253,25 +253,38 @@ impl IntoResponse for ErrorPage {
 
 /// A refusal to a program: `application/problem+json`.
 ///
-/// The type is `about:blank`, so the title is the status's own (RFC 9457 section 4.2.1); `code` says which.
+/// The type is `about:blank`, so the title is the status's own (RFC 9457 section 4.2.1); `code` says which. `remedy` is
+/// an extension (section 3.2).
 #[derive(Debug)]
-pub(super) struct Problem(pub(super) Refusal);
+pub(super) struct Problem {
+    refusal: Refusal,
+    /// Says more than the refusal does by itself.
+    detail: Option<String>,
+}
+
+impl Problem {
+    /// The same with what is known of this case.
+    pub(super) fn with(self, detail: String) -> Self {
+        Problem { detail: Some(detail), ..self }
+    }
+}
 
 impl<E: Into<Refusal>> From<E> for Problem {
     fn from(error: E) -> Self {
-        Problem(error.into())
+        Problem { refusal: error.into(), detail: None }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Refusal { status, code, why, remedy, .. } = self.0;
+        let Refusal { status, code, why, remedy, .. } = self.refusal;
         let problem = json!({
             "type": "about:blank",
             "title": status.canonical_reason(),
             "status": status.as_u16(),
-            "detail": format!("{why} {remedy}"),
+            "detail": self.detail.as_deref().unwrap_or(why),
             "code": code,
+            "remedy": remedy,
         });
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();

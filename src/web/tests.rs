@@ -5,6 +5,7 @@ mod hostile;
 mod linking;
 mod log;
 mod ops;
+mod visits;
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -82,12 +83,19 @@ impl World {
         let intake = Intake {
             store: Store::open(&database, Vault::new(&[7; 32]), START).await.unwrap(),
             chats: Chats::new([Chat::Console(Console::default())]),
+            staging: staging.clone(),
             x: X::new(&twitter, callback).unwrap(),
             clock: clock.clone(),
             public_url: url.clone(),
         };
         let stop = CancellationToken::new();
-        let web = Web { intake: intake.clone(), staging, public_url: url.clone() };
+        let web = Web {
+            intake: intake.clone(),
+            staging,
+            door: Some(storage.door()),
+            public_url: url.clone(),
+            stop: stop.clone(),
+        };
         let served = tokio::spawn(serve(listener, router(web), stop.clone()));
         let http = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
         World { url, http, sandbox, intake, clock, stop, served, storage, _dir: dir }

@@ -72,7 +72,7 @@ pub fn not_a_video(kind: Kind) -> Message {
         Kind::Voice => "a voice message",
         Kind::Audio => "an audio file",
         Kind::Sticker => "a sticker",
-        Kind::Video | Kind::Animation | Kind::VideoNote | Kind::File => "no video",
+        Kind::Video | Kind::Animation | Kind::VideoNote | Kind::File | Kind::Upload => "no video",
     };
     Message::text(format!("That is {what}; I publish videos. Send the video with /post and your caption."))
 }

@@ -28,6 +28,7 @@ fn account() -> Account {
 fn post(state: State) -> Post {
     Post {
         id: PostId(Uuid::from_u128(7)),
+        request: uuid::Uuid::nil(),
         user: "discord:1".to_owned(),
         account: account().id,
         caption: "First wave of the year".to_owned(),

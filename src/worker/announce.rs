@@ -237,6 +237,7 @@ async fn send(worker: &Worker, notice: &Notice, now: i64) -> Result<(), StoreErr
 async fn clean(worker: &Worker, now: i64) -> Result<(), StoreError> {
     for (id, key) in worker.store.due_cleanings(now, BATCH).await? {
         if let Some(key) = key
+            && !worker.store.shared(id, &key).await?
             && let Err(error) = worker.staging.delete(&key).await
         {
             tracing::warn!(post = %id, %error, "a staged file could not be deleted yet");

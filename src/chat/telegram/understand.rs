@@ -133,6 +133,7 @@ fn unnamed(kind: Kind) -> &'static str {
         Kind::Voice => "voice message",
         Kind::Audio => "audio",
         Kind::Sticker => "sticker",
+        Kind::Upload => "video",
     }
 }
 

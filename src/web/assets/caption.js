@@ -17,18 +17,12 @@ let asking = new AbortController();
 /** Why the text cannot be posted; empty when it can, or when nobody said so yet. */
 let fault = "";
 
-/** What the text may be: the account with the lowest limit decides. */
-function strictest() {
-  const boxes = /** @type {NodeListOf<HTMLInputElement>} */ (document.querySelectorAll("[name=account]:checked"));
-  const chosen = [...boxes].sort((a, b) => Number(a.dataset.limit) - Number(b.dataset.limit));
-  return { account: chosen[0]?.value, several: chosen.length > 1 };
-}
-
 async function count() {
   asking.abort();
   asking = new AbortController();
   const { signal } = asking;
-  const { account, several } = strictest();
+  const chosen = /** @type {HTMLInputElement | null} */ (document.querySelector("[name=account]:checked"));
+  const account = chosen?.value;
   try {
     const body = { text: caption.value, ...(account && { account_id: account }) };
     const counted = await call("POST", "caption", { body, signal });
@@ -37,8 +31,7 @@ async function count() {
     const over = length - limit;
     counter.textContent = over > 0 ? say("over", { length, limit, over }) : say("count", { length, limit });
     const cost = Number(counted.price_usd);
-    const name = `price${several ? "_each" : ""}${cost >= 0.1 ? "_link" : ""}`;
-    price.textContent = say(name, { price: `$${cost >= 0.1 ? cost.toFixed(2) : cost}` });
+    price.textContent = say(counted.links ? "price_link" : "price", { price: `$${counted.links ? cost.toFixed(2) : cost}` });
     fault = valid ? "" : over > 0 ? say("caption_over", { over }) : reason ?? "";
     counter.classList.toggle("over", over > 0);
     caption.setAttribute("aria-invalid", String(!valid));

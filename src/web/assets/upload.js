@@ -308,7 +308,7 @@ const field = (name) => /** @type {any} */ (form.elements.namedItem(name));
 
 /** @returns {HTMLInputElement[]} */
 function accounts() {
-  return [...form.querySelectorAll("[name=account]")].map((box) => /** @type {HTMLInputElement} */ (box));
+  return [...form.querySelectorAll("[name=account]")].map((one) => /** @type {HTMLInputElement} */ (one));
 }
 
 /** What is to be posted, as the service wants it. */
@@ -322,7 +322,7 @@ function request() {
   return {
     s3_key: upload?.kept?.key,
     caption: field("caption").value,
-    account_ids: accounts().filter((box) => box.checked).map((box) => box.value),
+    account_ids: accounts().filter((one) => one.checked).map((one) => one.value),
     options: {
       ...(field("replies").value && { replies: field("replies").value }),
       ...(field("alt_text").value.trim() && { alt_text: field("alt_text").value.trim() }),
@@ -334,9 +334,8 @@ function request() {
 }
 
 function label() {
-  const chosen = accounts().filter((box) => box.checked);
-  post.textContent = chosen.length === 1 ? say("post_to", { name: chosen[0].dataset.name ?? "" })
-    : chosen.length ? say("post_to_many", { count: chosen.length }) : say("post");
+  const chosen = accounts().find((one) => one.checked);
+  post.textContent = chosen ? say("post_to", { name: chosen.dataset.name ?? "" }) : say("post");
 }
 
 /** Back to writing. */
@@ -356,7 +355,7 @@ form.addEventListener("submit", async (event) => {
     show(refused, say("pick_first"));
     return element("input").focus();
   }
-  if (!accounts().some((box) => box.checked)) {
+  if (!accounts().some((one) => one.checked)) {
     show(refused, say("no_account"));
     return accounts()[0]?.focus();
   }
@@ -442,16 +441,14 @@ function restore(draft) {
     if (control.type === "checkbox") control.checked = value;
     else control.value = value;
   }
-  const ids = draft.accounts;
-  if (Array.isArray(ids) && accounts().some((box) => ids.includes(box.value))) {
-    for (const box of accounts()) box.checked = ids.includes(box.value);
-  }
+  const chosen = accounts().find((one) => one.value === draft.account);
+  if (chosen) chosen.checked = true;
   if (draft.options) /** @type {HTMLDetailsElement} */ (element("options")).open = true;
 }
 
 form.addEventListener("input", () => {
   /** @type {Record<string, any>} */
-  const draft = { accounts: accounts().filter((box) => box.checked).map((box) => box.value) };
+  const draft = { account: accounts().find((one) => one.checked)?.value };
   for (const name of ["caption", "replies", "alt_text"]) draft[name] = field(name).value;
   for (const box of form.querySelectorAll("#options [type=checkbox]")) {
     const { name, checked } = /** @type {HTMLInputElement} */ (box);

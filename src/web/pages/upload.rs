@@ -6,7 +6,6 @@ use super::{Page, Policy, Visitor, chosen};
 use crate::{
     account::{Account, AccountState},
     caption,
-    intake::caption_limit,
     post::ALT_TEXT_LIMIT,
     store::{Scope, Session},
     video::MAX_BYTES,
@@ -127,8 +126,8 @@ fn account_choice(accounts: &[Account]) -> Markup {
             legend { "Post to" }
             @for account in accounts {
                 label.choice {
-                    input type="checkbox" name="account" value={"twitter:" (account.id)} checked[!several || account.preferred]
-                        data-name={"@" (account.username)} data-limit=(caption_limit(account.tier));
+                    input type="radio" name="account" value={"twitter:" (account.id)} checked[!several || account.preferred]
+                        data-name={"@" (account.username)};
                     span { (chosen(&words::name(&account.username, &account.name))) (broken(account)) }
                 }
             }
