@@ -87,7 +87,7 @@ impl Playground {
             }
             ["link", name, username] => self.link(name, username).await?,
             ["token", name] => {
-                let said = text(&self.ask(name, Ask::Token).await?);
+                let said = text(&self.ask(name, Ask::Token { name: String::new() }).await?);
                 let token = said.split_whitespace().find(|word| word.starts_with("toall_"));
                 json!({ "token": token.context("no token was given")? })
             }

@@ -96,13 +96,13 @@ impl App {
             true => Some(listen("web.listen", config.web.listen).await?),
             false => None,
         };
-        let mut app = App::start_on(config, roles, clock, listener, None).await?;
+        let mut app = App::start_on(config, roles, clock.clone(), listener, None).await?;
         if let Some(metrics) = &config.metrics {
             let listener = listen("metrics.listen", metrics.listen).await?;
             let recorder = web::install_recorder().map_err(|error| StartError::Metrics(error.to_string()))?;
-            let stop = app.doors.stop.clone();
+            let (store, stop) = (app.store.clone(), app.doors.stop.clone());
             app.doors.tasks.spawn(async move {
-                web::serve_metrics(listener, recorder, stop).await;
+                web::serve_metrics(listener, recorder, store, clock, stop).await;
                 Ok(())
             });
         }

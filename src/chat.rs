@@ -54,7 +54,11 @@ pub enum Ask {
     Upload,
     /// `/web`: the person's accounts and posts in a browser.
     Web,
-    Token,
+    /// `/token`, perhaps with a name for it.
+    Token {
+        name: String,
+    },
+    Tokens,
     Help,
     Start,
     /// A button was pressed.

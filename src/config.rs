@@ -16,6 +16,7 @@ use secrecy::SecretString;
 use url::{Host, Url};
 
 pub use key::{EncryptionKey, KeyError, load_or_create_key, load_or_create_key_file};
+pub use load::{Parameters, Settings};
 pub use problem::{ConfigErrors, Place, Problem};
 
 /// The whole configuration, complete and checked.
@@ -72,7 +73,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The environment of this process, for [`Config::load`]. Unlike `std::env::vars` it does not panic on odd bytes.
+/// The environment of this process, for [`Settings::read`]. Unlike `std::env::vars` it does not panic on odd bytes.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
     std::env::vars_os().map(move |(name, value)| (text(name), text(value)))

@@ -3,6 +3,7 @@
 mod inviting;
 mod linking;
 mod status;
+mod tokens;
 mod uploads;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -22,7 +23,7 @@ use crate::{
     post::{Attachment, NewPost, Options, PostId, State},
     staging::Staging,
     store::{Accepted, Answered, Scope, Store, StoreError},
-    ticket::{NoRandomness, Ticket},
+    ticket::NoRandomness,
     twitter::X,
     video::MAX_BYTES,
     words::{self, Deed, Message},
@@ -31,6 +32,7 @@ use crate::{
 pub use inviting::{INVITATION_LIFE_MS, SESSION_LIFE_MS};
 pub use linking::{LINK_LIFE_MS, LinkError, LinkOffer};
 pub use status::{PostStatus, Progress};
+pub use tokens::TOKEN_PREFIX;
 pub use uploads::{Begun, MAX_PUT_BYTES, PostRequest, Posted, Sent, Signed, SignedPart, UploadError, Wanted};
 
 /// How many posts `/posts` shows.
@@ -160,7 +162,8 @@ impl Intake {
             Ask::Cancel => private(self.cancel_latest(from).await?),
             Ask::Upload => private(self.upload_link(from, at).await?),
             Ask::Web => private(words::web(self.invite(from, at, Scope::Manage).await?.as_str())),
-            Ask::Token => private(self.token(from).await?),
+            Ask::Token { name } => private(self.make_token(from, &name).await?),
+            Ask::Tokens => private(words::api_tokens(&self.store.api_tokens(from).await?)),
             Ask::Help => private(words::help(from.platform)),
             Ask::Start => private(words::start(from.platform)),
             Ask::Press(deed) => {
@@ -317,12 +320,6 @@ impl Intake {
         })
     }
 
-    async fn token(&self, from: &Person) -> Result<Message, IntakeError> {
-        let ticket = Ticket::draw()?;
-        self.store.add_api_token(from, &ticket.hash(), self.clock.now_ms()).await?;
-        Ok(words::api_token(&format!("toall_{}", ticket.expose())))
-    }
-
     /// A pressed button. What changes a post shows in its status; only refusals are said.
     pub async fn press(&self, from: &Person, at: &Place, deed: Deed) -> Result<Option<Message>, IntakeError> {
         let now = self.clock.now_ms();
@@ -334,6 +331,7 @@ impl Intake {
             Deed::Connect => return self.connect(from, at, "twitter").await.map(Some),
             Deed::Upload => return self.upload_link(from, at).await.map(Some),
             Deed::Disconnect(id) => return self.unlink(from, id).await.map(Some),
+            Deed::RevokeToken(id) => return self.revoke_token(from, id).await.map(Some),
             Deed::Prefer(id) => {
                 if !self.store.prefer(from, &id).await? {
                     return Ok(Some(words::nothing_linked()));

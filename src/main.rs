@@ -1,11 +1,13 @@
 //! The `toall` binary: reads the command line, runs what was asked, and turns errors into words.
 
-use std::{io, process::ExitCode};
+use std::{io, path::Path, process::ExitCode};
 
 use toall::{
     app::{self, demo::Demo},
     cli::{self, Command},
-    config::{self, Config},
+    clock::Clock,
+    config::{self, Config, Settings},
+    parameters,
 };
 use tokio::runtime::Runtime;
 
@@ -34,12 +36,12 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Serve(serve) => {
             cli::start_logs("info")?;
-            let config = Config::load(&serve.config, config::environment())?;
+            let config = settings(&serve.config).await?;
             app::serve(&config, &serve.roles).await?;
         }
         Command::Check(check) => {
             cli::start_logs("error")?;
-            let config = Config::load(&check.config, config::environment())?;
+            let config = settings(&check.config).await?;
             if !app::check::check(&config, &mut io::stdout()).await? {
                 return Ok(ExitCode::FAILURE);
             }
@@ -48,4 +50,11 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Completions(completions) => cli::completions(completions.shell, &mut io::stdout())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration, with what of it is kept in a Parameter Store.
+async fn settings(file: &Path) -> anyhow::Result<Config> {
+    let settings = Settings::read(file, config::environment())?;
+    let fetched = parameters::fetch(settings.parameters(), &Clock::system()).await;
+    Ok(settings.check(fetched)?)
 }

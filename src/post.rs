@@ -56,7 +56,8 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [State; 10] = [
+    /// In the order a post goes through them.
+    pub const ALL: [State; 10] = [
         State::Staging,
         State::Inspecting,
         State::Uploading,
@@ -320,10 +321,9 @@ pub enum Failure {
 }
 
 impl Failure {
-    /// The stable word for programs: the tag of its stored form.
+    /// The stable code that programs see, as `file_gone`.
     pub fn code(&self) -> String {
-        let tagged = serde_json::to_value(self).ok();
-        let code = tagged.as_ref().and_then(|value| value.get("code")?.as_str());
-        code.unwrap_or("unknown").to_owned()
+        let tagged = serde_json::to_value(self).unwrap_or_default();
+        tagged["code"].as_str().unwrap_or("unknown").to_owned()
     }
 }

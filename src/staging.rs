@@ -21,6 +21,7 @@ use uuid::Uuid;
 
 use crate::config;
 
+mod cors;
 pub mod embedded;
 mod error;
 mod multipart;
@@ -29,6 +30,7 @@ mod sweep;
 #[cfg(test)]
 mod tests;
 
+pub use cors::cors_rule;
 pub use error::{PutError, StagingError};
 pub use multipart::Part;
 pub use put::Stored;

@@ -4,6 +4,8 @@
 
 mod accounts;
 mod answers;
+mod api_tokens;
+mod backlog;
 mod idempotency;
 mod posts;
 mod progress;
@@ -34,6 +36,7 @@ use crate::account::AccountId;
 
 pub use accounts::Unlinked;
 pub use answers::Answered;
+pub use backlog::Backlog;
 pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
 pub use sessions::{Invitation, Scope, Session};

@@ -20,7 +20,10 @@ pub use media::{Media, MediaStatus, Processing, ProcessingError};
 pub use oauth::{Authorize, OAuthError};
 pub use posts::CreateError;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use reqwest::{Client, RequestBuilder, Response, StatusCode, header::HeaderMap, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -111,14 +114,27 @@ struct Answer {
 ///
 /// The log gets what support at X asks for, and nothing that a person wrote or that opens a door.
 async fn send(call: &'static str, request: RequestBuilder) -> Result<Answer, XError> {
+    let began = Instant::now();
+    let count = |status: &str| {
+        metrics::counter!("toall_x_requests_total", "call" => call, "status" => status.to_owned())
+            .increment(1);
+    };
     let unreachable = |error: reqwest::Error| {
         let error = error.without_url();
         tracing::debug!(call, %error, "no answer from X");
         XError::Unreachable(error)
     };
-    let mut response = request.send().await.map_err(unreachable)?;
+    let mut response = request.send().await.map_err(|error| {
+        count("none");
+        unreachable(error)
+    })?;
     let status = response.status();
     let headers = response.headers().clone();
+    metrics::histogram!("toall_x_request_seconds", "call" => call).record(began.elapsed());
+    count(status.as_str());
+    if let Some(left) = limit::left_of_app_day(&headers) {
+        metrics::gauge!("toall_x_quota_remaining", "call" => call).set(left);
+    }
     let id = |name| headers.get(name).and_then(|value| value.to_str().ok());
     tracing::debug!(
         call,

@@ -7,6 +7,7 @@ mod error;
 mod oauth;
 mod ops;
 mod pages;
+mod prometheus;
 mod server;
 mod session;
 mod staging;
@@ -38,7 +39,7 @@ use crate::{
 };
 use error::{ErrorPage, Problem, Refusal};
 
-pub use ops::{install_recorder, serve_metrics};
+pub use prometheus::{install_recorder, serve_metrics};
 pub use server::serve;
 
 /// The longest request body read, in bytes: a form of ours is far below.

@@ -6,8 +6,11 @@ mod replies;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tokens;
 
 use std::{fmt, str::FromStr};
+
+use uuid::Uuid;
 
 use crate::{account::AccountId, post::PostId};
 
@@ -15,6 +18,7 @@ pub use browser::BROWSER;
 pub use linking::*;
 pub use replies::*;
 pub use status::{Links, Pace, bytes_done, failure, lasts, state_line, status};
+pub use tokens::{api_token, api_tokens, too_many_tokens};
 
 /// A chat message: what it says and what can be pressed under it.
 ///
@@ -69,6 +73,8 @@ pub enum Deed {
     Disconnect(AccountId),
     /// Makes an account the one that `/post` publishes to.
     Prefer(AccountId),
+    /// Ends an API token.
+    RevokeToken(Uuid),
 }
 
 impl fmt::Display for Deed {
@@ -82,6 +88,7 @@ impl fmt::Display for Deed {
             Deed::Upload => write!(f, "upload"),
             Deed::Disconnect(id) => write!(f, "disconnect:{id}"),
             Deed::Prefer(id) => write!(f, "prefer:{id}"),
+            Deed::RevokeToken(id) => write!(f, "revoke:{id}"),
         }
     }
 }
@@ -110,6 +117,7 @@ impl FromStr for Deed {
             "upload" if object.is_empty() => Deed::Upload,
             "disconnect" => Deed::Disconnect(account()?),
             "prefer" => Deed::Prefer(account()?),
+            "revoke" => Deed::RevokeToken(object.parse().map_err(|_| UnknownDeed)?),
             _ => return Err(UnknownDeed),
         })
     }

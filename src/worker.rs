@@ -11,6 +11,7 @@ mod process;
 mod publish;
 mod stage;
 mod upload;
+mod uploads;
 mod verdict;
 
 use std::{
@@ -220,15 +221,21 @@ impl Worker {
     /// Writes down what a step found, and says when the post is to be looked at again.
     async fn settle(&self, lease: Lease, mut post: Post, outcome: Result<Next, StepError>) {
         let now = self.clock.now_ms();
+        let step = lease.post.state.as_str();
+        let came_to = |what: &'static str| {
+            metrics::counter!("toall_steps_total", "step" => step, "came_to" => what).increment(1);
+        };
         let kind;
         let due = match outcome {
             Ok(Next::Stopped) => {
+                came_to("stopped");
                 self.written(self.store.give_back(lease, now).await);
                 return;
             }
             Ok(Next::Posted(x_post_id)) => {
                 tracing::info!(x_post_id, "posted");
-                metrics::counter!("toall_posts_total", "outcome" => "posted").increment(1);
+                came_to("posted");
+                metrics::counter!("toall_posts_total", "outcome" => "posted", "code" => "").increment(1);
                 insist(|| self.store.posted(&lease, &x_post_id, self.clock.now_ms())).await;
                 return;
             }
@@ -253,6 +260,7 @@ impl Worker {
             }
             Err(StepError::Store(StoreError::LeaseLost)) => {
                 tracing::info!("the lease was lost; whoever holds the lane now goes on");
+                came_to("lease_lost");
                 return;
             }
             Err(error) => {
@@ -262,6 +270,7 @@ impl Worker {
                 due
             }
         };
+        came_to(kind);
         let due_at = due.map(|after| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2));
         tracing::debug!(kind, state = post.state.as_str(), due_at, "step over");
         self.written(self.store.save(lease, &post, due_at, kind, now).await);

@@ -94,6 +94,7 @@ CREATE TABLE posts (
 CREATE INDEX posts_lane ON posts (account_id, due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX posts_status ON posts (status_due_at) WHERE status_due_at IS NOT NULL;
 CREATE INDEX posts_clean ON posts (clean_at) WHERE clean_at IS NOT NULL;
+CREATE INDEX posts_unsure ON posts (id) WHERE state = 'needs_user';
 CREATE INDEX posts_user ON posts (user_id, id);
 CREATE INDEX posts_request ON posts (request_id);
 CREATE INDEX posts_object ON posts (object_key) WHERE object_key IS NOT NULL;
@@ -161,9 +162,13 @@ CREATE TABLE tickets (
 CREATE INDEX tickets_expiry ON tickets (expires_at);
 
 CREATE TABLE api_tokens (
-    hash       TEXT PRIMARY KEY,
-    user_id    TEXT NOT NULL REFERENCES users (id),
-    created_at INTEGER NOT NULL
+    hash         TEXT PRIMARY KEY,
+    id           TEXT NOT NULL UNIQUE,                -- UUIDv7; names it where the token itself must not stand
+    user_id      TEXT NOT NULL REFERENCES users (id),
+    name         TEXT NOT NULL,                       -- as its person called it; may be empty
+    last4        TEXT NOT NULL,                       -- its last letters, to be recognised by
+    created_at   INTEGER NOT NULL,
+    last_used_at INTEGER
 ) STRICT;
 CREATE INDEX api_tokens_user ON api_tokens (user_id);
 

@@ -1,12 +1,12 @@
 //! From `config.toml` and the environment to a [`Config`], or to every problem there is with them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
 };
 
 use figment::value::{Dict, Value};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Config, Database, Discord, Metrics, Security, Staging, Telegram, Twitter, Web, Worker, file,
@@ -16,14 +16,35 @@ use super::{
     sources,
 };
 
+/// Parameters of the Parameter Store by their names, each with its value or the end of a sentence that says why there
+/// is none.
+pub type Parameters = HashMap<String, Result<SecretString, String>>;
+
 impl Config {
-    /// Reads the file, lays the environment over it and checks every setting.
-    ///
-    /// `env` is the environment as in [`super::environment`]; a variable wins over the file.
+    /// Reads the file, lays the environment over it and checks every setting. None may be kept in a Parameter Store:
+    /// for those see [`Settings`].
     ///
     /// # Errors
-    /// Every problem at once: unknown names, missing settings, values that cannot work, secret files that cannot be read.
+    /// As [`Settings::read`] and [`Settings::check`].
     pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigErrors> {
+        Settings::read(path, env)?.check(Parameters::new())
+    }
+}
+
+/// The settings as given: read, and not looked at yet.
+pub struct Settings {
+    file: String,
+    values: Dict,
+    variables: BTreeMap<&'static str, (String, String)>,
+    problems: Vec<Problem>,
+}
+
+impl Settings {
+    /// Reads the file and lays the environment over it: `env` is as in [`super::environment`], and a variable wins.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not TOML.
+    pub fn read(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Settings, ConfigErrors> {
         let errors = |problems| ConfigErrors { file: path.display().to_string(), problems };
         let text = file::read(path).map_err(|why| {
             let mend = match path.exists() {
@@ -53,12 +74,34 @@ impl Config {
                 )]));
             }
         };
-        let mut reader = Reader { values, variables, problems };
+        Ok(Settings { file: path.display().to_string(), values, variables, problems })
+    }
+
+    /// The names of the parameters that settings are kept in, given as `ssm:NAME`.
+    pub fn parameters(&self) -> BTreeSet<String> {
+        let sections = self.values.values().filter_map(Value::as_dict).flat_map(BTreeMap::values);
+        let texts = self.values.values().chain(sections).filter_map(Value::as_str);
+        texts.filter_map(parameter).map(str::to_owned).collect()
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// Every problem at once: unknown names, missing settings, values that cannot work, secret files and parameters that
+    /// cannot be read.
+    pub fn check(self, parameters: Parameters) -> Result<Config, ConfigErrors> {
+        let Settings { file, values, variables, problems } = self;
+        let mut reader = Reader { values, variables, parameters, problems };
         match config(&mut reader) {
             Some(config) if reader.problems.is_empty() => Ok(config),
-            _ => Err(errors(reader.problems)),
+            _ => Err(ConfigErrors { file, problems: reader.problems }),
         }
     }
+}
+
+/// The name of the parameter that a setting is kept in.
+fn parameter(text: &str) -> Option<&str> {
+    text.strip_prefix("ssm:")
 }
 
 /// Takes settings out of the merged sources, noting every problem on the way.
@@ -67,6 +110,7 @@ impl Config {
 struct Reader {
     values: Dict,
     variables: BTreeMap<&'static str, (String, String)>,
+    parameters: Parameters,
     problems: Vec<Problem>,
 }
 
@@ -109,6 +153,24 @@ impl Reader {
                 self.problem(key, format!("is missing. {mend}"));
                 return None;
             }
+        };
+        let value = match value.as_str().and_then(parameter) {
+            None => value,
+            Some(name) => match self.parameters.get(name) {
+                Some(Ok(kept)) => Value::from(kept.expose_secret()),
+                Some(Err(why)) => {
+                    let fault = format!(
+                        "is kept in the parameter {}, which could not be read: {why}.",
+                        parse::quote(name)
+                    );
+                    self.problem(key, fault);
+                    return None;
+                }
+                None => {
+                    self.problem(key, "is kept in a Parameter Store, which was not asked.");
+                    return None;
+                }
+            },
         };
         let parsed = match &value {
             Value::String(_, text) if text.trim().is_empty() => Err(match absent {

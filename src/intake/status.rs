@@ -80,7 +80,10 @@ fn progress(post: &Post) -> Progress {
         State::Staging => post.attachment.bytes,
         _ => post.bytes,
     };
-    let sent = matches!(post.state, State::Processing | State::Publishing | State::NeedsUser | State::Posted);
+    let sent = matches!(
+        post.state,
+        State::Processing | State::Describing | State::Publishing | State::NeedsUser | State::Posted
+    );
     let done = if sent { all } else { words::bytes_done(post) }.unwrap_or(0);
     let percent = match (post.state, all) {
         (State::Processing, _) => post.processing_percent,

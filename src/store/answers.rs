@@ -45,6 +45,7 @@ impl Store {
         queue::event(&mut tx, self, id, None, "canceled", None, now).await?;
         queue::drop_from_lane(&mut tx, &post.account, id, now).await?;
         self.commit(tx).await?;
+        metrics::counter!("toall_posts_total", "outcome" => "canceled", "code" => "").increment(1);
         Ok(Answered::Done)
     }
 
@@ -66,7 +67,8 @@ impl Store {
                     due_at = $1, attempt = 0, claims = 0, failure = NULL, notes = '[]', waiting = NULL, clean_at = NULL,
                     bytes = CASE WHEN sha256 IS NULL AND COALESCE(object_key, '') NOT LIKE 'uploads/%'
                                  THEN NULL ELSE bytes END,
-                    object_key = COALESCE(object_key, $2), media_id = NULL, chunk_bytes = NULL, segments_done = 0, processing_since = NULL,
+                    object_key = COALESCE(object_key, $2), media_id = NULL, chunk_bytes = NULL, segments_done = 0,
+                    processing_since = NULL,
                     processing_percent = NULL, sessions = 0, looks = 0, updated_at = $1
               WHERE id = $3",
         )

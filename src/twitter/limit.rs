@@ -48,9 +48,7 @@ impl Limit {
     /// Takes the latest reset among the families that are used up: a 24-hour block can come while the
     /// 15-minute window has room.
     pub(super) fn from_headers(headers: &HeaderMap) -> Limit {
-        let number = |family: &str, what: &str| -> Option<i64> {
-            headers.get(format!("{family}-{what}"))?.to_str().ok()?.trim().parse().ok()
-        };
+        let number = |family: &str, what: &str| number(headers, family, what);
         FAMILIES
             .into_iter()
             .filter(|(_, family)| number(family, "remaining").is_some_and(|left| left <= 0))
@@ -61,4 +59,13 @@ impl Limit {
                 resets_at: Some(resets_at),
             })
     }
+}
+
+fn number(headers: &HeaderMap, family: &str, what: &str) -> Option<i64> {
+    headers.get(format!("{family}-{what}"))?.to_str().ok()?.trim().parse().ok()
+}
+
+/// What the whole app may still do of one kind in its 24 hours, where X says.
+pub(super) fn left_of_app_day(headers: &HeaderMap) -> Option<u32> {
+    u32::try_from(number(headers, "x-app-limit-24hour", "remaining")?.max(0)).ok()
 }

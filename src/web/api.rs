@@ -7,6 +7,7 @@ mod events;
 mod json;
 mod limit;
 mod openapi;
+mod options;
 mod posts;
 mod refusals;
 mod status;

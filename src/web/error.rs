@@ -171,6 +171,13 @@ impl Refusal {
         why: "It was made for somebody else or by another version, so nothing was done.",
         remedy: "Go back, reload the page, and press the button again.",
     };
+    pub(super) const SIGN_IN_NEEDED: Refusal = Refusal {
+        status: StatusCode::FORBIDDEN,
+        code: "sign_in_needed",
+        title: "Forbidden",
+        why: "A link to upload does not see to accounts.",
+        remedy: "Send /web in your chat and follow that link.",
+    };
     pub(super) const FOREIGN_PAGE: Refusal = Refusal {
         status: StatusCode::FORBIDDEN,
         code: "foreign_page",

@@ -29,6 +29,7 @@ use crate::{
     sandbox::{Call, Sandbox, Settings},
     staging::{Staging, embedded},
     store::{Store, Vault},
+    ticket::ApiToken,
     twitter::X,
 };
 
@@ -139,7 +140,14 @@ impl World {
 
     async fn api_token(&self, person: &Person) -> String {
         let ticket = crate::ticket::Ticket::draw().unwrap();
-        self.intake.store.add_api_token(person, &ticket.hash(), START).await.unwrap();
+        let token = ApiToken {
+            id: uuid::Uuid::now_v7(),
+            name: String::new(),
+            last4: String::new(),
+            created_at: START,
+            last_used_at: None,
+        };
+        assert!(self.intake.store.add_api_token(person, &ticket.hash(), &token, 10).await.unwrap());
         format!("toall_{}", ticket.expose())
     }
 

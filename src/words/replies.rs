@@ -30,6 +30,7 @@ pub fn help(platform: Platform) -> Message {
          /disconnect  unlinks an account\n\
          /web  shows your accounts and posts in your browser\n\
          /token  gives programs a key to act as you here\n\
+         /tokens  lists those keys, to end one\n\
          /help  shows this\n\n\
          A post costs whoever runs me $0.015 at X, one with a link in its text $0.20; an alternative text or \
          a content warning adds $0.005."
@@ -229,13 +230,6 @@ pub fn with_upload_button(message: Message) -> Message {
     message
         .then("\nOr upload it in your browser: press the button for a link of your own.")
         .button("Upload it there", super::Deed::Upload)
-}
-
-/// `/token`: an API token, shown once.
-pub fn api_token(token: &str) -> Message {
-    Message::text(format!(
-        "Your API token, shown this once:\n{token}\nPrograms that have it can act as you here. Keep it secret; /token again makes a new one and ends this."
-    ))
 }
 
 /// Something of ours did not work.

@@ -9,6 +9,7 @@ use crate::{
         AltTextTooLong, Attachment, Failure, Kind, Media, Note, Options, Party, Post, Sensitive, State,
         Waiting,
     },
+    ticket::ApiToken,
 };
 
 const NOW: i64 = 1_795_348_800_000;
@@ -193,6 +194,22 @@ fn a_post_that_failed() {
 
 #[test]
 fn answers() {
+    let tokens = [
+        ApiToken {
+            id: Uuid::from_u128(1),
+            name: "backup script".to_owned(),
+            last4: "x7Qa".to_owned(),
+            created_at: NOW - 3_600_000,
+            last_used_at: Some(NOW),
+        },
+        ApiToken {
+            id: Uuid::from_u128(2),
+            name: String::new(),
+            last4: "b_9Z".to_owned(),
+            created_at: NOW,
+            last_used_at: None,
+        },
+    ];
     let profile = Profile {
         id: account().id,
         username: "alice_makes".to_owned(),
@@ -266,6 +283,9 @@ fn answers() {
         ("upload", upload("https://toall.example/upload/…")),
         ("web", web("https://toall.example/accounts/…")),
         ("token", api_token("toall_…")),
+        ("tokens, none", api_tokens(&[])),
+        ("tokens", api_tokens(&tokens)),
+        ("too many tokens", too_many_tokens(&tokens)),
         ("our fault", our_fault()),
         ("moved", moved()),
     ];

@@ -116,8 +116,14 @@ async fn trade(worker: Worker, account: AccountId, rev: i64) -> Result<Held, Ste
     if stored != rev {
         return Ok(Held { tokens, rev: stored, not_before: 0 });
     }
-    metrics::counter!("toall_token_refreshes_total").increment(1);
-    match x.refresh(&tokens.refresh, clock.now_ms()).await {
+    let refreshed = x.refresh(&tokens.refresh, clock.now_ms()).await;
+    let outcome = match &refreshed {
+        Ok(_) => "kept",
+        Err(OAuthError::RefreshRejected) => "refused",
+        Err(_) => "trouble",
+    };
+    metrics::counter!("toall_token_refreshes_total", "outcome" => outcome).increment(1);
+    match refreshed {
         Ok(tokens) => {
             let kept = insist(|| store.save_tokens(&account, rev, &tokens, clock.now_ms())).await;
             if kept {

@@ -11,7 +11,7 @@ use std::{
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{POLL, RECOVERY, Worker, chain, insist, verdict::backoff};
+use super::{POLL, RECOVERY, Worker, chain, insist, uploads, verdict::backoff};
 use crate::{
     chat::{Audience, ChatError},
     post::{PostId, State},
@@ -254,6 +254,7 @@ async fn housekeep(worker: &Worker, round: u64) {
     let now = worker.clock.now_ms();
     let done = async {
         revoke_unconfirmed(worker, now).await?;
+        uploads::drop_expired(worker, now).await?;
         if round.is_multiple_of(SWEEP_EVERY) { sweep(worker, now).await } else { Ok(()) }
     };
     if let Err(error) = done.await {

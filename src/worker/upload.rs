@@ -161,6 +161,7 @@ async fn send(
         Err(XError::UploadGone | XError::NotFound) => return Err(Unsent::Gone),
         Err(error) => return Err(Unsent::Step(access.sorted(&token, error).await)),
     }
+    metrics::counter!("toall_segments_total").increment(1);
     metrics::counter!("toall_upload_bytes_total").increment(length);
     let written = worker.store.segment_done(lease, &media.id, segment, worker.clock.now_ms()).await;
     written.map_err(|error| Unsent::Step(error.into()))

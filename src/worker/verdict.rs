@@ -24,7 +24,8 @@ impl Worker {
     ) -> (&'static str, Option<Duration>) {
         let until = |after: Duration| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2);
         let fail = |post: &mut Post, failure: Failure| {
-            metrics::counter!("toall_posts_total", "outcome" => "failed").increment(1);
+            metrics::counter!("toall_posts_total", "outcome" => "failed", "code" => failure.code())
+                .increment(1);
             post.state = State::Failed;
             post.waiting = None;
             post.failure = Some(failure);

@@ -1,6 +1,7 @@
 //! The whole service against simulated neighbours, over real sockets on loopback.
 
 mod accounts;
+mod api;
 mod bucket;
 mod cancelling;
 mod chats;
@@ -14,6 +15,7 @@ mod limits;
 mod linking;
 mod options;
 mod outages;
+mod parameters;
 mod posting;
 mod processing;
 mod refusals;

@@ -100,7 +100,8 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
         "posts" => Ask::Posts,
         "upload" => Ask::Upload,
         "web" => Ask::Web,
-        "token" => Ask::Token,
+        "token" => Ask::Token { name: word("name") },
+        "tokens" => Ask::Tokens,
         "help" => Ask::Help,
         other => Ask::Unknown { command: other.to_owned() },
     };

@@ -45,6 +45,7 @@ const COMMANDS: [(&str, &str); 10] = [
     ("upload", "Get a link for a big video"),
     ("web", "See accounts and posts in the browser"),
     ("token", "Make an API token"),
+    ("tokens", "List your API tokens, to end one"),
     ("help", "How this works"),
 ];
 

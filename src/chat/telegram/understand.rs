@@ -87,7 +87,8 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
         "cancel" => Ask::Cancel,
         "upload" => Ask::Upload,
         "web" => Ask::Web,
-        "token" => Ask::Token,
+        "token" => Ask::Token { name: rest },
+        "tokens" => Ask::Tokens,
         "help" => Ask::Help,
         "start" => Ask::Start,
         _ if message.chat.is_private() || command.bot.is_some() => {

@@ -19,9 +19,9 @@ use governor::{
 use crate::web::error::{Problem, Refusal};
 
 /// Requests at once, after which they come back one by one.
-const BURST: NonZeroU32 = NonZeroU32::new(120).unwrap();
+const BURST: NonZeroU32 = NonZeroU32::new(300).unwrap();
 /// Requests that come back each minute.
-const PER_MINUTE: NonZeroU32 = NonZeroU32::new(300).unwrap();
+const PER_MINUTE: NonZeroU32 = NonZeroU32::new(1_200).unwrap();
 /// Callers that were not heard of lately are forgotten each so many requests.
 const TIDY_EVERY: u64 = 1_000;
 

@@ -17,13 +17,14 @@ use super::{
     caller::Caller,
     json::{Asked, Body, Named},
     openapi::Problems,
+    options::Options,
     status::{PLATFORM, RequestStatus},
     uploads::upload_id,
 };
 use crate::{
     account::AccountId,
     intake::PostRequest,
-    post::{Options, PostId},
+    post::PostId,
     store::Answered,
     ticket::hex,
     web::{
@@ -48,13 +49,11 @@ pub(super) struct PostWanted {
     /// The text, to the letter. It may be empty.
     #[schema(max_length = 25000, example = "First wave of the year")]
     caption: String,
-    /// What X lets a person say besides the text; all of it may be left out.
-    #[serde(default)]
-    #[schema(value_type = Object)]
-    options: Options,
     /// Where to post it, as `GET /api/social/accounts` names them.
     #[schema(min_items = 1, max_items = 10, example = json!(["twitter:2244994945"]))]
     account_ids: Vec<String>,
+    #[serde(default)]
+    options: Options,
 }
 
 /// A post that will be finished or explained.
@@ -98,7 +97,8 @@ pub(super) async fn post(
     let warning = (accounts.len() > 1).then_some(SAME_CONTENT);
     let repeatable = idempotency_key(&headers)?.map(|key| (key, fingerprint(&wanted)));
     let upload = upload_id(&wanted.s3_key)?;
-    let request = PostRequest { upload, caption: wanted.caption, options: wanted.options, accounts, repeatable };
+    let options = wanted.options.into();
+    let request = PostRequest { upload, caption: wanted.caption, options, accounts, repeatable };
     let posted = site.intake.post_upload(&caller.person, caller.place.as_ref(), request).await?;
     Ok((StatusCode::ACCEPTED, Json(PostAccepted { request_id: posted.request, warning })))
 }

@@ -154,6 +154,12 @@ impl Refusal {
         "The caption holds a character that X does not accept.",
         "Remove it.",
     );
+    pub(super) const ALT_TEXT_TOO_LONG: Refusal = refusal(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "alt_text_too_long",
+        "The alternative text is longer than the 1,000 characters that X takes.",
+        "Shorten it.",
+    );
     pub(super) const OTHER_REQUEST: Refusal = refusal(
         StatusCode::UNPROCESSABLE_ENTITY,
         "idempotency_conflict",
@@ -216,6 +222,7 @@ impl Refusal {
         Refusal::RECONNECT,
         Refusal::CAPTION_TOO_LONG,
         Refusal::CAPTION_REFUSED,
+        Refusal::ALT_TEXT_TOO_LONG,
         Refusal::OTHER_REQUEST,
         Refusal::NO_REQUEST,
         Refusal::NO_POST,
@@ -262,7 +269,7 @@ impl From<UploadError> for Problem {
             UploadError::Reconnect(account) => Problem::from(Refusal::RECONNECT)
                 .with(format!("X no longer lets this service post to @{}.", account.username)),
             UploadError::Caption(error) => caption_problem(&error),
-            UploadError::AltText(error) => Problem::from(Refusal::INVALID).with(format!("{error}.")),
+            UploadError::AltText(_) => Refusal::ALT_TEXT_TOO_LONG.into(),
             UploadError::OtherRequest => Refusal::OTHER_REQUEST.into(),
             UploadError::Staging(StagingError::Full) => {
                 tracing::error!(error = said, "storage is full");

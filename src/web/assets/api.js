@@ -1,7 +1,7 @@
 // @ts-check
 // Calls to the service, as the person whose page this is.
 
-import { element, say } from "./words.js";
+import { element, say, words } from "./words.js";
 
 const { base = "", person = "" } = element("app").dataset;
 
@@ -29,9 +29,11 @@ export class Refused extends Error {
 async function refusal(response) {
   const problem = await response.json().catch(() => ({}));
   if (response.status === 401) return new Refused("session_ended", say("session"));
-  if (response.status === 429) return new Refused("rate_limited", problem.detail ?? say("fault"));
-  if (response.status >= 500) return new Refused("trouble", problem.detail ?? say("fault"));
-  return new Refused(problem.code ?? "refused", problem.detail ?? say("fault"));
+  // The service speaks to programs; what people can meet here has words of its own.
+  const text = words.codes[problem.code] ?? problem.detail ?? say("fault");
+  if (response.status === 429) return new Refused("rate_limited", text);
+  if (response.status >= 500) return new Refused("trouble", text);
+  return new Refused(problem.code ?? "refused", text);
 }
 
 /**
