@@ -35,7 +35,7 @@ const ANSWERED: Duration = Duration::from_secs(3);
 /// How long a button may keep the rest waiting for its acknowledgement.
 const ACKNOWLEDGE: Duration = Duration::from_secs(5);
 
-const COMMANDS: [(&str, &str); 10] = [
+const COMMANDS: [(&str, &str); 11] = [
     ("post", "Publish a video: as its caption, or in reply to it"),
     ("connect", "Link an X account: /connect twitter"),
     ("accounts", "Show the linked accounts"),
