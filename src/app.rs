@@ -141,6 +141,7 @@ impl App {
             staging: staging.clone(),
             x: x.clone(),
             clock: clock.clone(),
+            public_url: config.public_url.clone(),
         };
 
         let stop = CancellationToken::new();

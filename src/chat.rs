@@ -52,6 +52,8 @@ pub enum Ask {
     },
     Cancel,
     Upload,
+    /// `/web`: the person's accounts and posts in a browser.
+    Web,
     /// `/token`, perhaps with a name for it.
     Token {
         name: String,

@@ -1,5 +1,6 @@
 //! What people ask for: one function per thing. Each checks, writes rows, and answers.
 
+mod inviting;
 mod linking;
 mod status;
 mod tokens;
@@ -11,6 +12,7 @@ use futures::FutureExt;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
+use url::Url;
 use uuid::Uuid;
 
 use crate::{
@@ -20,13 +22,14 @@ use crate::{
     clock::Clock,
     post::{Attachment, NewPost, Options, PostId, State},
     staging::Staging,
-    store::{Accepted, Answered, Store, StoreError},
+    store::{Accepted, Answered, Scope, Store, StoreError},
     ticket::NoRandomness,
     twitter::X,
     video::MAX_BYTES,
     words::{self, Deed, Message},
 };
 
+pub use inviting::{INVITATION_LIFE_MS, SESSION_LIFE_MS};
 pub use linking::{LINK_LIFE_MS, LinkError, LinkOffer};
 pub use status::{PostStatus, Progress};
 pub use tokens::TOKEN_PREFIX;
@@ -45,6 +48,8 @@ pub struct Intake {
     pub staging: Staging,
     pub x: X,
     pub clock: Clock,
+    /// How browsers reach the web part.
+    pub public_url: Url,
 }
 
 /// Why something asked for was not done.
@@ -155,7 +160,8 @@ impl Intake {
             Ask::Accounts => private(words::accounts(&self.store.accounts(from).await?)),
             Ask::Disconnect { what } => private(self.disconnect(from, &what).await?),
             Ask::Cancel => private(self.cancel_latest(from).await?),
-            Ask::Upload => private(words::upload_later()),
+            Ask::Upload => private(self.upload_link(from, at).await?),
+            Ask::Web => private(words::web(self.invite(from, at, Scope::Manage).await?.as_str())),
             Ask::Token { name } => private(self.make_token(from, &name).await?),
             Ask::Tokens => private(words::api_tokens(&self.store.api_tokens(from).await?)),
             Ask::Help => private(words::help(from.platform)),
@@ -191,7 +197,8 @@ impl Intake {
             Some(0) => return Ok(Some(words::empty_file())),
             Some(bytes) => {
                 if let Some(limit) = self.chats.max_file_bytes(from.platform).filter(|limit| bytes > *limit) {
-                    return Ok(Some(words::too_large_for_chat(from.platform, bytes, limit)));
+                    let message = words::too_large_for_chat(from.platform, bytes, limit);
+                    return self.offer_upload(from, at, message).await.map(Some);
                 }
                 if bytes > MAX_BYTES {
                     return Ok(Some(words::too_large_for_x(bytes, MAX_BYTES)));
@@ -236,14 +243,21 @@ impl Intake {
         Ok((accepted == Accepted::NotLinked).then(words::not_linked))
     }
 
+    async fn upload_link(&self, from: &Person, at: &Place) -> Result<Message, IntakeError> {
+        Ok(words::upload(self.invite(from, at, Scope::Upload).await?.as_str()))
+    }
+
+    /// Adds the way to the upload page: the link itself where only its person reads, else a button that asks for it.
+    async fn offer_upload(&self, from: &Person, at: &Place, message: Message) -> Result<Message, IntakeError> {
+        Ok(match at.private {
+            true => words::with_upload_link(message, self.invite(from, at, Scope::Upload).await?.as_str()),
+            false => words::with_upload_button(message),
+        })
+    }
+
     async fn posts(&self, from: &Person) -> Result<Message, IntakeError> {
-        let mut listed = Vec::new();
-        for post in self.store.posts_of(from, RECENT).await? {
-            let Some(account) = self.store.account(&post.account).await? else { continue };
-            let link =
-                post.x_post_id.as_deref().map(|id| self.x.post_link(&account.username, id).to_string());
-            listed.push((post, account, link));
-        }
+        let listed = self.recent_posts(from, None, RECENT).await?;
+        let listed: Vec<_> = listed.into_iter().map(|one| (one.post, one.account, one.link)).collect();
         Ok(words::posts(&listed))
     }
 
@@ -307,7 +321,7 @@ impl Intake {
     }
 
     /// A pressed button. What changes a post shows in its status; only refusals are said.
-    async fn press(&self, from: &Person, at: &Place, deed: Deed) -> Result<Option<Message>, IntakeError> {
+    pub async fn press(&self, from: &Person, at: &Place, deed: Deed) -> Result<Option<Message>, IntakeError> {
         let now = self.clock.now_ms();
         let answered = match deed {
             Deed::Cancel(id) => self.store.cancel(from, id, now).await?,
@@ -315,6 +329,7 @@ impl Intake {
             Deed::PostAgain(id) => self.store.post_again(from, id, now).await?,
             Deed::ItIsThere(id) => self.store.vouch(from, id, now).await?,
             Deed::Connect => return self.connect(from, at, "twitter").await.map(Some),
+            Deed::Upload => return self.upload_link(from, at).await.map(Some),
             Deed::Disconnect(id) => return self.unlink(from, id).await.map(Some),
             Deed::RevokeToken(id) => return self.revoke_token(from, id).await.map(Some),
             Deed::Prefer(id) => {

@@ -1,6 +1,8 @@
 //! The HTTP face: the return from X's consent page, the API, and what operators ask.
 
+mod accounts;
 mod api;
+mod assets;
 mod error;
 mod oauth;
 mod ops;
@@ -11,6 +13,8 @@ mod session;
 mod staging;
 #[cfg(test)]
 mod tests;
+mod upload;
+mod visit;
 
 use std::sync::Arc;
 
@@ -66,6 +70,8 @@ struct Site {
     stop: CancellationToken,
     /// What a path needs in front to be reached by browsers; empty, or `/some/path`.
     base: String,
+    /// The origin of our pages, as browsers name it (RFC 6454).
+    public_origin: String,
 }
 
 /// All routes.
@@ -77,6 +83,7 @@ pub fn router(web: Web) -> Router {
         door: web.door,
         stop: web.stop,
         base: web.public_url.path().trim_end_matches('/').to_owned(),
+        public_origin: web.public_url.origin().ascii_serialization(),
         public_url: web.public_url,
         intake: web.intake,
     });
@@ -92,6 +99,13 @@ pub fn router(web: Web) -> Router {
                 .post(oauth::confirm),
         )
         .route("/api/social/callback/refuse", post(oauth::refuse))
+        .route("/upload", get(upload::show))
+        .route("/upload/{ticket}", get(visit::upload).post(visit::enter_upload))
+        .route("/accounts", get(accounts::show).post(accounts::act))
+        .route("/accounts/link", get(accounts::link))
+        .route("/accounts/{ticket}", get(visit::accounts).post(visit::enter_accounts))
+        .route("/sign-out", post(visit::leave))
+        .route("/assets/{edition}/{name}", get(assets::file))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ops::ready))
         .method_not_allowed_fallback(|| async { ErrorPage(Refusal::METHOD) })
@@ -113,8 +127,7 @@ async fn missing(uri: Uri) -> Response {
 
 /// Headers that every answer carries. Pages bring a wider policy of their own.
 async fn guard(request: Request, next: Next) -> Response {
-    const GUARDS: [(HeaderName, &str); 6] = [
-        (header::CACHE_CONTROL, "no-store"),
+    const GUARDS: [(HeaderName, &str); 5] = [
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
@@ -126,6 +139,7 @@ async fn guard(request: Request, next: Next) -> Response {
     for (name, value) in GUARDS {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));

@@ -1,5 +1,6 @@
 //! Every sentence people read, from values to messages. The one place to translate.
 
+mod browser;
 mod linking;
 mod replies;
 mod status;
@@ -13,6 +14,7 @@ use uuid::Uuid;
 
 use crate::{account::AccountId, post::PostId};
 
+pub use browser::BROWSER;
 pub use linking::*;
 pub use replies::*;
 pub use status::{Links, Pace, bytes_done, failure, lasts, state_line, status};
@@ -66,6 +68,8 @@ pub enum Deed {
     ItIsThere(PostId),
     /// Starts linking an X account.
     Connect,
+    /// Asks for a link to the upload page.
+    Upload,
     Disconnect(AccountId),
     /// Makes an account the one that `/post` publishes to.
     Prefer(AccountId),
@@ -81,6 +85,7 @@ impl fmt::Display for Deed {
             Deed::PostAgain(id) => write!(f, "again:{id}"),
             Deed::ItIsThere(id) => write!(f, "there:{id}"),
             Deed::Connect => write!(f, "connect"),
+            Deed::Upload => write!(f, "upload"),
             Deed::Disconnect(id) => write!(f, "disconnect:{id}"),
             Deed::Prefer(id) => write!(f, "prefer:{id}"),
             Deed::RevokeToken(id) => write!(f, "revoke:{id}"),
@@ -109,6 +114,7 @@ impl FromStr for Deed {
             "again" => Deed::PostAgain(post()?),
             "there" => Deed::ItIsThere(post()?),
             "connect" if object.is_empty() => Deed::Connect,
+            "upload" if object.is_empty() => Deed::Upload,
             "disconnect" => Deed::Disconnect(account()?),
             "prefer" => Deed::Prefer(account()?),
             "revoke" => Deed::RevokeToken(object.parse().map_err(|_| UnknownDeed)?),

@@ -152,7 +152,7 @@ CREATE TABLE idempotency (
 ) STRICT;
 CREATE INDEX idempotency_expiry ON idempotency (expires_at);
 
--- One-use tickets; the ticket itself is never stored, only its SHA-256.
+-- One-use tickets, and sessions of browsers; what opens them is never stored, only its SHA-256.
 CREATE TABLE tickets (
     hash           TEXT PRIMARY KEY,
     kind           TEXT NOT NULL,

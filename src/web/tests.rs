@@ -5,6 +5,7 @@ mod hostile;
 mod linking;
 mod log;
 mod ops;
+mod visits;
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -86,6 +87,7 @@ impl World {
             staging: staging.clone(),
             x: X::new(&twitter, callback).unwrap(),
             clock: clock.clone(),
+            public_url: url.clone(),
         };
         let stop = CancellationToken::new();
         let web = Web {

@@ -23,10 +23,12 @@ pub fn help(platform: Platform) -> Message {
         "I publish your videos to X.\n\n\
          /connect twitter  links your X account\n\
          {post}\n\
+         /upload  takes a video of up to 8 GB in your browser\n\
          /posts  shows your latest posts\n\
          {cancel}\
          /accounts  shows your linked accounts, and where /post goes\n\
          /disconnect  unlinks an account\n\
+         /web  shows your accounts and posts in your browser\n\
          /token  gives programs a key to act as you here\n\
          /tokens  lists those keys, to end one\n\
          /help  shows this\n\n\
@@ -97,8 +99,7 @@ pub fn too_large_for_chat(platform: Platform, bytes: u64, limit: u64) -> Message
 /// What Telegram's limit is, and what lifts it.
 pub(super) fn telegram_serves(limit: u64) -> String {
     format!(
-        "Telegram gives bots files of up to {} MB only. Send a smaller version; or whoever runs me can set up \
-         a local Bot API server, which serves files of up to 2 GB.",
+        "Telegram gives bots files of up to {} MB only. Send a smaller version.",
         limit / (1 << 20)
     )
 }
@@ -202,12 +203,33 @@ pub fn not_yours() -> Message {
     Message::text("Only the person who sent that post can do this.")
 }
 
-/// `/upload`, until there is an upload page.
-pub fn upload_later() -> Message {
+/// `/upload`
+pub fn upload(url: &str) -> Message {
     Message::text(
-        "I have no upload page yet: send videos here in the chat. Whoever runs me can set up a local Bot API \
-         server, with which Telegram serves files of up to 2 GB.",
+        "Upload a video of up to 8 GB in your browser. The link is yours alone, works once, and lasts an hour. \
+         What you post there shows its progress here too.",
     )
+    .open("Upload a video", url)
+}
+
+/// `/web`
+pub fn web(url: &str) -> Message {
+    Message::text("Your accounts and posts. The link is yours alone, works once, and lasts an hour.")
+        .open("Open in the browser", url)
+}
+
+/// Adds the way out to a refusal for size, where only the asker reads.
+pub fn with_upload_link(message: Message, url: &str) -> Message {
+    message
+        .then("\nOr upload it in your browser: the link is yours alone, works once, and lasts an hour.")
+        .open("Upload it there", url)
+}
+
+/// The same where others read: the link comes in private, to whoever presses.
+pub fn with_upload_button(message: Message) -> Message {
+    message
+        .then("\nOr upload it in your browser: press the button for a link of your own.")
+        .button("Upload it there", super::Deed::Upload)
 }
 
 /// Something of ours did not work.

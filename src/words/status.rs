@@ -5,6 +5,7 @@ use crate::{
     account::{Account, AccountState, Platform},
     caption,
     post::{Failure, Media, Note, Party, Post, State, Waiting},
+    video::MAX_BYTES,
 };
 
 /// Where a transfer stood when it was first seen, to say how fast it goes.
@@ -256,6 +257,9 @@ fn failed(post: &Post, account: &Account, links: Links<'_>) -> Message {
     };
     let message = Message::text(format!("{name} was not posted to @{}.\n{why}", account.username));
     match remedy {
+        Remedy::SendAnother if matches!(post.failure, Some(Failure::FileTooLarge { limit }) if limit < MAX_BYTES) => {
+            super::with_upload_button(message)
+        }
         Remedy::SendAnother => message,
         Remedy::TryAgain => message.button("Try again", Deed::Retry(post.id)),
         Remedy::Reconnect => {

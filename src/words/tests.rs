@@ -257,6 +257,17 @@ fn answers() {
         ("a photo", not_a_video(Kind::Photo)),
         ("empty file", empty_file()),
         ("too large for Telegram", too_large_for_chat(Platform::Telegram, 84_000_000, 20 << 20)),
+        (
+            "too large for Telegram, in private",
+            with_upload_link(
+                too_large_for_chat(Platform::Telegram, 84_000_000, 20 << 20),
+                "https://toall.example/upload/…",
+            ),
+        ),
+        (
+            "too large for Telegram, in a group",
+            with_upload_button(too_large_for_chat(Platform::Telegram, 84_000_000, 20 << 20)),
+        ),
         ("too large for X", too_large_for_x(9_000_000_000, 8_388_608_000)),
         ("caption too long", caption_refused(&too_long, Platform::Telegram)),
         ("caption too long on Discord", caption_refused(&too_long, Platform::Discord)),
@@ -269,7 +280,8 @@ fn answers() {
         ("left in doubt", cancelled("surf.mov", true)),
         ("nothing to cancel", nothing_to_cancel()),
         ("not yours", not_yours()),
-        ("upload", upload_later()),
+        ("upload", upload("https://toall.example/upload/…")),
+        ("web", web("https://toall.example/accounts/…")),
         ("token", api_token("toall_…")),
         ("tokens, none", api_tokens(&[])),
         ("tokens", api_tokens(&tokens)),
@@ -290,6 +302,7 @@ fn deeds_survive_the_way_through_a_chat() {
         Deed::PostAgain(id),
         Deed::ItIsThere(id),
         Deed::Connect,
+        Deed::Upload,
         Deed::Disconnect(account.clone()),
         Deed::Prefer(account),
     ] {

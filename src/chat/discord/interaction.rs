@@ -99,6 +99,7 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
         "disconnect" => Ask::Disconnect { what: word("account") },
         "posts" => Ask::Posts,
         "upload" => Ask::Upload,
+        "web" => Ask::Web,
         "token" => Ask::Token { name: word("name") },
         "tokens" => Ask::Tokens,
         "help" => Ask::Help,

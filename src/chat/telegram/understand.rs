@@ -86,6 +86,7 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
         "disconnect" => Ask::Disconnect { what: rest },
         "cancel" => Ask::Cancel,
         "upload" => Ask::Upload,
+        "web" => Ask::Web,
         "token" => Ask::Token { name: rest },
         "tokens" => Ask::Tokens,
         "help" => Ask::Help,

@@ -31,8 +31,10 @@ pub(super) struct Connect {
     responses((status = 200, body = Connect), Problems))]
 pub(super) async fn connect(
     State(site): State<Arc<Site>>,
-    Caller { person, .. }: Caller,
+    caller: Caller,
 ) -> Result<Json<Connect>, Problem> {
+    caller.manages()?;
+    let person = caller.person;
     let place = Place {
         platform: person.platform,
         chat: person.id.clone(),
@@ -130,9 +132,11 @@ pub(super) struct Disconnected {
     responses((status = 200, body = Disconnected), Problems))]
 pub(super) async fn disconnect(
     State(site): State<Arc<Site>>,
-    Caller { person, .. }: Caller,
+    caller: Caller,
     account_id: Result<Path<String>, PathRejection>,
 ) -> Result<Json<Disconnected>, Problem> {
+    caller.manages()?;
+    let person = caller.person;
     let Path(account_id) = account_id.map_err(|_| Refusal::NO_ACCOUNT)?;
     let id = account_id.strip_prefix(PLATFORM).and_then(|rest| rest.strip_prefix(':'));
     let id = AccountId(id.ok_or(Refusal::NO_ACCOUNT)?.to_owned());

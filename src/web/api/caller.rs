@@ -11,6 +11,7 @@ use axum::{
 
 use crate::{
     account::{Person, Place},
+    store::Scope,
     intake::TOKEN_PREFIX,
     ticket::Ticket,
     web::{
@@ -25,6 +26,8 @@ pub(super) struct Caller {
     pub(super) person: Person,
     /// Where the status of what they post is shown; nowhere when a program posts.
     pub(super) place: Option<Place>,
+    /// Whether they may see to accounts: a link to upload does not let anybody.
+    may_manage: bool,
     /// What the limit on requests counts by.
     counted_as: String,
 }
@@ -54,12 +57,20 @@ async fn known(site: &Site, parts: &Parts) -> Result<Caller, Refusal> {
         let hash = token().ok_or(Refusal::UNAUTHENTICATED)?.hash();
         let person = site.intake.store.person_of_api_token(&hash, site.intake.clock.now_ms()).await?;
         let person = person.ok_or(Refusal::UNAUTHENTICATED)?;
-        return Ok(Caller { person, place: None, counted_as: hash });
+        return Ok(Caller { person, place: None, may_manage: true, counted_as: hash });
     }
     // Without a token: somebody with a browser, perhaps.
-    let visitor = site.session_person(parts).await?.ok_or(Refusal::UNAUTHENTICATED)?;
-    let counted_as = format!("{}:{}", visitor.person.platform.as_str(), visitor.person.id);
-    Ok(Caller { person: visitor.person, place: visitor.place, counted_as })
+    let session = site.session_person(parts).await?.ok_or(Refusal::UNAUTHENTICATED)?;
+    let counted_as = format!("{}:{}", session.person.platform.as_str(), session.person.id);
+    let may_manage = session.scope == Scope::Manage;
+    Ok(Caller { person: session.person, place: Some(session.place), may_manage, counted_as })
+}
+
+impl Caller {
+    /// Refuses who came by a link to upload.
+    pub(super) fn manages(&self) -> Result<(), Refusal> {
+        if self.may_manage { Ok(()) } else { Err(Refusal::SIGN_IN_NEEDED) }
+    }
 }
 
 impl<S: Sync> FromRequestParts<S> for Caller {

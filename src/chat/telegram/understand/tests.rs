@@ -108,6 +108,7 @@ fn every_command_is_known() {
         ("/posts", Ask::Posts),
         ("/cancel", Ask::Cancel),
         ("/upload", Ask::Upload),
+        ("/web", Ask::Web),
         ("/token", Ask::Token { name: String::new() }),
         ("/token my script", Ask::Token { name: "my script".to_owned() }),
         ("/tokens", Ask::Tokens),
