@@ -38,8 +38,11 @@ pub(in crate::web) struct Listed {
 /// The person's accounts and posts.
 pub(in crate::web) fn accounts(page: &AccountsPage<'_>) -> Page {
     let mut pictures = Pictures::default();
-    let listed: Vec<_> =
-        page.accounts.iter().map(|account| (account, pictures.admit(account.avatar_url.as_deref()))).collect();
+    let listed: Vec<_> = page
+        .accounts
+        .iter()
+        .map(|account| (account, pictures.admit(account.avatar_url.as_deref())))
+        .collect();
     let moving = page.posts.iter().any(|post| !post.state.is_over());
     let who = words::chat_identity(page.session.person.platform, &page.session.person.name);
     let body = html! {

@@ -55,7 +55,7 @@ async fn the_same_request_again_is_answered_the_same_and_posts_once() {
     let program_of_bob = world.program("bob").await;
     let bobs = program_of_bob.request(reqwest::Method::POST, "post").header("idempotency-key", "one-7");
     let bobs = bobs.json(&json!({"s3_key": key, "caption": "Once", "account_ids": ["twitter:1"]}));
-    super::Answer::of(bobs.send().await.unwrap()).await.is_problem(422, "account_not_linked");
+    super::Answer::of(bobs.send().await.unwrap()).await.is_problem(404, "account_not_linked");
     assert_eq!(world.x.posts().len(), 1);
 }
 
