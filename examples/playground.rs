@@ -106,7 +106,7 @@ impl Playground {
     /// Says something in a person's chat, and returns the answer.
     async fn ask(&self, name: &str, ask: Ask) -> anyhow::Result<Shown> {
         let (done, dealt_with) = oneshot::channel();
-        let incoming = Incoming { from: person(name), at: place(name), ask };
+        let incoming = Incoming { from: person(name), at: place(name), ask, groups: Vec::new() };
         self.app.inbox().send(Delivery { incoming, done }).await?;
         dealt_with.await?;
         self.said(name).pop().context("nothing was answered")
@@ -181,7 +181,9 @@ fn config(public_url: &Url, x: &Sandbox, folder: &TempDir) -> anyhow::Result<Con
         web: config::Web { listen: (Ipv4Addr::LOCALHOST, 0).into() },
         metrics: None,
         database: config::Database { url: format!("sqlite:{}/toall.db", folder.path().display()).into() },
-        security: config::Security { encryption_key: None },
+        access: config::Access::default(),
+        limits: config::Limits::default(),
+        security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,
         telegram: None,
         twitter: config::Twitter {

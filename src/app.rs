@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod rotate;
 
 use std::{path::Path, time::Duration};
 
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chat::{Chat, ChatError, Chats, console::Console, discord::Discord, telegram::Telegram},
     clock::Clock,
-    config::{Config, KeyError, load_or_create_key},
+    config::{Config, KeyError, former_key, load_or_create_key},
     intake::Intake,
     staging::{Staging, StagingError, embedded},
     store::{OpenError, Store, Vault},
@@ -142,6 +143,8 @@ impl App {
             x: x.clone(),
             clock: clock.clone(),
             public_url: config.public_url.clone(),
+            access: config.access.clone(),
+            limits: config.limits.clone(),
         };
 
         let stop = CancellationToken::new();
@@ -195,6 +198,8 @@ impl App {
                 x,
                 clock,
                 settings: config.worker.clone(),
+                limits: config.limits.clone(),
+                operators: config.access.operators.clone(),
                 running: Running::default(),
             };
             tokio::spawn(worker.run(stop_worker.clone()))
@@ -250,9 +255,21 @@ impl App {
 
 /// Opens the database with the key that seals its secrets.
 async fn open_store(config: &Config, clock: &Clock) -> Result<Store, StartError> {
-    let key = load_or_create_key(config)?;
-    let vault = Vault::new(key.expose_secret());
-    Ok(Store::open(config.database.url.expose_secret(), vault, clock.now_ms()).await?)
+    Ok(Store::open(config.database.url.expose_secret(), vault(config)?, clock.now_ms()).await?)
+}
+
+/// Seals with the key, and opens what the former one sealed while the key is being changed.
+fn vault(config: &Config) -> Result<Vault, KeyError> {
+    let vault = Vault::new(load_or_create_key(config)?.expose_secret());
+    Ok(match former_key(config)? {
+        None => vault,
+        Some(former) => {
+            tracing::warn!(
+                "The encryption key is being changed. Stop toall and run `toall rotate-key` to end that."
+            );
+            vault.with_former(former.expose_secret())
+        }
+    })
 }
 
 /// The operator's bucket, or the embedded one under `data_dir`.

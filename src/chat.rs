@@ -11,7 +11,7 @@ use futures::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    account::{MessageRef, Person, Place, Platform},
+    account::{Group, MessageRef, Person, Place, Platform},
     post::{Attachment, Options},
     words::{Deed, Message},
 };
@@ -25,6 +25,9 @@ pub struct Incoming {
     pub from: Person,
     pub at: Place,
     pub ask: Ask,
+    /// What the person is seen to be in by asking there: the Discord server first, then their roles; or the Telegram
+    /// group. Nothing in a private chat.
+    pub groups: Vec<Group>,
 }
 
 /// What can be asked. Words that follow a command are as typed, trimmed.

@@ -1,5 +1,7 @@
 //! What people ask for: one function per thing. Each checks, writes rows, and answers.
 
+mod access;
+mod budget;
 mod inviting;
 mod linking;
 mod status;
@@ -20,6 +22,7 @@ use crate::{
     caption::{self, Caption},
     chat::{Ask, Audience, ChatError, Chats, Delivery, Incoming},
     clock::Clock,
+    config,
     post::{Attachment, NewPost, Options, PostId, State},
     staging::Staging,
     store::{Accepted, Answered, Scope, Store, StoreError},
@@ -50,6 +53,8 @@ pub struct Intake {
     pub clock: Clock,
     /// How browsers reach the web part.
     pub public_url: Url,
+    pub access: config::Access,
+    pub limits: config::Limits,
 }
 
 /// Why something asked for was not done.
@@ -118,8 +123,17 @@ impl Intake {
 
     /// Does what was asked and answers in the chat.
     async fn handle(&self, incoming: Incoming) {
-        let Incoming { from, at, ask } = incoming;
-        let answer = self.answer(&from, &at, ask).await.unwrap_or_else(|error| {
+        let admitted = self.admits_here(&incoming).await;
+        let Incoming { from, at, ask, .. } = incoming;
+        let answer = match admitted {
+            Ok(true) => self.answer(&from, &at, ask).await,
+            Ok(false) => {
+                tracing::info!("asked by somebody who may not use the bot");
+                Ok(Some((Audience::Asker, words::not_admitted())))
+            }
+            Err(error) => Err(error),
+        };
+        let answer = answer.unwrap_or_else(|error| {
             tracing::error!(error = %error, "could not do what was asked");
             Some((Audience::Asker, words::our_fault()))
         });
@@ -238,9 +252,14 @@ impl Intake {
             staged: None,
             place: Some(at.clone()),
         };
-        let accepted = self.store.accept(&new, self.clock.now_ms()).await?;
+        let accepted = self.store.accept(&new, &self.limits, self.clock.now_ms()).await?;
         tracing::info!(post = %new.id, account = %new.account, ?accepted, "post asked for");
-        Ok((accepted == Accepted::NotLinked).then(words::not_linked))
+        self.watch_budget().await;
+        Ok(match accepted {
+            Accepted::New | Accepted::Already => None,
+            Accepted::NotLinked => Some(words::not_linked()),
+            Accepted::Over(over) => Some(words::over_limit(&over)),
+        })
     }
 
     async fn upload_link(&self, from: &Person, at: &Place) -> Result<Message, IntakeError> {
@@ -321,7 +340,9 @@ impl Intake {
         let answered = self.store.cancel(from, post.id, self.clock.now_ms()).await?;
         Ok(match answered {
             Answered::Done => words::cancelled(&post.attachment.name, post.intent_at.is_some()),
-            Answered::TooLate | Answered::NotYours | Answered::NotLinked => words::nothing_to_cancel(),
+            Answered::TooLate | Answered::NotYours | Answered::NotLinked | Answered::Over(_) => {
+                words::nothing_to_cancel()
+            }
         })
     }
 
@@ -330,7 +351,7 @@ impl Intake {
         let now = self.clock.now_ms();
         let answered = match deed {
             Deed::Cancel(id) => self.store.cancel(from, id, now).await?,
-            Deed::Retry(id) => self.store.retry(from, id, now).await?,
+            Deed::Retry(id) => self.store.retry(from, id, &self.limits, now).await?,
             Deed::PostAgain(id) => self.store.post_again(from, id, now).await?,
             Deed::ItIsThere(id) => self.store.vouch(from, id, now).await?,
             Deed::Connect => return self.connect(from, at, "twitter").await.map(Some),
@@ -349,6 +370,7 @@ impl Intake {
             Answered::TooLate => Some(words::too_late()),
             Answered::NotYours => Some(words::not_yours()),
             Answered::NotLinked => Some(words::not_linked()),
+            Answered::Over(over) => Some(words::over_limit(&over)),
         })
     }
 }

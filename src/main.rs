@@ -2,6 +2,10 @@
 
 use std::{io, path::Path, process::ExitCode};
 
+use rustix::{
+    fs::Mode,
+    process::{Resource, Rlimit, setrlimit, umask},
+};
 use toall::{
     app::{self, demo::Demo},
     cli::{self, Command},
@@ -12,6 +16,7 @@ use toall::{
 use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
+    keep_private();
     let command = cli::parse();
     let outcome = Runtime::new().map_err(Into::into).and_then(|runtime| {
         let outcome = runtime.block_on(run(command));
@@ -28,6 +33,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// What this process writes is for its own user, whatever the umask was; and it leaves no core dump, which would hold
+/// every key and token in its memory.
+fn keep_private() {
+    umask(Mode::RWXG | Mode::RWXO);
+    // Refused only where the limit could not be lowered any more, and then it is lower still.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(demo) => {
@@ -37,14 +50,23 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Serve(serve) => {
             cli::start_logs("info")?;
             let config = settings(&serve.config).await?;
+            if let Some(warning) = config::exposed(&serve.config) {
+                tracing::warn!("{warning}");
+            }
             app::serve(&config, &serve.roles).await?;
         }
         Command::Check(check) => {
             cli::start_logs("error")?;
             let config = settings(&check.config).await?;
-            if !app::check::check(&config, &mut io::stdout()).await? {
+            let exposed = config::exposed(&check.config);
+            if !app::check::check(&config, exposed, &mut io::stdout()).await? {
                 return Ok(ExitCode::FAILURE);
             }
+        }
+        Command::RotateKey(rotate) => {
+            cli::start_logs("error")?;
+            let config = settings(&rotate.config).await?;
+            app::rotate::rotate_key(&config, &mut io::stdout()).await?;
         }
         Command::Init(init) => cli::init(&init.dir, &mut io::stdout())?,
         Command::Completions(completions) => cli::completions(completions.shell, &mut io::stdout())?,

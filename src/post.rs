@@ -2,6 +2,8 @@
 
 mod note;
 mod options;
+mod pause;
+mod quota;
 
 use std::{fmt, str::FromStr};
 
@@ -12,6 +14,8 @@ use crate::account::{AccountId, Person, Place, Platform};
 
 pub use note::Note;
 pub use options::{ALT_TEXT_LIMIT, AltTextTooLong, Options, Replies, Sensitive};
+pub use pause::Pause;
+pub use quota::{Mills, OverLimit, PRICE, PRICE_WITH_LINK};
 
 /// A post's id: a UUIDv7, so ids sort by the time people asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -188,6 +192,8 @@ pub struct Post {
     pub media_type: Option<String>,
     pub duration_ms: Option<u64>,
     pub media: Option<Media>,
+    /// The size of the chunks sent last, in bytes. A later upload takes no larger ones: X has found those too large.
+    pub chunk_bytes: Option<u64>,
     /// When X began to process the media, in Unix milliseconds.
     pub processing_since: Option<i64>,
     /// How far X says it is, 0 to 100.
@@ -241,6 +247,10 @@ pub enum Waiting {
     Trouble { with: Party, until: i64 },
     /// The app's X credits ran out.
     Credits { until: i64 },
+    /// The operator's limit for the billing cycle at X is reached.
+    SpendCap { until: i64 },
+    /// The operator's X app may not use this API.
+    NotEnrolled { until: i64 },
     /// The account must be linked again.
     Reconnect,
     /// The answer to the creation was lost; looking for the post.
@@ -248,6 +258,13 @@ pub enum Waiting {
     /// Something that a later version wrote.
     #[serde(other)]
     Unknown,
+}
+
+impl Waiting {
+    /// Whether it is for the whole app to be let in again, and so may end before its time.
+    pub fn is_for_the_app(&self) -> bool {
+        matches!(self, Waiting::Credits { .. } | Waiting::SpendCap { .. } | Waiting::NotEnrolled { .. })
+    }
 }
 
 /// Somebody the service depends on.
@@ -267,6 +284,10 @@ pub enum Failure {
     FileGone,
     FileEmpty,
     FileTooLarge {
+        limit: u64,
+    },
+    /// More than the person may still send today, found while it was received.
+    DayFull {
         limit: u64,
     },
     /// Not a video, or one that X does not take; why, in plain words.

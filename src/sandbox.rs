@@ -233,6 +233,16 @@ impl Sandbox {
         fault::order(&mut self.x.world().orders, fault)
     }
 
+    /// Ends an ordered fault before it has struck as often as it might.
+    pub fn lift(&self, ordered: &Ordered) {
+        fault::lift(&mut self.x.world().orders, ordered);
+    }
+
+    /// Posts a text as its author does in the app. Unknown names are ignored.
+    pub fn post_by_hand(&self, username: &str, text: &str) {
+        posts::by_hand(&self.x, username, text);
+    }
+
     /// Makes processing of the next finalized video fail; the handle counts when that happened.
     pub fn fail_processing(&self, failure: ProcessingFailure) -> Ordered {
         let ordered = Ordered::default();

@@ -3,15 +3,22 @@
 //! The rows are the queue: a post row is the state machine, its account row the lane that is leased.
 
 mod accounts;
+mod admissions;
 mod answers;
 mod api_tokens;
 mod backlog;
 mod idempotency;
+mod incidents;
+mod limits;
 mod posts;
 mod progress;
 mod queue;
+mod quota;
+mod reseal;
 mod sessions;
 mod status;
+#[cfg(test)]
+mod tests;
 mod tickets;
 mod tokens;
 mod uploads;
@@ -37,8 +44,11 @@ use crate::account::AccountId;
 pub use accounts::Unlinked;
 pub use answers::Answered;
 pub use backlog::Backlog;
+pub use incidents::CLIENT_REJECTED;
+pub use limits::Closed;
 pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
+pub use reseal::Resealed;
 pub use sessions::{Invitation, Scope, Session};
 pub use status::{Notice, StatusJob};
 pub use tickets::{LinkRequest, PendingLink};

@@ -15,7 +15,7 @@ mod users;
 mod watched;
 
 pub use error::XError;
-pub use limit::{Limit, Window};
+pub use limit::Limit;
 pub use media::{Media, MediaStatus, Processing, ProcessingError};
 pub use oauth::{Authorize, OAuthError};
 pub use posts::CreateError;
@@ -39,12 +39,24 @@ const ANSWER_LIMIT: usize = 1024 * 1024;
 /// How much of an error's body is read.
 const PROBLEM_LIMIT: usize = 64 * 1024;
 
+/// The requests that publishing consists of, as the log and X's limits name them.
+pub mod call {
+    pub const INITIALIZE: &str = "POST /2/media/upload/initialize";
+    pub const APPEND: &str = "POST /2/media/upload/{id}/append";
+    pub const FINALIZE: &str = "POST /2/media/upload/{id}/finalize";
+    pub const STATUS: &str = "GET /2/media/upload";
+    pub const METADATA: &str = "POST /2/media/metadata";
+    pub const CREATE: &str = "POST /2/tweets";
+}
+
 /// A client of X for one app. Clones share connections.
 #[derive(Clone)]
 pub struct X {
     http: Client,
     settings: Arc<config::Twitter>,
     redirect_uri: Url,
+    /// How long a call that carries no video may take.
+    patience: Duration,
 }
 
 /// The settings cannot be turned into a client.
@@ -75,7 +87,7 @@ impl X {
             .user_agent(concat!("toall/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(SetupError::Client)?;
-        Ok(X { http, settings: Arc::new(settings.clone()), redirect_uri })
+        Ok(X { http, settings: Arc::new(settings.clone()), redirect_uri, patience: CALL_TIMEOUT })
     }
 
     /// The address of an API path; each segment is escaped.
@@ -84,11 +96,11 @@ impl X {
     }
 
     fn get(&self, url: Url, access: &SecretString) -> RequestBuilder {
-        self.http.get(url).bearer_auth(access.expose_secret()).timeout(CALL_TIMEOUT)
+        self.http.get(url).bearer_auth(access.expose_secret()).timeout(self.patience)
     }
 
     fn post(&self, url: Url, access: &SecretString) -> RequestBuilder {
-        self.http.post(url).bearer_auth(access.expose_secret()).timeout(CALL_TIMEOUT)
+        self.http.post(url).bearer_auth(access.expose_secret()).timeout(self.patience)
     }
 }
 

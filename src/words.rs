@@ -1,7 +1,9 @@
 //! Every sentence people read, from values to messages. The one place to translate.
 
 mod browser;
+mod limits;
 mod linking;
+mod operator;
 mod replies;
 mod status;
 #[cfg(test)]
@@ -15,9 +17,11 @@ use uuid::Uuid;
 use crate::{account::AccountId, post::PostId};
 
 pub use browser::BROWSER;
+pub use limits::*;
 pub use linking::*;
+pub use operator::*;
 pub use replies::*;
-pub use status::{Links, Pace, bytes_done, failure, lasts, state_line, status};
+pub use status::{Links, Pace, bytes_done, failure, lasts, posted_twice, state_line, status};
 pub use tokens::{api_token, api_tokens, too_many_tokens};
 
 /// A chat message: what it says and what can be pressed under it.

@@ -7,9 +7,12 @@ mod access;
 mod announce;
 mod describe;
 mod inspect;
+mod limits;
 mod process;
 mod publish;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod uploads;
 mod verdict;
@@ -27,11 +30,11 @@ use tracing::Instrument;
 use verdict::ask;
 
 use crate::{
-    account::AccountId,
+    account::{AccountId, PersonRef},
     chat::Chats,
     clock::Clock,
     config,
-    post::{Failure, Party, Post, State},
+    post::{Failure, Party, Pause, Post, State, Waiting},
     staging::Staging,
     store::{LEASE, Lease, Store, StoreError},
     twitter::X,
@@ -46,6 +49,9 @@ pub struct Worker {
     pub x: X,
     pub clock: Clock,
     pub settings: config::Worker,
+    pub limits: config::Limits,
+    /// Told what only they can mend.
+    pub operators: Vec<PersonRef>,
     pub running: Running,
 }
 
@@ -89,11 +95,9 @@ enum StepError {
     /// Somebody is in trouble; the same step again, later each time.
     #[error("trouble with {with:?}: {why}")]
     Trouble { with: Party, why: String },
-    /// X named a time, in Unix milliseconds.
-    #[error("X asked to wait until {until}")]
-    RateLimited { until: i64 },
-    #[error("the X app has no credits")]
-    OutOfCredits,
+    /// X has closed what the step needs until then, in Unix milliseconds.
+    #[error("X lets this wait until {until} ({})", why.as_str())]
+    Parked { until: i64, why: Pause },
     #[error("the account must be linked again")]
     SignedOut,
     /// What an earlier state did is void; go on from here, later each time.
@@ -236,11 +240,13 @@ impl Worker {
                 tracing::info!(x_post_id, "posted");
                 came_to("posted");
                 metrics::counter!("toall_posts_total", "outcome" => "posted", "code" => "").increment(1);
-                insist(|| self.store.posted(&lease, &x_post_id, self.clock.now_ms())).await;
+                publish::keep(self, &lease, &post, &x_post_id).await;
+                self.worked(&lease, State::Posted).await;
                 return;
             }
             Ok(Next::Go(state, after)) => {
                 kind = if state == post.state { "waits" } else { "goes_on" };
+                self.worked(&lease, state).await;
                 if state != post.state {
                     post.waiting = None;
                     // A copy proves nothing about the storage it is to be read from.
@@ -274,6 +280,10 @@ impl Worker {
         let due_at = due.map(|after| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2));
         tracing::debug!(kind, state = post.state.as_str(), due_at, "step over");
         self.written(self.store.save(lease, &post, due_at, kind, now).await);
+        if post.waiting.as_ref().is_some_and(Waiting::is_for_the_app) {
+            // The pause may have ended between asking and writing down.
+            self.written(self.store.wake_unless_paused(now).await);
+        }
     }
 
     /// A row that could not be written keeps its lease until that runs out; then the step is done again.

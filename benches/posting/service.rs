@@ -106,7 +106,7 @@ impl Chat {
             interaction: None,
         };
         let (done, _) = oneshot::channel();
-        let delivery = Delivery { incoming: Incoming { from, at, ask }, done };
+        let delivery = Delivery { incoming: Incoming { from, at, ask, groups: Vec::new() }, done };
         self.inbox.send(delivery).await.context("The service stopped")
     }
 
@@ -179,7 +179,7 @@ fn config(x: &Url, port: u16, folder: &Path) -> anyhow::Result<Config> {
         web: config::Web { listen: ([127, 0, 0, 1], port).into() },
         metrics: None,
         database: config::Database { url: format!("sqlite:{}/toall.db", folder.display()).into() },
-        security: config::Security { encryption_key: None },
+        security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,
         telegram: None,
         twitter: config::Twitter {
@@ -196,5 +196,7 @@ fn config(x: &Url, port: u16, folder: &Path) -> anyhow::Result<Config> {
             on_unsure: OnUnsure::Ask,
             settle_secs: 60,
         },
+        access: config::Access::default(),
+        limits: config::Limits::default(),
     })
 }

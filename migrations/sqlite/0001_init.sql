@@ -84,6 +84,9 @@ CREATE TABLE posts (
     status_not_before  INTEGER NOT NULL DEFAULT 0,
     status_attempts    INTEGER NOT NULL DEFAULT 0,
     clean_at           INTEGER,                       -- delete the staged file then
+    counted_bytes      INTEGER NOT NULL DEFAULT 0,    -- towards its person's day: as the chat says, then as received
+    price              INTEGER NOT NULL DEFAULT 0,    -- what X charges for it, in thousandths of a US dollar
+    billed_at          INTEGER,                       -- when X may have charged it: with the last attempt to post
     created_at         INTEGER NOT NULL,
     updated_at         INTEGER NOT NULL,
     CHECK (state <> 'posted' OR x_post_id IS NOT NULL OR vouched = 1),
@@ -98,6 +101,9 @@ CREATE INDEX posts_unsure ON posts (id) WHERE state = 'needs_user';
 CREATE INDEX posts_user ON posts (user_id, id);
 CREATE INDEX posts_request ON posts (request_id);
 CREATE INDEX posts_object ON posts (object_key) WHERE object_key IS NOT NULL;
+CREATE INDEX posts_day ON posts (user_id, created_at);
+CREATE INDEX posts_under_way ON posts (user_id, state, billed_at, price) WHERE due_at IS NOT NULL;
+CREATE INDEX posts_billed ON posts (billed_at, price) WHERE billed_at IS NOT NULL;
 
 -- Every upload session that a post ever had: a post on X that carries any of them is ours.
 CREATE TABLE post_media (
@@ -181,3 +187,28 @@ CREATE TABLE notices (
     attempts       INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX notices_due ON notices (due_at);
+
+-- What X has closed for a while: `app`, `call:CALL` for every account, `account:ID:CALL` for one.
+CREATE TABLE limits (
+    scope  TEXT PRIMARY KEY,
+    until  INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    step   TEXT,                                      -- of `app`: the state of the post that was refused
+    prober TEXT,                                      -- of `app`: the post that tries whether it is over
+    times  INTEGER NOT NULL DEFAULT 0                 -- refusals in a row for which X named no time
+) STRICT;
+
+-- What the operators were told and is not over.
+CREATE TABLE incidents (
+    name  TEXT PRIMARY KEY,
+    since INTEGER NOT NULL
+) STRICT;
+
+-- Where a person was last seen in a group that may use the bot; asked when they write from elsewhere.
+CREATE TABLE admissions (
+    user_id TEXT NOT NULL,                            -- platform:platform_user
+    place   TEXT NOT NULL,                            -- the server or chat they wrote from
+    via     TEXT NOT NULL,                            -- the group that admitted them
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (user_id, place)
+) STRICT;

@@ -162,7 +162,7 @@ impl Chat<'_> {
             interaction: None,
         };
         let (done, _) = tokio::sync::oneshot::channel();
-        let delivery = Delivery { incoming: Incoming { from, at, ask }, done };
+        let delivery = Delivery { incoming: Incoming { from, at, ask, groups: Vec::new() }, done };
         self.inbox.send(delivery).await.context("The service stopped")
     }
 
@@ -218,7 +218,7 @@ fn config(public_url: &Url, x: Url, folder: &Path) -> Config {
         web: config::Web { listen: (Ipv4Addr::LOCALHOST, 0).into() },
         metrics: None,
         database: config::Database { url: format!("sqlite:{}/toall.db", folder.display()).into() },
-        security: config::Security { encryption_key: None },
+        security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,
         telegram: None,
         twitter: config::Twitter {
@@ -235,6 +235,8 @@ fn config(public_url: &Url, x: Url, folder: &Path) -> Config {
             on_unsure: config::OnUnsure::Ask,
             settle_secs: 60,
         },
+        access: config::Access::default(),
+        limits: config::Limits::default(),
     }
 }
 

@@ -9,12 +9,14 @@ use figment::value::{Dict, Value};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Config, Database, Discord, Metrics, Security, Staging, Telegram, Twitter, Web, Worker, file,
+    Access, Config, Database, Discord, Limits, Metrics, Security, Staging, Telegram, Twitter, Web, Worker,
+    file,
     keys::{self, Absent},
-    parse,
+    lists, parse,
     problem::{ConfigErrors, Problem},
     sources,
 };
+use crate::account::Group;
 
 /// Parameters of the Parameter Store by their names, each with its value or the end of a sentence that says why there
 /// is none.
@@ -204,11 +206,14 @@ fn config(reader: &mut Reader) -> Option<Config> {
     }
     let database = reader.optional("database.url", parse::database_url);
     let encryption_key = reader.optional("security.encryption_key", parse::encryption_key);
+    let former_encryption_key = reader.optional("security.former_encryption_key", parse::encryption_key);
     let discord = section(reader, "discord", discord);
     let telegram = section(reader, "telegram", telegram);
     let twitter = twitter(reader);
     let staging = section(reader, "staging", staging);
     let worker = worker(reader);
+    let access = access(reader);
+    let limits = limits(reader);
     let data_dir = data_dir?;
     let url = database?.unwrap_or_else(|| SecretString::from(format!("sqlite:{data_dir}/toall.db")));
     Some(Config {
@@ -217,12 +222,14 @@ fn config(reader: &mut Reader) -> Option<Config> {
         web: web?,
         metrics: metrics?,
         database: Database { url },
-        security: Security { encryption_key: encryption_key? },
+        security: Security { encryption_key: encryption_key?, former_encryption_key: former_encryption_key? },
         discord: discord?,
         telegram: telegram?,
         twitter: twitter?,
         staging: staging?,
         worker: worker?,
+        access: access?,
+        limits: limits?,
     })
 }
 
@@ -311,5 +318,28 @@ fn worker(reader: &mut Reader) -> Option<Worker> {
         upload_parallelism: upload_parallelism? as usize,
         on_unsure: on_unsure?,
         settle_secs: settle_secs?.into(),
+    })
+}
+
+fn access(reader: &mut Reader) -> Option<Access> {
+    let servers = reader.optional("access.discord_servers", lists::groups(Group::DiscordServer));
+    let roles = reader.optional("access.discord_roles", lists::groups(Group::DiscordRole));
+    let chats = reader.optional("access.telegram_chats", lists::groups(Group::TelegramChat));
+    let people = reader.optional("access.people", lists::people);
+    let operators = reader.optional("access.operators", lists::people);
+    let groups = [servers?, roles?, chats?].into_iter().flatten().flatten().collect();
+    Some(Access { groups, people: people?.unwrap_or_default(), operators: operators?.unwrap_or_default() })
+}
+
+fn limits(reader: &mut Reader) -> Option<Limits> {
+    let posts = reader.optional("limits.posts_per_person_per_day", parse::whole(1..=1_000_000));
+    let bytes = reader.optional("limits.bytes_per_person_per_day", lists::bytes);
+    let in_flight = reader.required("limits.in_flight_per_person", parse::whole(1..=10_000));
+    let budget = reader.optional("limits.monthly_budget_usd", lists::usd);
+    Some(Limits {
+        posts_per_person_per_day: posts?,
+        bytes_per_person_per_day: bytes?,
+        in_flight_per_person: in_flight?,
+        monthly_budget: budget?,
     })
 }

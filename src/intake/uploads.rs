@@ -9,7 +9,7 @@ use super::{Intake, caption_limit};
 use crate::{
     account::{Account, AccountId, AccountState, Person, Place},
     caption::{Caption, CaptionError},
-    post::{AltTextTooLong, Attachment, Kind, NewPost, Options, PostId},
+    post::{AltTextTooLong, Attachment, Kind, NewPost, Options, OverLimit, PostId},
     staging::{Part, StagingError},
     store::{Handed, Repeatable, StoreError, Upload, UploadId},
     video::MAX_BYTES,
@@ -125,6 +125,8 @@ pub enum UploadError {
     Caption(#[from] CaptionError),
     #[error(transparent)]
     AltText(#[from] AltTextTooLong),
+    #[error("the limits leave no room")]
+    Over(OverLimit),
     #[error("the key came with another request before")]
     OtherRequest,
     #[error(transparent)]
@@ -336,8 +338,10 @@ impl Intake {
                 place: place.cloned(),
             })
             .collect();
-        let handed = self.store.hand_over(person, upload.id, &posts, repeatable.as_ref(), now).await?;
+        let handed =
+            self.store.hand_over(person, upload.id, &posts, repeatable.as_ref(), &self.limits, now).await?;
         tracing::info!(request = %request_id, posts = posts.len(), ?handed, "post asked for");
+        self.watch_budget().await;
         posted(handed)
     }
 
@@ -353,6 +357,7 @@ fn posted(handed: Handed) -> Result<Posted, UploadError> {
         Handed::Conflict => Err(UploadError::OtherRequest),
         Handed::Gone => Err(UploadError::NoUpload),
         Handed::NotLinked(account) => Err(UploadError::NotLinked(account)),
+        Handed::Over(over) => Err(UploadError::Over(over)),
     }
 }
 

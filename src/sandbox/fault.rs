@@ -194,6 +194,11 @@ pub(super) enum Struck {
     Dropped,
 }
 
+/// Takes back what is left of an order.
+pub(super) fn lift(orders: &mut Vec<(Fault, Ordered)>, ordered: &Ordered) {
+    orders.retain(|(_, other)| !Arc::ptr_eq(&other.0, &ordered.0));
+}
+
 pub(super) fn order(orders: &mut Vec<(Fault, Ordered)>, fault: Fault) -> Ordered {
     let ordered = Ordered::default();
     orders.push((fault, ordered.clone()));

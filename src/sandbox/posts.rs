@@ -170,6 +170,24 @@ pub(super) async fn create(
     Ok((StatusCode::CREATED, answer).into_response())
 }
 
+/// A post that its author makes in X's own app.
+pub(super) fn by_hand(x: &X, username: &str, text: &str) {
+    let (id, created_at) = (x.next_id(), x.now());
+    let mut world = x.world();
+    if let Some(user_id) = world.user_named(username).map(|user| user.id.clone()) {
+        world.posts.push(Post {
+            id,
+            user_id,
+            text: text.to_owned(),
+            media: Vec::new(),
+            made_with_ai: false,
+            paid_partnership: false,
+            reply_settings: None,
+            created_at,
+        });
+    }
+}
+
 /// The media of the post, if each is the caller's own, for posts, and processed.
 fn attached(world: &World, ids: &[String], caller: &Caller, now: SystemTime) -> Result<Vec<u64>, Answer> {
     const NAME: &str = "media.media_ids";

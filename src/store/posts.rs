@@ -3,10 +3,12 @@
 use sqlx::{FromRow, Sqlite, Transaction};
 use uuid::Uuid;
 
-use super::{Store, StoreError, accounts, queue};
+use super::{Store, StoreError, accounts, queue, quota};
 use crate::{
     account::{AccountId, Person},
-    post::{Failure, Media, NewPost, Post, PostId, State},
+    caption,
+    config::Limits,
+    post::{Failure, Media, Mills, NewPost, OverLimit, PRICE, PRICE_WITH_LINK, Post, PostId, State},
 };
 
 /// What became of a request to post.
@@ -18,6 +20,8 @@ pub enum Accepted {
     Already,
     /// The person disconnected the account a moment ago.
     NotLinked,
+    /// One of the operator's limits leaves no room for it.
+    Over(OverLimit),
 }
 
 /// How long a failed post's file is kept for another try.
@@ -75,11 +79,12 @@ impl TryFrom<PostRow> for Post {
     type Error = StoreError;
 
     fn try_from(row: PostRow) -> Result<Self, StoreError> {
-        let media = match (row.media_id, row.chunk_bytes) {
-            (Some(id), Some(chunk)) => Some(Media {
+        let chunk_bytes = row.chunk_bytes.map(|bytes| small(bytes, "chunk size")).transpose()?;
+        let media = match (row.media_id, chunk_bytes) {
+            (Some(id), Some(chunk_bytes)) => Some(Media {
                 id,
                 expires_at: row.media_expires_at,
-                chunk_bytes: small(chunk, "chunk size")?,
+                chunk_bytes,
                 segments_done: small(row.segments_done, "segment count")?,
             }),
             _ => None,
@@ -100,6 +105,7 @@ impl TryFrom<PostRow> for Post {
             media_type: row.media_type,
             duration_ms: row.duration_ms.map(|ms| small(ms, "duration")).transpose()?,
             media,
+            chunk_bytes,
             processing_since: row.processing_since,
             processing_percent: row
                 .processing_percent
@@ -121,10 +127,10 @@ impl TryFrom<PostRow> for Post {
 }
 
 impl Store {
-    /// Writes a post down. From here on it is finished or explained, whatever dies.
-    pub async fn accept(&self, new: &NewPost, now: i64) -> Result<Accepted, StoreError> {
+    /// Writes a post down, if the limits leave room. From here on it is finished or explained, whatever dies.
+    pub async fn accept(&self, new: &NewPost, limits: &Limits, now: i64) -> Result<Accepted, StoreError> {
         let mut tx = self.begin().await?;
-        let accepted = self.accept_in(&mut tx, new, now).await?;
+        let accepted = self.accept_in(&mut tx, new, limits, now).await?;
         if accepted == Accepted::New {
             self.commit(tx).await?;
         }
@@ -136,6 +142,7 @@ impl Store {
         &self,
         tx: &mut Transaction<'_, Sqlite>,
         new: &NewPost,
+        limits: &Limits,
         now: i64,
     ) -> Result<Accepted, StoreError> {
         let place =
@@ -147,15 +154,27 @@ impl Store {
         if !linked(tx, &new.person, &new.account).await? {
             return Ok(Accepted::NotLinked);
         }
+        let known: Option<String> = sqlx::query_scalar("SELECT id FROM posts WHERE dedupe_key = $1")
+            .bind(&new.dedupe_key)
+            .fetch_optional(&mut **tx)
+            .await?;
+        if known.is_some() {
+            return Ok(Accepted::Already);
+        }
+        let price = price(&new.caption);
+        let wanted = quota::Wanted { user: &user, bytes: new.attachment.bytes, price };
+        if let Some(over) = quota::room(tx, limits, &wanted, now).await? {
+            return Ok(Accepted::Over(over));
+        }
         let (state, key, bytes) = match &new.staged {
             None => (State::Staging, format!("posts/{}", new.id), None),
             Some((key, bytes)) => (State::Inspecting, key.clone(), i64::try_from(*bytes).ok()),
         };
-        let done = sqlx::query(
+        sqlx::query(
             "INSERT INTO posts (id, dedupe_key, user_id, account_id, caption, attachment, state, due_at, object_key,
-                                place_sealed, status_due_at, created_at, updated_at, request_id, bytes, options)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $8, $8, $12, $13, $14)
-             ON CONFLICT (dedupe_key) DO NOTHING",
+                                place_sealed, status_due_at, created_at, updated_at, request_id, bytes, options,
+                                counted_bytes, price)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $8, $8, $12, $13, $14, $15, $16)",
         )
         .bind(new.id.to_string())
         .bind(&new.dedupe_key)
@@ -171,11 +190,10 @@ impl Store {
         .bind(new.request.to_string())
         .bind(bytes)
         .bind(options)
+        .bind(i64::try_from(new.attachment.bytes.unwrap_or(0)).unwrap_or(i64::MAX))
+        .bind(i64::try_from(price.0).unwrap_or(i64::MAX))
         .execute(&mut **tx)
         .await?;
-        if done.rows_affected() == 0 {
-            return Ok(Accepted::Already);
-        }
         queue::event(tx, self, new.id, None, "accepted", None, now).await?;
         queue::rearm(tx, &new.account, now).await?;
         Ok(Accepted::New)
@@ -241,6 +259,11 @@ impl Store {
             .fetch_all(&self.read)
             .await?)
     }
+}
+
+/// What X charges for a post with this text. Whether it charges a bare domain as a link is not stated, so it counts.
+pub(super) fn price(text: &str) -> Mills {
+    if caption::count(text).links == 0 { PRICE } else { PRICE_WITH_LINK }
 }
 
 /// When the staged file of a post in `state` may go, if it may.

@@ -8,7 +8,8 @@ use uuid::Uuid;
 use super::{Store, StoreError, accounts, idempotency, posts::small};
 use crate::{
     account::{AccountId, Person},
-    post::NewPost,
+    config::Limits,
+    post::{NewPost, OverLimit},
     store::Accepted,
 };
 
@@ -100,6 +101,8 @@ pub enum Handed {
     Gone,
     /// The person disconnected an account a moment ago.
     NotLinked(AccountId),
+    /// The limits leave no room.
+    Over(OverLimit),
 }
 
 /// What makes a repeated request known: its key and the hash of what it asked.
@@ -208,6 +211,7 @@ impl Store {
         upload: UploadId,
         posts: &[NewPost],
         repeatable: Option<&Repeatable>,
+        limits: &Limits,
         now: i64,
     ) -> Result<Handed, StoreError> {
         let mut tx = self.begin().await?;
@@ -228,8 +232,11 @@ impl Store {
             return Ok(Handed::Gone);
         }
         for post in posts {
-            if self.accept_in(&mut tx, post, now).await? != Accepted::New {
-                return Ok(Handed::NotLinked(post.account.clone()));
+            match self.accept_in(&mut tx, post, limits, now).await? {
+                Accepted::New => {}
+                Accepted::Over(over) => return Ok(Handed::Over(over)),
+                Accepted::Already => return Ok(Handed::Gone),
+                Accepted::NotLinked => return Ok(Handed::NotLinked(post.account.clone())),
             }
         }
         if let Some(repeatable) = repeatable {

@@ -3,7 +3,7 @@
 use secrecy::SecretString;
 use serde::Serialize;
 
-use super::{X, XError, send};
+use super::{X, XError, call, send};
 use crate::post::Sensitive;
 
 impl X {
@@ -39,6 +39,6 @@ impl X {
         };
         let request = self.post(self.at(&["2", "media", "metadata"]), access);
         let body = Description { id: media_id, metadata };
-        send("POST /2/media/metadata", request.json(&body)).await?.accepted().map(drop)
+        send(call::METADATA, request.json(&body)).await?.accepted().map(drop)
     }
 }

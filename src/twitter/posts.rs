@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{X, XError, extended, send};
+use super::{X, XError, call, extended, send};
 use crate::{
     account::AccountId,
     post::{Options, Replies},
@@ -67,7 +67,7 @@ impl X {
             paid_partnership: options.paid_partnership,
         };
         let request = self.post(self.at(&["2", "tweets"]), access).json(&body);
-        let answer = send("POST /2/tweets", request).await.map_err(|error| match &error {
+        let answer = send(call::CREATE, request).await.map_err(|error| match &error {
             XError::Unreachable(cause) if cause.is_connect() || cause.is_builder() => {
                 CreateError::NotSent(error)
             }

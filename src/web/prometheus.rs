@@ -31,11 +31,18 @@ use Kind::{Counter, Gauge, Histogram};
 
 /// Every metric there is. A test holds it against the code, the alerts and the dashboard.
 const METRICS: &[(&str, Kind, &str)] = &[
+    (
+        "toall_budget_spent_usd",
+        Gauge,
+        "What this month's posts cost, with those under way; only with a budget.",
+    ),
     ("toall_build_info", Gauge, "Always 1; the version is a label."),
     ("toall_chat_edits_total", Counter, "Status messages written to chats, by whether the chat took them."),
     ("toall_http_request_seconds", Histogram, "How long answers took, by method and route."),
     ("toall_http_requests_total", Counter, "Requests answered, by method, route and status."),
+    ("toall_incidents_total", Counter, "What began that only the operator can mend, by kind."),
     ("toall_lanes_leased", Gauge, "Accounts being worked on at this moment."),
+    ("toall_paused", Gauge, "1 while X refuses the whole app and nothing is posted, by reason."),
     ("toall_posts", Gauge, "Posts that are not over, by state."),
     (
         "toall_posts_total",

@@ -88,6 +88,8 @@ impl World {
             x: X::new(&twitter, callback).unwrap(),
             clock: clock.clone(),
             public_url: url.clone(),
+            access: config::Access::default(),
+            limits: config::Limits::default(),
         };
         let stop = CancellationToken::new();
         let web = Web {

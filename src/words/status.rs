@@ -87,6 +87,19 @@ fn posted(account: &Account, links: Links<'_>) -> Message {
     }
 }
 
+/// The word on a post that X turns out to have twice: an attempt that seemed lost was made after all.
+pub fn posted_twice(name: &str, username: &str, first: &str, second: &str) -> Message {
+    Message::text(format!(
+        "{} is on @{username} twice. X made the post when it was first asked, and said so only after it was posted \
+         again.\n",
+        file_name(name)
+    ))
+    .link(first)
+    .then("\n")
+    .link(second)
+    .then("\nDelete the one you do not want on X.")
+}
+
 /// Adds what the person is to know besides.
 fn noted(message: Message, post: &Post) -> Message {
     post.notes.iter().fold(message, |message, note| match note {
@@ -172,9 +185,11 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
 /// Whether a post to an account that works still waits at `now`: a step says so only once it is over.
 pub fn lasts(waiting: &Waiting, now: i64) -> bool {
     match waiting {
-        Waiting::RateLimit { until } | Waiting::Trouble { until, .. } | Waiting::Credits { until } => {
-            *until > now
-        }
+        Waiting::RateLimit { until }
+        | Waiting::Trouble { until, .. }
+        | Waiting::Credits { until }
+        | Waiting::SpendCap { until }
+        | Waiting::NotEnrolled { until } => *until > now,
         Waiting::Reconnect => false,
         Waiting::Looking | Waiting::Unknown => true,
     }
@@ -230,6 +245,18 @@ fn wait(post: &Post, waiting: &Waiting, head: &str) -> Message {
         Waiting::Credits { until } => Message::text(format!(
             "This service has used up its X credits · {head}\nWhoever runs it has to buy more at console.x.com. \
              The post is kept; the next try is at "
+        ))
+        .time(*until)
+        .then("."),
+        Waiting::SpendCap { until } => Message::text(format!(
+            "This service has reached its spending limit at X · {head}\nWhoever runs it can raise it at \
+             console.x.com. The post is kept; the next try is at "
+        ))
+        .time(*until)
+        .then("."),
+        Waiting::NotEnrolled { until } => Message::text(format!(
+            "X does not let this service post · {head}\nWhoever runs it has to set its app to Pay-per-use and \
+             Production at console.x.com. The post is kept; the next try is at "
         ))
         .time(*until)
         .then("."),
@@ -300,6 +327,16 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
         Failure::FileEmpty => ("The file is empty. Send the video again.", SendAnother),
         Failure::FileTooLarge { limit } => {
             return (format!("The file is larger than {}. Send a smaller one.", size(*limit)), SendAnother);
+        }
+        Failure::DayFull { limit } => {
+            return (
+                format!(
+                    "It is more than you have left of the {} that one person may send here a day. Try again tomorrow, \
+                     or send a smaller one.",
+                    size(*limit)
+                ),
+                TryAgain,
+            );
         }
         Failure::VideoRefused { reason } => return (reason.clone(), SendAnother),
         Failure::ForeignFile => (

@@ -6,8 +6,8 @@ use super::*;
 use crate::{
     account::{Account, AccountState, Platform, Profile, Tier},
     post::{
-        AltTextTooLong, Attachment, Failure, Kind, Media, Note, Options, Party, Post, Sensitive, State,
-        Waiting,
+        AltTextTooLong, Attachment, Failure, Kind, Media, Mills, Note, Options, OverLimit, Party, Pause,
+        Post, Sensitive, State, Waiting,
     },
     ticket::ApiToken,
 };
@@ -50,6 +50,7 @@ fn post(state: State) -> Post {
         media_type: None,
         duration_ms: (state != State::Staging).then_some(42_000),
         media: None,
+        chunk_bytes: None,
         processing_since: None,
         processing_percent: None,
         sessions: 0,
@@ -128,6 +129,15 @@ fn a_post_under_way() {
         ("unsure".into(), shown(&post(State::NeedsUser))),
         ("cancelled".into(), shown(&post(State::Canceled))),
         ("left in doubt".into(), shown(&left)),
+        (
+            "on X twice".into(),
+            read(&posted_twice(
+                "surf.mov",
+                "alice_makes",
+                "https://x.com/alice_makes/status/1993",
+                "https://x.com/alice_makes/status/1994",
+            )),
+        ),
     ]));
 }
 
@@ -141,6 +151,8 @@ fn a_post_that_waits() {
         party(Party::Chat),
         party(Party::Staging),
         Waiting::Credits { until },
+        Waiting::SpendCap { until },
+        Waiting::NotEnrolled { until },
         Waiting::Reconnect,
         Waiting::Looking,
     ];
@@ -160,6 +172,7 @@ fn a_post_that_failed() {
         Failure::FileGone,
         Failure::FileEmpty,
         Failure::FileTooLarge { limit: 20 << 20 },
+        Failure::DayFull { limit: 2_000_000_000 },
         Failure::VideoRefused { reason: text("The end of the file is missing. Send the video again.") },
         Failure::ForeignFile,
         Failure::StagingLost,
@@ -290,6 +303,31 @@ fn answers() {
         ("moved", moved()),
     ];
     insta::assert_snapshot!(catalogue(messages.map(|(name, message)| (name.to_owned(), read(&message)))));
+}
+
+#[test]
+fn limits_of_the_operator_and_what_only_they_can_mend() {
+    let frees_at = NOW;
+    let over = |name: &str, over| (name.to_owned(), read(&over_limit(&over)));
+    let told = |name: &str, message: Message| (name.to_owned(), read(&message));
+    insta::assert_snapshot!(catalogue([
+        told("not admitted", not_admitted()),
+        over("one under way", OverLimit::InFlight { limit: 1 }),
+        over("under way", OverLimit::InFlight { limit: 100 }),
+        over("posts", OverLimit::Posts { limit: 20, frees_at }),
+        over("bytes", OverLimit::Bytes { limit: 2_000_000_000, left: 84_000_000, frees_at }),
+        over("budget", OverLimit::Budget { left: Mills(5), frees_at }),
+        over("budget, without a link", OverLimit::Budget { left: Mills(150), frees_at }),
+        told("operator: credits", operator_paused(Pause::Credits)),
+        told("operator: spending limit", operator_paused(Pause::SpendCap)),
+        told("operator: not enrolled", operator_paused(Pause::NotEnrolled)),
+        told("operator: it goes on", operator_resumed()),
+        told("operator: app refused", operator_client_rejected()),
+        told("operator: app accepted", operator_client_accepted()),
+        told("operator: read cap", operator_read_cap()),
+        told("operator: budget near", operator_budget_near(Mills(20_015), Mills(25_000))),
+        told("operator: budget spent", operator_budget_spent(Mills(25_000))),
+    ]));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{Next, StepError, Worker, access::Access};
 use crate::{
     post::{Failure, Note, Party, Post, Sensitive, State},
     store::Lease,
-    twitter::XError,
+    twitter::{XError, call},
 };
 
 /// Times that X says *not found* before it is believed: its media endpoints have done so for hours
@@ -27,7 +27,7 @@ pub(super) async fn describe(worker: &Worker, lease: &Lease, post: &mut Post) ->
         return done;
     }
     let access = Access::new(worker, lease);
-    let token = access.token().await?;
+    let token = access.token_for(call::METADATA).await?;
     match worker.x.describe(&token, &media.id, alt_text, sensitive).await {
         Ok(()) => done,
         Err(error @ (XError::UploadGone | XError::NotFound | XError::InvalidMedia)) => {

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use toall::{clock::Clock, config};
 use tokio::{net::TcpListener, sync::watch};
 
-pub use self::world::{Fault, File, Posted, World};
+pub use self::world::{Fault, File, GUILD, Posted, ROLE, World};
 
 /// The token of the only bot there is.
 pub const TOKEN: &str = "MTIz.stand-in.token";

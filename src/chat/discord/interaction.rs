@@ -8,12 +8,12 @@ use serenity::model::{
         InteractionContext,
     },
     channel::{Attachment as DiscordAttachment, ChannelType, PartialChannel},
-    id::{ApplicationId, ChannelId, InteractionId, MessageId},
+    id::{ApplicationId, ChannelId, GuildId, InteractionId, MessageId, RoleId},
     user::User,
 };
 
 use crate::{
-    account::{Interaction, Person, Place, Platform},
+    account::{Group, Interaction, Person, Place, Platform},
     chat::{Ask, Incoming},
     post::{Attachment, Kind, Options, Replies, Sensitive},
     words::Deed,
@@ -120,7 +120,9 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
     };
     let from = person(&command.user);
     let at = envelope.place(&from, acknowledgement, now_ms);
-    Asked { id: command.id, token: command.token, acknowledgement, incoming: Incoming { from, at, ask } }
+    let groups = groups(command.guild_id, command.member.as_deref().map_or(&[], |member| &member.roles));
+    let incoming = Incoming { from, at, ask, groups };
+    Asked { id: command.id, token: command.token, acknowledgement, incoming }
 }
 
 /// The options of `/post`; what was left out is the default.
@@ -159,7 +161,9 @@ fn read_press(press: ComponentInteraction, now_ms: i64) -> Asked {
     };
     let from = person(&press.user);
     let at = envelope.place(&from, acknowledgement, now_ms);
-    Asked { id: press.id, token: press.token, acknowledgement, incoming: Incoming { from, at, ask } }
+    let groups = groups(press.guild_id, press.member.as_ref().map_or(&[], |member| &member.roles));
+    let incoming = Incoming { from, at, ask, groups };
+    Asked { id: press.id, token: press.token, acknowledgement, incoming }
 }
 
 /// What commands and presses have in common about where they happened.
@@ -218,6 +222,12 @@ fn person(user: &User) -> Person {
         // on the page that asks to whom an account is linked.
         name: user.tag(),
     }
+}
+
+fn groups(server: Option<GuildId>, roles: &[RoleId]) -> Vec<Group> {
+    let Some(server) = server else { return Vec::new() };
+    let roles = roles.iter().map(|role| Group::DiscordRole(role.to_string()));
+    std::iter::once(Group::DiscordServer(server.to_string())).chain(roles).collect()
 }
 
 fn attachment(file: &DiscordAttachment) -> Attachment {

@@ -2,7 +2,7 @@
 
 use super::wire::{CallbackQuery, Message, Update, User};
 use crate::{
-    account::{Person, Place, Platform},
+    account::{Group, Person, Place, Platform},
     chat::{Ask, Incoming},
     post::{Attachment, Kind, Options},
 };
@@ -35,15 +35,17 @@ fn from_message(message: &Message, me: &str) -> Option<Incoming> {
         None if message.chat.is_private() => Ask::Help,
         None => return None,
     };
-    Some(Incoming { from: person(sender), at: place(message, sender), ask })
+    Some(Incoming { from: person(sender), at: place(message, sender), ask, groups: groups(message) })
 }
 
 fn from_press(query: &CallbackQuery) -> Option<Incoming> {
     let deed = query.data.as_deref()?.parse().ok()?;
+    let message = query.message.as_ref()?;
     Some(Incoming {
         from: person(&query.from),
-        at: place(query.message.as_ref()?, &query.from),
+        at: place(message, &query.from),
         ask: Ask::Press(deed),
+        groups: groups(message),
     })
 }
 
@@ -149,6 +151,14 @@ fn person(user: &User) -> Person {
         }
     };
     Person { platform: Platform::Telegram, id: user.id.to_string(), name }
+}
+
+/// Whoever writes in a group, or presses a button there, is in it.
+fn groups(message: &Message) -> Vec<Group> {
+    match message.chat.is_private() {
+        true => Vec::new(),
+        false => vec![Group::TelegramChat(message.chat.id.to_string())],
+    }
 }
 
 fn place(message: &Message, asker: &User) -> Place {

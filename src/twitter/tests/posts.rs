@@ -70,7 +70,7 @@ async fn an_answer_says_whether_there_may_be_a_post() {
     for (status, body, expected) in [
         (403, duplicate, "Refused(Duplicate)"),
         (401, "{}", "Refused(SignedOut)"),
-        (429, "", "Refused(RateLimited(Limit { window: Unknown, resets_at: None }))"),
+        (429, "", r#"Refused(RateLimited(Limit { call: "POST /2/tweets", account: No, app: No }))"#),
         (404, "", "Refused(Trouble(404))"),
         (408, "", r#"Unknown(Refused { status: 408, detail: "" })"#),
         (302, "", "Unknown(Trouble(302))"),
@@ -130,6 +130,20 @@ async fn a_line_cut_after_the_request_means_unknown() {
         assert!(matches!(error, CreateError::Unknown(_)), "{answer:?}: {error:?}");
         told(&error);
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_means_unknown() {
+    let url = raw_server(async |mut stream| {
+        read_request(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut x = client(&url, None);
+    x.patience = std::time::Duration::from_millis(200);
+    let error = x.create_post(&token(), "hush", "77", &Options::default()).await.unwrap_err();
+    assert!(matches!(error, CreateError::Unknown(_)), "{error:?}");
+    told(&error);
 }
 
 #[tokio::test]

@@ -11,7 +11,7 @@ use utoipa::ToSchema;
 
 use super::{caller::Caller, moment, openapi::Problems, status::PLATFORM};
 use crate::{
-    account::{Account, AccountId, AccountState, Place, Tier},
+    account::{Account, AccountId, AccountState, PersonRef, Tier},
     web::{
         Site,
         error::{Problem, Refusal},
@@ -32,16 +32,7 @@ pub(super) struct Connect {
 pub(super) async fn connect(State(site): State<Arc<Site>>, caller: Caller) -> Result<Json<Connect>, Problem> {
     caller.manages()?;
     let person = caller.person;
-    let place = Place {
-        platform: person.platform,
-        chat: person.id.clone(),
-        thread: None,
-        message: None,
-        person: person.id.clone(),
-        // Not known to be a chat with the bot: both chats then go to the person.
-        private: false,
-        interaction: None,
-    };
+    let place = PersonRef { platform: person.platform, id: person.id.clone() }.private_place();
     let offer = site.intake.offer_link(&person, &place).await?;
     Ok(Json(Connect { authorization_url: offer.url.into(), expires_at: moment(offer.expires_at) }))
 }

@@ -35,7 +35,14 @@ pub(super) struct Caller {
 /// Lets in whom we know, as often as anybody may come.
 pub(super) async fn admit(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
     let (mut parts, body) = request.into_parts();
-    let caller = match known(&site, &parts).await {
+    let caller = async {
+        let caller = known(&site, &parts).await?;
+        match site.intake.admits(&caller.person).await? {
+            true => Ok(caller),
+            false => Err(Refusal::NOT_ADMITTED),
+        }
+    };
+    let caller = match caller.await {
         Ok(caller) => caller,
         Err(refusal) => return Problem::from(refusal).into_response(),
     };

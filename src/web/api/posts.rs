@@ -226,13 +226,14 @@ async fn decide(
     let (store, person, now) = (&site.intake.store, &caller.person, site.intake.clock.now_ms());
     let answered = match decision {
         Decision::Cancel => store.cancel(person, id, now).await?,
-        Decision::Retry => store.retry(person, id, now).await?,
+        Decision::Retry => store.retry(person, id, &site.intake.limits, now).await?,
         Decision::Confirm => store.vouch(person, id, now).await?,
         Decision::PostAgain => store.post_again(person, id, now).await?,
     };
     match answered {
         Answered::Done => {}
         Answered::TooLate => return Err(Refusal::TOO_LATE.into()),
+        Answered::Over(over) => return Err(over.into()),
         Answered::NotYours => return Err(Refusal::NO_POST.into()),
         Answered::NotLinked => return Err(Refusal::NOT_LINKED.into()),
     }

@@ -5,10 +5,13 @@ use axum::http::StatusCode;
 use crate::{
     caption::CaptionError,
     intake::UploadError,
+    post::OverLimit,
     staging::StagingError,
     web::error::{Problem, Refusal},
-    words,
+    words::{self, Span},
 };
+
+use super::moment;
 
 /// One line of the table below.
 const fn refusal(status: StatusCode, code: &'static str, why: &'static str, remedy: &'static str) -> Refusal {
@@ -184,6 +187,12 @@ impl Refusal {
         "That no longer applies: the post has moved on.",
         "GET /api/social/posts shows how it stands.",
     );
+    pub(super) const OVER_LIMIT: Refusal = refusal(
+        StatusCode::CONFLICT,
+        "over_limit",
+        "Whoever runs this service limits posts, and there is no room for this one now.",
+        "Wait as the detail says, then send it again. The upload is kept meanwhile.",
+    );
     pub(super) const STORAGE: Refusal = refusal(
         StatusCode::SERVICE_UNAVAILABLE,
         "storage_unavailable",
@@ -196,6 +205,7 @@ impl Refusal {
     /// All that the API answers with, for its description.
     pub(super) const OF_API: &[Refusal] = &[
         Refusal::UNAUTHENTICATED,
+        Refusal::NOT_ADMITTED,
         Refusal::NO_ACCOUNT,
         Refusal::METHOD,
         Refusal::OUR_FAULT,
@@ -227,6 +237,7 @@ impl Refusal {
         Refusal::NO_REQUEST,
         Refusal::NO_POST,
         Refusal::TOO_LATE,
+        Refusal::OVER_LIMIT,
         Refusal::STORAGE,
     ];
 }
@@ -270,6 +281,7 @@ impl From<UploadError> for Problem {
                 .with(format!("X no longer lets this service post to @{}.", account.username)),
             UploadError::Caption(error) => caption_problem(&error),
             UploadError::AltText(_) => Refusal::ALT_TEXT_TOO_LONG.into(),
+            UploadError::Over(over) => over.into(),
             UploadError::OtherRequest => Refusal::OTHER_REQUEST.into(),
             UploadError::Staging(StagingError::Full) => {
                 tracing::error!(error = said, "storage is full");
@@ -281,6 +293,16 @@ impl From<UploadError> for Problem {
             }
             UploadError::Store(error) => Problem::from(error),
         }
+    }
+}
+
+impl From<OverLimit> for Problem {
+    fn from(over: OverLimit) -> Self {
+        let said = words::over_limit(&over).text.into_iter().map(|span| match span {
+            Span::Text(text) | Span::Link(text) => text,
+            Span::Time(at) => moment(at),
+        });
+        Problem::from(Refusal::OVER_LIMIT).with(said.collect())
     }
 }
 

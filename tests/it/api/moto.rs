@@ -78,7 +78,7 @@ async fn a_bucket_that_refuses_browsers_is_named_with_the_rule_it_needs() {
     world.stop().await;
     let tried = async || {
         let mut said = Vec::new();
-        check(&config, &mut said).await.unwrap();
+        check(&config, None, &mut said).await.unwrap();
         String::from_utf8(said).unwrap()
     };
     let said = tried().await;

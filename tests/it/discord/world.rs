@@ -12,7 +12,10 @@ use super::{DIRECT, gateway::Gateway};
 
 pub const APPLICATION: u64 = 900_000_000_000_000_001;
 pub const BOT: u64 = 900_000_000_000_000_002;
-const GUILD: u64 = 900_000_000_000_000_003;
+/// The server that every channel is on.
+pub const GUILD: u64 = 900_000_000_000_000_003;
+/// The role that everybody there has.
+pub const ROLE: u64 = 900_000_000_000_000_004;
 
 /// Message flags.
 pub const LOADING: u64 = 1 << 7;
@@ -226,7 +229,7 @@ impl World {
             event["authorizing_integration_owners"] = json!({ "0": "0" });
         } else {
             event["member"] = json!({
-                "user": user, "nick": "the one and only", "roles": [], "joined_at": null,
+                "user": user, "nick": "the one and only", "roles": [ROLE.to_string()], "joined_at": null,
                 "deaf": false, "mute": false, "flags": 0, "permissions": "0",
             });
             event["guild_id"] = json!(GUILD.to_string());

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use toall::{
-    account::{AccountId, Person, Platform},
+    account::{AccountId, Group, Person, Platform},
     chat::{Ask, ChatError, discord::Discord as Adapter},
     clock::Clock,
     post::{Attachment, Kind, Options, PostId, Replies, Sensitive},
@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Bot, MINUTE, NOON};
-use crate::discord::{DIRECT, Discord, Fault, File};
+use crate::discord::{DIRECT, Discord, Fault, File, GUILD, ROLE};
 
 const PUBLIC: (u64, u64) = (5, 0);
 const EPHEMERAL: (u64, u64) = (5, 64);
@@ -71,6 +71,17 @@ async fn each_command_arrives_and_private_matters_are_ephemeral() {
         assert_eq!(acknowledged(&bot, id), EPHEMERAL, "{command}");
         assert!(incoming.at.interaction.unwrap().ephemeral);
     }
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_on_a_server_shows_the_server_and_the_roles_and_a_direct_one_nothing() {
+    let mut bot = Bot::start().await;
+    bot.discord.slash("alice", "general", "help", &[], None).await;
+    let there = [Group::DiscordServer(GUILD.to_string()), Group::DiscordRole(ROLE.to_string())];
+    assert_eq!(bot.heard().await.groups, there);
+    bot.discord.slash("alice", DIRECT, "help", &[], None).await;
+    assert_eq!(bot.heard().await.groups, []);
     bot.stop().await;
 }
 

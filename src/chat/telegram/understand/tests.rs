@@ -287,6 +287,14 @@ fn pressed(query: Value) -> Option<Incoming> {
 }
 
 #[test]
+fn writing_or_pressing_in_a_group_shows_who_is_in_it() {
+    let surf = [Group::TelegramChat("-5".to_owned())];
+    assert_eq!(heard("group", json!({"text": "/posts"})).unwrap().groups, surf);
+    assert_eq!(pressed(json!({"data": "connect"})).unwrap().groups, surf);
+    assert_eq!(heard("private", json!({"text": "/posts"})).unwrap().groups, []);
+}
+
+#[test]
 fn a_press_names_its_message_and_who_pressed() {
     let incoming = pressed(json!({"data": "connect"})).unwrap();
     assert_eq!(incoming.ask, Ask::Press(Deed::Connect));
