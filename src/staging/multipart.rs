@@ -52,9 +52,10 @@ impl Staging {
         check_key(key)?;
         let mut parts = Vec::new();
         let list = self.client.list_parts().bucket(&self.bucket).key(key).upload_id(upload);
-        let mut pages = list.into_paginator().send();
-        while let Some(page) = pages.next().await {
-            let page = match page {
+        // Not by the SDK's paginator: it stumbles over servers that name a next page where there is none, as moto does.
+        let mut after = None;
+        loop {
+            let page = match list.clone().set_part_number_marker(after.clone()).send().await {
                 Err(error) if error.code() == Some("NoSuchUpload") => return Ok(None),
                 page => page?,
             };
@@ -65,6 +66,11 @@ impl Staging {
                     parts.push(Part { number, bytes, e_tag: part.e_tag.clone() });
                 }
             }
+            let next = page.next_part_number_marker.clone();
+            if page.is_truncated != Some(true) || next.is_none() || next == after {
+                break;
+            }
+            after = next;
         }
         parts.sort_by_key(|part| part.number);
         Ok(Some(parts))
