@@ -18,10 +18,6 @@ use anyhow::{Context, bail};
 use reqwest::{Client, header::LOCATION, redirect::Policy};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{
-    net::TcpListener,
-    sync::{mpsc, oneshot},
-};
 use toall::{
     account::{Person, Place, Platform},
     app::{App, Role},
@@ -33,6 +29,10 @@ use toall::{
     config::{self, Config},
     sandbox::{Call, Effect, Fault, Processing, Sandbox, Settings},
     words::{Act, Span},
+};
+use tokio::{
+    net::TcpListener,
+    sync::{mpsc, oneshot},
 };
 use url::Url;
 

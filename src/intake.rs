@@ -248,7 +248,12 @@ impl Intake {
     }
 
     /// Adds the way to the upload page: the link itself where only its person reads, else a button that asks for it.
-    async fn offer_upload(&self, from: &Person, at: &Place, message: Message) -> Result<Message, IntakeError> {
+    async fn offer_upload(
+        &self,
+        from: &Person,
+        at: &Place,
+        message: Message,
+    ) -> Result<Message, IntakeError> {
         Ok(match at.private {
             true => words::with_upload_link(message, self.invite(from, at, Scope::Upload).await?.as_str()),
             false => words::with_upload_button(message),

@@ -57,11 +57,7 @@ impl Store {
     }
 
     /// Uses an invitation up; a second taking, a late one or a forged ticket finds `None`.
-    pub async fn take_invitation(
-        &self,
-        ticket: &Ticket,
-        now: i64,
-    ) -> Result<Option<Invitation>, StoreError> {
+    pub async fn take_invitation(&self, ticket: &Ticket, now: i64) -> Result<Option<Invitation>, StoreError> {
         self.take_ticket(INVITATION, ticket, now).await
     }
 

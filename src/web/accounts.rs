@@ -90,20 +90,16 @@ async fn page(site: &Site, session: &Session, said: Option<&str>) -> Result<Page
     let store = &site.intake.store;
     let accounts = store.accounts(&session.person).await?;
     let mut posts = Vec::new();
-    for PostStatus { post, account, link, .. } in site.intake.recent_posts(&session.person, None, RECENT).await? {
+    for PostStatus { post, account, link, .. } in
+        site.intake.recent_posts(&session.person, None, RECENT).await?
+    {
         let profile = site.intake.x.profile_link(&account.username);
         let links = Links { profile: profile.as_str(), post: link.as_deref() };
         let status = words::status(&post, &account, links, None, site.intake.clock.now_ms());
         let line = words::state_line(&post, &account);
         posts.push(Listed { line, state: post.state, created_at: post.created_at, status, link });
     }
-    Ok(pages::accounts(&AccountsPage {
-        base: &site.base,
-        session,
-        accounts: &accounts,
-        posts: &posts,
-        said,
-    }))
+    Ok(pages::accounts(&AccountsPage { base: &site.base, session, accounts: &accounts, posts: &posts, said }))
 }
 
 /// What a message for a chat says, without its buttons: the page has its own.

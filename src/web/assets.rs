@@ -47,7 +47,9 @@ pub(super) fn path(name: &str) -> String {
 }
 
 /// `GET /assets/{edition}/{name}`
-pub(super) async fn file(asked: Result<Path<(String, String)>, PathRejection>) -> Result<Response, ErrorPage> {
+pub(super) async fn file(
+    asked: Result<Path<(String, String)>, PathRejection>,
+) -> Result<Response, ErrorPage> {
     let Path((edition, name)) = asked.map_err(|_| ErrorPage(Refusal::NO_ROUTE))?;
     let found = FILES.iter().find(|(known, ..)| *known == name && edition == *EDITION);
     let Some((_, kind, text)) = found else { return Err(ErrorPage(Refusal::NO_ROUTE)) };

@@ -96,10 +96,7 @@ impl Answer {
 }
 
 /// `POST /api/social/callback`: *Link account*, and then the person's accounts.
-pub(super) async fn confirm(
-    State(site): State<Arc<Site>>,
-    request: Request,
-) -> Result<Response, ErrorPage> {
+pub(super) async fn confirm(State(site): State<Arc<Site>>, request: Request) -> Result<Response, ErrorPage> {
     let answer = Answer::read(request).await?;
     let linked = site.intake.confirm_link(&answer.ticket).await?;
     accounts::linked(&site, &linked).await

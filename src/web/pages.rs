@@ -60,7 +60,14 @@ struct Visitor {
 
 impl Page {
     fn new(title: &str, body: Markup) -> Self {
-        Page { status: StatusCode::OK, title: title.to_owned(), body, pictures: Pictures::default(), policy: Policy::default(), visitor: None }
+        Page {
+            status: StatusCode::OK,
+            title: title.to_owned(),
+            body,
+            pictures: Pictures::default(),
+            policy: Policy::default(),
+            visitor: None,
+        }
     }
 
     fn markup(&self) -> Markup {
@@ -79,7 +86,7 @@ impl Page {
                 }
                 body {
                     @match &self.visitor {
-                        None => p.brand { "toall" },
+                        None => header.brand { "toall" },
                         Some(visitor) => (visitor.banner()),
                     }
                     main { (self.body) }

@@ -92,7 +92,8 @@ impl Site {
         let name = cookie_name(scope);
         let secure = if self.public_origin.starts_with("https:") { "; Secure" } else { "" };
         let path = &self.base;
-        let cookie = format!("{name}={value}; Path={path}/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
+        let cookie =
+            format!("{name}={value}; Path={path}/; Max-Age={seconds}; HttpOnly; SameSite=Lax{secure}");
         let mut cookie = HeaderValue::from_str(&cookie).map_err(|_| Refusal::OUR_FAULT)?;
         cookie.set_sensitive(true);
         Ok(cookie)

@@ -98,10 +98,7 @@ pub fn too_large_for_chat(platform: Platform, bytes: u64, limit: u64) -> Message
 
 /// What Telegram's limit is, and what lifts it.
 pub(super) fn telegram_serves(limit: u64) -> String {
-    format!(
-        "Telegram gives bots files of up to {} MB only. Send a smaller version.",
-        limit / (1 << 20)
-    )
+    format!("Telegram gives bots files of up to {} MB only. Send a smaller version.", limit / (1 << 20))
 }
 
 /// The file is larger than X takes.

@@ -27,7 +27,7 @@ after(async () => {
 async function uploader(name, { options = DESK, account = "alice_makes" } = {}) {
   if (account) await service.tell(`link ${name} ${account}`);
   const context = await browser.newContext(options);
-  context.setDefaultTimeout(30_000);
+  context.setDefaultTimeout(15_000);
   const page = await tab(context);
   await page.goto(await service.link("upload", name));
   await page.waitForURL(/\/upload\//);
@@ -229,7 +229,7 @@ test("a caption over the limit is counted as X does, and keeps the post back", a
   await page.getByText("290 of 280: 10 too many").waitFor();
   await page.getByRole("button", { name: "Post to @alice_makes" }).click();
   await page.getByRole("alert").getByText("The caption is 10 characters too long").waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement.id), "caption");
+  await page.waitForFunction(() => document.activeElement.id === "caption");
   await look(page, "caption-over");
   await page.getByLabel("Caption").fill("Short");
   await page.getByText("5 of 280").waitFor();
@@ -345,6 +345,7 @@ test("a post in doubt asks, and the answer counts", async () => {
   await uploaded(page);
   await page.getByRole("button", { name: "Post to @alice_makes" }).click();
   await page.getByText("Please look at the account: is it there?").waitFor({ timeout: 60_000 });
+  assert.match(await page.getByRole("link", { name: "Open X" }).getAttribute("href"), /\/alice_makes$/);
   await look(page, "doubt");
   await page.getByRole("button", { name: "It is there" }).click();
   await page.locator("#statuses").getByText("Posted", { exact: true }).waitFor();

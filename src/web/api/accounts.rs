@@ -29,10 +29,7 @@ pub(super) struct Connect {
 /// Says where to send the person to link an X account. The outcome is told in the person's private chat.
 #[utoipa::path(get, path = "/api/social/connect/twitter", tag = "accounts", operation_id = "connect",
     responses((status = 200, body = Connect), Problems))]
-pub(super) async fn connect(
-    State(site): State<Arc<Site>>,
-    caller: Caller,
-) -> Result<Json<Connect>, Problem> {
+pub(super) async fn connect(State(site): State<Arc<Site>>, caller: Caller) -> Result<Json<Connect>, Problem> {
     caller.manages()?;
     let person = caller.person;
     let place = Place {

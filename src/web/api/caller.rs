@@ -11,8 +11,8 @@ use axum::{
 
 use crate::{
     account::{Person, Place},
-    store::Scope,
     intake::TOKEN_PREFIX,
+    store::Scope,
     ticket::Ticket,
     web::{
         Site,

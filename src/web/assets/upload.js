@@ -37,6 +37,8 @@ const title = document.title;
 
 /** @type {Upload | null} */
 let upload = null;
+/** @type {Kept | undefined} an upload of an earlier visit that waits for its file */
+let offered;
 /** Post was pressed, and waits for the upload. */
 let wanted = false;
 /** Post was pressed, and the service is being asked. */
@@ -54,12 +56,11 @@ function taken(file) {
   if (upload && upload.state !== "stopped") return picker.complain(say("busy", { name: upload.name }));
   const same = (/** @type {Kept} */ kept) =>
     kept.name === file.name && kept.size === file.size && kept.modified === file.lastModified;
-  const known = memory.uploads();
-  const kept = known.find(same);
-  if (kept || known.length === 0 || notice.hidden) return void begin(file, kept);
-  const [other] = known;
-  notify(say("resume_other", { name: other.name, other: file.name }), [
-    { label: say("resume_pick", { name: other.name }), act: picker.browse },
+  const kept = memory.uploads().find(same);
+  if (kept || !offered) return void begin(file, kept);
+  const { name } = offered;
+  notify(say("resume_other", { name, other: file.name }), [
+    { label: say("resume_pick", { name }), act: picker.browse },
     { label: say("resume_new", { other: file.name }), act: () => begin(file) },
   ]);
 }
@@ -70,6 +71,7 @@ function taken(file) {
  */
 async function begin(file, kept) {
   notify();
+  offered = undefined;
   upload?.life.abort();
   const mine = start(file.name, file);
   picker.display(file);
@@ -480,6 +482,14 @@ function notify(text = "", choices = []) {
   notice.hidden = text === "";
 }
 
+/** @param {Kept} kept */
+function giveUp(kept) {
+  offered = undefined;
+  discard(kept);
+  notify();
+  element("input").focus();
+}
+
 /** Goes on with an upload of an earlier visit. */
 async function resume() {
   const signal = new AbortController().signal;
@@ -506,14 +516,16 @@ async function resume() {
       notify(say("gone", { name }));
       continue;
     }
+    offered = kept;
     const done = size(Math.min(found.length * kept.partBytes, kept.size));
     return notify(`${say("resume", { name, size: size(kept.size), done })} ${say("resume_how")}`, [
       { label: say("resume_pick", { name }), act: picker.browse },
-      { label: say("resume_drop"), act: () => { discard(kept); notify(); element("input").focus(); } },
+      { label: say("resume_drop"), act: () => giveUp(kept) },
     ]);
   }
 }
 
+element("needs-script").remove();
 element("app").hidden = accounts().length === 0;
 restore(memory.draft());
 label();

@@ -56,7 +56,10 @@ async fn a_preview_leaves_the_link_and_the_first_browser_uses_it_up() {
         assert!(!door.headers.contains_key(SET_COOKIE), "looking signs nobody in");
     }
     let entered = world.enter(&path).await;
-    assert_eq!((entered.status, entered.headers[LOCATION].to_str().unwrap()), (StatusCode::SEE_OTHER, &*path));
+    assert_eq!(
+        (entered.status, entered.headers[LOCATION].to_str().unwrap()),
+        (StatusCode::SEE_OTHER, &*path)
+    );
     let cookie = entered.headers[SET_COOKIE].to_str().unwrap();
     for attribute in ["HttpOnly", "SameSite=Lax", "Max-Age=86400", "Path=/"] {
         assert!(cookie.contains(attribute), "{attribute}: {cookie}");
