@@ -373,6 +373,8 @@ test("nobody without an account is left at a dead end", async () => {
 
 test("the page weighs little and is ready soon", async () => {
   const { context, page } = await uploader("oda");
+  const session = await context.newCDPSession(page);
+  await session.send("Network.setCacheDisabled", { cacheDisabled: true });
   let weight = 0;
   page.on("response", async (response) => { weight += (await response.body().catch(() => "")).length; });
   const began = performance.now();

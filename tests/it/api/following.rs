@@ -39,7 +39,7 @@ async fn the_events_of_a_post_tell_each_change_and_end_with_the_link() {
     assert!(last.1["accounts"][0]["link"].as_str().unwrap().contains("/status/"));
     assert!(!before.is_empty() && before.iter().all(|(name, _)| name == "status"), "{before:#?}");
     let again = events(program.request(Method::GET, &path).send().await.unwrap()).await;
-    assert_eq!(again, [last.clone()], "who comes late is told how it ended");
+    assert_eq!(again, std::slice::from_ref(&last), "who comes late is told how it ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
