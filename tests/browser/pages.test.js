@@ -111,6 +111,7 @@ test("200 MB arrive through a cut connection and a reload, and each part is sent
   await speed(0);
   await page.getByText("The connection is lost. Nothing is lost").first().waitFor();
   await look(page, "connection-lost");
+  assert.ok(await page.locator("#trouble").isVisible(), "it says so as long as it lasts");
   const stood = await page.locator("#bar").evaluate((bar) => bar.value);
   await speed(12e6);
   await page.waitForFunction((stood) => document.querySelector("#bar").value > stood + 10, stood);

@@ -172,8 +172,11 @@ async function send(mine, kept, done) {
   const transfer = new Transfer(mine.file, kept, done, {
     moved: paint,
     trouble: (met) => {
+      // A part may still end well while the rest cannot move.
+      if (!met && !navigator.onLine) return;
+      again.hidden = !met;
       if (!met) return show(trouble);
-      again.hidden = false;
+      paint(false);
       const wait = span(met.wait);
       show(trouble, met.status >= 500 ? say("storage_trouble", { wait }) : say("offline"));
     },
@@ -216,6 +219,7 @@ async function attempt(mine, act) {
     await act(mine.life.signal);
   } catch (error) {
     if (mine.life.signal.aborted) return;
+    paint(false);
     mine.state = "stopped";
     document.title = title;
     again.hidden = false;
@@ -238,10 +242,13 @@ function reason(error) {
 
 let painted = 0;
 
-/** Says how far the upload is, a few times a second. */
-function paint() {
+/**
+ * Says how far the upload is, a few times a second.
+ * @param {boolean} [moving] false when it stands still, which has no speed
+ */
+function paint(moving = true) {
   const now = performance.now();
-  if (now - painted < 250 || upload?.state !== "moving" || !upload.transfer || !upload.kept) return;
+  if ((moving && now - painted < 250) || upload?.state !== "moving" || !upload.transfer || !upload.kept) return;
   painted = now;
   const { done, speed } = upload.transfer;
   const total = upload.kept.size;
@@ -250,7 +257,7 @@ function paint() {
   document.title = `${percent} % · ${title}`;
   const values = { done: size(done), total: size(total), percent };
   const pace = { speed: size(speed), left: span((total - done) / speed) };
-  show(progress, speed > 0 ? say("progress_speed", { ...values, ...pace }) : say("progress", values));
+  show(progress, moving && speed > 0 ? say("progress_speed", { ...values, ...pace }) : say("progress", values));
 }
 
 again.addEventListener("click", () => {
@@ -290,11 +297,13 @@ function reset() {
 
 window.addEventListener("offline", () => {
   if (upload?.state !== "moving") return;
+  paint(false);
   again.hidden = false;
   show(trouble, say("offline"));
 });
 window.addEventListener("online", () => {
   if (upload?.state !== "moving") return;
+  again.hidden = true;
   show(trouble);
   announce(say("back"));
   upload.transfer?.wake();
