@@ -28,8 +28,8 @@ use super::{
 pub(super) use events::MAX_STREAMS;
 pub(super) use limit::Limits;
 
-/// The longest request body read, in bytes: a caption of 25,000 characters, each escaped, with room to spare.
-const MAX_BODY: usize = 256 * 1024;
+/// The longest request body read, in bytes: the longest text taken, each character escaped, with room to spare.
+const MAX_BODY: usize = 512 * 1024;
 /// How long a body may bring nothing.
 const BODY_IDLE: Duration = Duration::from_secs(15);
 

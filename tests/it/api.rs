@@ -16,7 +16,7 @@ use reqwest::{Method, Response, StatusCode, header::CONTENT_TYPE};
 use serde_json::{Value, json};
 use toall::{
     chat::Ask,
-    sandbox::{Call, Effect, Fault, Gate},
+    sandbox::{Call, Effect, Fault, Gate, Ordered},
 };
 
 use crate::world::{World, browser};
@@ -43,11 +43,11 @@ impl World {
         Program { base: self.config.public_url.to_string(), token: token.to_owned() }
     }
 
-    /// Keeps X from doing what it is asked next, until the gate is opened.
-    pub fn hold(&self, call: Call) -> Gate {
+    /// Keeps X from doing the next thing of this kind until the gate is opened; the other tells whether it was asked.
+    pub fn hold(&self, call: Call) -> (Gate, Ordered) {
         let gate = Gate::closed();
-        self.x.order(Fault::on(call, Effect::Hold(gate.clone())));
-        gate
+        let held = self.x.order(Fault::on(call, Effect::Hold(gate.clone())));
+        (gate, held)
     }
 
     /// As programs name the account of this X user.

@@ -21,11 +21,14 @@ use crate::{
 const PRICE: &str = "0.015";
 const PRICE_WITH_LINK: &str = "0.200";
 
+/// Characters of a text that are counted; no account may post nearly as many.
+const MAX_TEXT: usize = 40_000;
+
 /// A text to be counted.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CaptionAsked {
-    #[schema(max_length = 50000, example = "First wave of the year")]
+    #[schema(max_length = 40000, example = "First wave of the year")]
     text: String,
     /// Whose limit counts; without it, that of an account without Premium.
     #[schema(example = "twitter:2244994945")]
@@ -59,6 +62,9 @@ pub(super) async fn count(
     caller: Caller,
     Body(asked): Body<CaptionAsked>,
 ) -> Result<Json<CaptionCount>, Problem> {
+    if asked.text.chars().count() > MAX_TEXT {
+        return Err(Problem::from(Refusal::INVALID).with("text has at most 40,000 characters.".to_owned()));
+    }
     let limit = match &asked.account_id {
         None => caption::LIMIT,
         Some(id) => {

@@ -8,7 +8,8 @@ use axum::{
     },
     http::request::Parts,
 };
-use serde::de::DeserializeOwned;
+use serde::{Deserialize, de::DeserializeOwned};
+use serde_json::Number;
 
 use crate::web::error::{Problem, Refusal};
 
@@ -31,6 +32,21 @@ impl<S: Send + Sync, T: DeserializeOwned> FromRequest<S> for Body<T> {
             Err(error) if error.status() == Refusal::TOO_LARGE.status => Err(Refusal::BODY_TOO_LARGE.into()),
             Err(_) => Err(Refusal::BODY_CUT_SHORT.into()),
         }
+    }
+}
+
+/// A whole number as JSON Schema has it: `1.0` is one.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(try_from = "Number")]
+pub(super) struct Whole(pub(super) u64);
+
+impl TryFrom<Number> for Whole {
+    type Error = &'static str;
+
+    fn try_from(number: Number) -> Result<Self, Self::Error> {
+        // Exact up to 2^53, far above any size or count that is taken.
+        let float = || number.as_f64().filter(|float| float.fract() == 0.0 && (0.0..9e15).contains(float));
+        number.as_u64().or_else(|| float().map(|float| float as u64)).map(Whole).ok_or("not a whole number")
     }
 }
 

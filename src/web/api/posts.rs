@@ -124,7 +124,7 @@ pub(super) struct PageWanted {
     #[param(minimum = 1, maximum = 100)]
     limit: Option<u32>,
     /// `next` of the page before.
-    #[param(max_length = 64)]
+    #[param(min_length = 22, max_length = 22, pattern = "^[A-Za-z0-9_-]{21}[AQgw]$")]
     before: Option<String>,
 }
 

@@ -131,7 +131,7 @@ impl Refusal {
         "Delete the upload, and begin a new one with the true size.",
     );
     pub(super) const NOT_LINKED: Refusal = refusal(
-        StatusCode::UNPROCESSABLE_ENTITY,
+        StatusCode::NOT_FOUND,
         "account_not_linked",
         "You have not linked this account.",
         "GET /api/social/accounts lists yours; GET /api/social/connect/twitter links another.",

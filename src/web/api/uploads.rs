@@ -8,7 +8,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::{
     caller::Caller,
-    json::{Asked, Body},
+    json::{Asked, Body, Whole},
     moment,
     openapi::Problems,
 };
@@ -42,8 +42,8 @@ pub(super) struct UploadWanted {
     )]
     content_type: String,
     /// In bytes. Needed for an upload in parts; given, the storage takes exactly so many.
-    #[schema(minimum = 1, maximum = 8388608000_u64, example = 84213760)]
-    size: Option<u64>,
+    #[schema(value_type = Option<u64>, minimum = 1, maximum = 8388608000_u64, example = 84213760)]
+    size: Option<Whole>,
     /// Whether to send the file in parts: for more than 5 GiB, or to go on after a lost connection.
     multipart: Option<bool>,
 }
@@ -97,7 +97,7 @@ pub(super) async fn begin(
     let wanted = Wanted {
         filename: wanted.filename,
         content_type: essence(&wanted.content_type).ok_or(Refusal::NOT_VIDEO)?,
-        size: wanted.size,
+        size: wanted.size.map(|size| size.0),
         parts,
     };
     let begun = site.intake.begin_upload(&caller.person, wanted).await?;
@@ -129,12 +129,14 @@ pub(super) struct PartsWanted {
     s3_key: String,
     /// Numbers of parts, from 1 on.
     #[schema(min_items = 1, max_items = 100, example = json!([1, 2, 3]))]
-    parts: Vec<PartNumber>,
+    #[schema(value_type = Vec<PartNumber>)]
+    parts: Vec<Whole>,
 }
 
 /// From 1 on.
-#[derive(Clone, Copy, Deserialize, ToSchema)]
+#[derive(ToSchema)]
 #[schema(value_type = u32, minimum = 1, maximum = 1000)]
+#[expect(dead_code, reason = "describes another type")]
 struct PartNumber(u32);
 
 /// Where to send parts.
@@ -166,7 +168,8 @@ pub(super) async fn sign_parts(
     if !(1..=MAX_PARTS_AT_ONCE).contains(&wanted.parts.len()) {
         return Err(Problem::from(Refusal::INVALID).with("Ask for 1 to 100 parts at once.".to_owned()));
     }
-    let numbers: Vec<u32> = wanted.parts.iter().map(|number| number.0).collect();
+    let numbers: Vec<u32> =
+        wanted.parts.iter().map(|number| u32::try_from(number.0).unwrap_or(u32::MAX)).collect();
     let signed = site.intake.sign_parts(&caller.person, upload_id(&wanted.s3_key)?, &numbers).await?;
     let expires_at = signed.first().map_or(0, |part| part.to.expires_at);
     let parts = signed.into_iter().map(|part| {

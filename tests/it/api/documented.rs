@@ -1,8 +1,11 @@
 //! The examples of docs/api.md, run by a shell with the real curl.
 
-use std::process::{Command, Stdio};
+use std::{
+    process::{Command, Stdio},
+    time::Duration,
+};
 
-use crate::world::{World, sample};
+use crate::world::{PATIENCE, World, sample};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_example_of_the_page_works() {
@@ -27,7 +30,17 @@ async fn every_example_of_the_page_works() {
     shell.args(["-c", &script]).current_dir(folder.path());
     shell.env("TOALL", world.config.public_url.as_str().trim_end_matches('/')).env("TOKEN", &program.token);
     let ran = tokio::task::spawn_blocking(move || shell.output().unwrap());
-    let ran = tokio::time::timeout(crate::world::PATIENCE, ran).await.expect("the examples hang").unwrap();
+    // The world's clock stands still unless it is turned.
+    let turned = async {
+        loop {
+            world.settle().await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    let ran = tokio::select! {
+        ran = tokio::time::timeout(PATIENCE, ran) => ran.expect("the examples hang").unwrap(),
+        () = turned => unreachable!(),
+    };
     let said = format!("{}\n{}", String::from_utf8_lossy(&ran.stdout), String::from_utf8_lossy(&ran.stderr));
     assert!(ran.status.success(), "{said}");
     assert!(said.contains("event: end"), "{said}");

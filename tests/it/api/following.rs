@@ -24,13 +24,13 @@ async fn events(answer: reqwest::Response) -> Vec<(String, Value)> {
 async fn the_events_of_a_post_tell_each_change_and_end_with_the_link() {
     let world = World::linked().await;
     let program = world.program("alice").await;
-    let gate = world.hold(Call::CreatePost);
+    let (gate, held) = world.hold(Call::CreatePost);
     let request = program.publish(&sample(), "Follow me", &world.account_id("alice_makes")).await;
     let path = format!("uploads/{request}/events");
     let answer = program.request(Method::GET, &path).send().await.unwrap();
     assert_eq!(answer.headers()[CONTENT_TYPE], "text/event-stream");
     let told = tokio::spawn(events(answer));
-    world.until("the post is being made", |world| !world.requests(Call::CreatePost).is_empty()).await;
+    world.until("the post is being made", |_| held.fired() == 1).await;
     gate.open();
     world.settle().await;
     let told = told.await.unwrap();
@@ -39,14 +39,14 @@ async fn the_events_of_a_post_tell_each_change_and_end_with_the_link() {
     assert!(last.1["accounts"][0]["link"].as_str().unwrap().contains("/status/"));
     assert!(!before.is_empty() && before.iter().all(|(name, _)| name == "status"), "{before:#?}");
     let again = events(program.request(Method::GET, &path).send().await.unwrap()).await;
-    assert_eq!(again, std::slice::from_ref(&last), "who comes late is told how it ended");
+    assert_eq!(again, std::slice::from_ref(last), "who comes late is told how it ended");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_reader_does_not_keep_the_service_from_stopping() {
     let mut world = World::linked().await;
     let program = world.program("alice").await;
-    let gate = world.hold(Call::Initialize);
+    let (gate, _) = world.hold(Call::Initialize);
     let request = program.publish(&sample(), "Follow me", &world.account_id("alice_makes")).await;
     let answer = program.request(Method::GET, &format!("uploads/{request}/events")).send().await.unwrap();
     let mut body = answer.bytes_stream();

@@ -38,7 +38,7 @@ async fn what_cannot_be_uploaded_is_said_before_a_byte_is_sent() {
     };
     raw("text/plain", "{}".to_owned()).await.is_problem(415, "unsupported_media_type");
     raw("application/json", "{".to_owned()).await.is_problem(400, "not_json");
-    raw("application/json", "x".repeat(300_000)).await.is_problem(413, "too_large");
+    raw("application/json", "x".repeat(600_000)).await.is_problem(413, "too_large");
     for number in 0..21 {
         let answer = program.post("upload-url", video(json!({}))).await;
         match number {
@@ -81,8 +81,8 @@ async fn what_cannot_be_posted_is_said_and_the_upload_stays() {
     assert!(long.is_problem(422, "caption_too_long").contains("281 of 280"), "{long:?}");
     program.post("post", post("a\u{7}", json!([account]))).await.is_problem(422, "caption_refused");
     program.post("post", post("", json!([]))).await.is_problem(422, "invalid_request");
-    program.post("post", post("", json!(["twitter:1"]))).await.is_problem(422, "account_not_linked");
-    program.post("post", post("", json!(["mastodon:1"]))).await.is_problem(422, "account_not_linked");
+    program.post("post", post("", json!(["twitter:1"]))).await.is_problem(404, "account_not_linked");
+    program.post("post", post("", json!(["mastodon:1"]))).await.is_problem(404, "account_not_linked");
     let mut odd = post("", json!([account]));
     odd["options"] = json!({"alt_text": "a".repeat(1_001)});
     program.post("post", odd).await.is_problem(422, "alt_text_too_long");

@@ -55,7 +55,7 @@ async fn the_same_request_again_is_answered_the_same_and_posts_once() {
     let program_of_bob = world.program("bob").await;
     let bobs = program_of_bob.request(reqwest::Method::POST, "post").header("idempotency-key", "one-7");
     let bobs = bobs.json(&json!({"s3_key": key, "caption": "Once", "account_ids": ["twitter:1"]}));
-    super::Answer::of(bobs.send().await.unwrap()).await.is_problem(422, "account_not_linked");
+    super::Answer::of(bobs.send().await.unwrap()).await.is_problem(404, "account_not_linked");
     assert_eq!(world.x.posts().len(), 1);
 }
 
@@ -116,7 +116,7 @@ async fn a_program_stops_a_post_and_lists_them_page_by_page() {
     let world = World::linked().await;
     let program = world.program("alice").await;
     let account = world.account_id("alice_makes");
-    let gate = world.hold(toall::sandbox::Call::Initialize);
+    let (gate, _) = world.hold(toall::sandbox::Call::Initialize);
     let stopped = program.publish(&sample(), "Stop me", &account).await;
     let status = program.post(&format!("posts/{stopped}/cancel"), json!({})).await.ok();
     assert_eq!(status["state"], "canceled");
