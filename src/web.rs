@@ -28,7 +28,7 @@ use axum::{
 };
 use tokio::{sync::Semaphore, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use tracing::Instrument;
 use url::Url;
 use uuid::Uuid;
@@ -105,7 +105,7 @@ pub fn router(web: Web) -> Router {
         .route("/accounts/link", get(accounts::link))
         .route("/accounts/{ticket}", get(visit::accounts).post(visit::enter_accounts))
         .route("/sign-out", post(visit::leave))
-        .route("/assets/{edition}/{name}", get(assets::file))
+        .route("/assets/{edition}/{name}", get(assets::file).layer(CompressionLayer::new()))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ops::ready))
         .method_not_allowed_fallback(|| async { ErrorPage(Refusal::METHOD) })

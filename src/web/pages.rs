@@ -86,7 +86,7 @@ impl Page {
                 }
                 body {
                     @match &self.visitor {
-                        None => p.brand { "toall" },
+                        None => header.brand { "toall" },
                         Some(visitor) => (visitor.banner()),
                     }
                     main { (self.body) }

@@ -19,7 +19,11 @@ pub(super) async fn show(State(site): State<Arc<Site>>, headers: HeaderMap) -> R
 
 /// The page for a session.
 pub(super) async fn page(site: &Site, session: &Session) -> Result<Page, ErrorPage> {
-    let accounts = site.intake.store.accounts(&session.person).await?;
+    let accounts = site.intake.store.accounts(&session.person).await?.into_iter().map(|account| {
+        let profile = site.intake.x.profile_link(&account.username).to_string();
+        (account, profile)
+    });
+    let accounts: Vec<_> = accounts.collect();
     Ok(pages::upload(&UploadPage {
         base: &site.base,
         storage: storage_origin(site).await.as_deref(),

@@ -27,7 +27,7 @@ after(async () => {
 async function uploader(name, { options = DESK, account = "alice_makes" } = {}) {
   if (account) await service.tell(`link ${name} ${account}`);
   const context = await browser.newContext(options);
-  context.setDefaultTimeout(30_000);
+  context.setDefaultTimeout(15_000);
   const page = await tab(context);
   await page.goto(await service.link("upload", name));
   await page.waitForURL(/\/upload\//);
@@ -111,6 +111,7 @@ test("200 MB arrive through a cut connection and a reload, and each part is sent
   await speed(0);
   await page.getByText("The connection is lost. Nothing is lost").first().waitFor();
   await look(page, "connection-lost");
+  assert.ok(await page.locator("#trouble").isVisible(), "it says so as long as it lasts");
   const stood = await page.locator("#bar").evaluate((bar) => bar.value);
   await speed(12e6);
   await page.waitForFunction((stood) => document.querySelector("#bar").value > stood + 10, stood);
@@ -229,7 +230,7 @@ test("a caption over the limit is counted as X does, and keeps the post back", a
   await page.getByText("290 of 280: 10 too many").waitFor();
   await page.getByRole("button", { name: "Post to @alice_makes" }).click();
   await page.getByRole("alert").getByText("The caption is 10 characters too long").waitFor();
-  assert.equal(await page.evaluate(() => document.activeElement.id), "caption");
+  await page.waitForFunction(() => document.activeElement.id === "caption");
   await look(page, "caption-over");
   await page.getByLabel("Caption").fill("Short");
   await page.getByText("5 of 280").waitFor();
@@ -345,6 +346,7 @@ test("a post in doubt asks, and the answer counts", async () => {
   await uploaded(page);
   await page.getByRole("button", { name: "Post to @alice_makes" }).click();
   await page.getByText("Please look at the account: is it there?").waitFor({ timeout: 60_000 });
+  assert.match(await page.getByRole("link", { name: "Open X" }).getAttribute("href"), /\/alice_makes$/);
   await look(page, "doubt");
   await page.getByRole("button", { name: "It is there" }).click();
   await page.locator("#statuses").getByText("Posted", { exact: true }).waitFor();
@@ -372,8 +374,12 @@ test("nobody without an account is left at a dead end", async () => {
 
 test("the page weighs little and is ready soon", async () => {
   const { context, page } = await uploader("oda");
+  const session = await context.newCDPSession(page);
+  await session.send("Network.enable");
+  await session.send("Network.setCacheDisabled", { cacheDisabled: true });
   let weight = 0;
-  page.on("response", async (response) => { weight += (await response.body().catch(() => "")).length; });
+  // As it goes over the wire, heads and all.
+  session.on("Network.loadingFinished", ({ encodedDataLength }) => { weight += encodedDataLength; });
   const began = performance.now();
   await page.goto(`${service.url}upload`);
   await page.locator("#drop").waitFor();

@@ -85,7 +85,7 @@ export function keepRequest(id) {
  * @returns {Promise<boolean>}
  */
 export function take(key) {
-  if (!navigator.locks) return Promise.resolve(true);
+  if (!navigator.locks || held.has(key)) return Promise.resolve(true);
   return new Promise((taken) => {
     // The lock is held until the tab closes or `release` is called.
     navigator.locks.request(`${place}:${key}`, { ifAvailable: true }, (lock) => {

@@ -154,7 +154,10 @@ function sentence(post) {
  * @returns {{ label: string, href?: string, path?: string }[]}
  */
 function buttons(post) {
-  const open = post.link ? [{ label: say("open"), href: post.link }] : [];
+  const box = document.querySelector(`[name=account][value="${CSS.escape(post.account_id)}"]`);
+  const profile = /** @type {HTMLElement | null} */ (box)?.dataset.profile;
+  const open = post.link ? [{ label: say("open"), href: post.link }]
+    : post.state === "needs_user" && profile ? [{ label: say("look"), href: profile }] : [];
   const labels = post.state === "needs_user" ? words.doubt : words.actions;
   return open.concat(post.actions.map((/** @type {string} */ path) => ({ label: labels[path] ?? path, path })));
 }

@@ -37,6 +37,8 @@ const title = document.title;
 
 /** @type {Upload | null} */
 let upload = null;
+/** @type {Kept | undefined} an upload of an earlier visit that waits for its file */
+let offered;
 /** Post was pressed, and waits for the upload. */
 let wanted = false;
 /** Post was pressed, and the service is being asked. */
@@ -54,12 +56,11 @@ function taken(file) {
   if (upload && upload.state !== "stopped") return picker.complain(say("busy", { name: upload.name }));
   const same = (/** @type {Kept} */ kept) =>
     kept.name === file.name && kept.size === file.size && kept.modified === file.lastModified;
-  const known = memory.uploads();
-  const kept = known.find(same);
-  if (kept || known.length === 0 || notice.hidden) return void begin(file, kept);
-  const [other] = known;
-  notify(say("resume_other", { name: other.name, other: file.name }), [
-    { label: say("resume_pick", { name: other.name }), act: picker.browse },
+  const kept = memory.uploads().find(same);
+  if (kept || !offered) return void begin(file, kept);
+  const { name } = offered;
+  notify(say("resume_other", { name, other: file.name }), [
+    { label: say("resume_pick", { name }), act: picker.browse },
     { label: say("resume_new", { other: file.name }), act: () => begin(file) },
   ]);
 }
@@ -70,6 +71,7 @@ function taken(file) {
  */
 async function begin(file, kept) {
   notify();
+  offered = undefined;
   upload?.life.abort();
   const mine = start(file.name, file);
   picker.display(file);
@@ -170,8 +172,11 @@ async function send(mine, kept, done) {
   const transfer = new Transfer(mine.file, kept, done, {
     moved: paint,
     trouble: (met) => {
+      // A part may still end well while the rest cannot move.
+      if (!met && !navigator.onLine) return;
+      again.hidden = !met;
       if (!met) return show(trouble);
-      again.hidden = false;
+      paint(false);
       const wait = span(met.wait);
       show(trouble, met.status >= 500 ? say("storage_trouble", { wait }) : say("offline"));
     },
@@ -214,6 +219,7 @@ async function attempt(mine, act) {
     await act(mine.life.signal);
   } catch (error) {
     if (mine.life.signal.aborted) return;
+    paint(false);
     mine.state = "stopped";
     document.title = title;
     again.hidden = false;
@@ -236,10 +242,13 @@ function reason(error) {
 
 let painted = 0;
 
-/** Says how far the upload is, a few times a second. */
-function paint() {
+/**
+ * Says how far the upload is, a few times a second.
+ * @param {boolean} [moving] false when it stands still, which has no speed
+ */
+function paint(moving = true) {
   const now = performance.now();
-  if (now - painted < 250 || upload?.state !== "moving" || !upload.transfer || !upload.kept) return;
+  if ((moving && now - painted < 250) || upload?.state !== "moving" || !upload.transfer || !upload.kept) return;
   painted = now;
   const { done, speed } = upload.transfer;
   const total = upload.kept.size;
@@ -248,7 +257,7 @@ function paint() {
   document.title = `${percent} % · ${title}`;
   const values = { done: size(done), total: size(total), percent };
   const pace = { speed: size(speed), left: span((total - done) / speed) };
-  show(progress, speed > 0 ? say("progress_speed", { ...values, ...pace }) : say("progress", values));
+  show(progress, moving && speed > 0 ? say("progress_speed", { ...values, ...pace }) : say("progress", values));
 }
 
 again.addEventListener("click", () => {
@@ -288,11 +297,13 @@ function reset() {
 
 window.addEventListener("offline", () => {
   if (upload?.state !== "moving") return;
+  paint(false);
   again.hidden = false;
   show(trouble, say("offline"));
 });
 window.addEventListener("online", () => {
   if (upload?.state !== "moving") return;
+  again.hidden = true;
   show(trouble);
   announce(say("back"));
   upload.transfer?.wake();
@@ -480,6 +491,14 @@ function notify(text = "", choices = []) {
   notice.hidden = text === "";
 }
 
+/** @param {Kept} kept */
+function giveUp(kept) {
+  offered = undefined;
+  discard(kept);
+  notify();
+  element("input").focus();
+}
+
 /** Goes on with an upload of an earlier visit. */
 async function resume() {
   const signal = new AbortController().signal;
@@ -506,14 +525,16 @@ async function resume() {
       notify(say("gone", { name }));
       continue;
     }
+    offered = kept;
     const done = size(Math.min(found.length * kept.partBytes, kept.size));
     return notify(`${say("resume", { name, size: size(kept.size), done })} ${say("resume_how")}`, [
       { label: say("resume_pick", { name }), act: picker.browse },
-      { label: say("resume_drop"), act: () => { discard(kept); notify(); element("input").focus(); } },
+      { label: say("resume_drop"), act: () => giveUp(kept) },
     ]);
   }
 }
 
+element("needs-script").remove();
 element("app").hidden = accounts().length === 0;
 restore(memory.draft());
 label();

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 use url::Url;
 
-use super::{Page, Pictures, Policy, Visitor, chosen, commands, face};
+use super::{Page, Pictures, Policy, Visitor, chosen, face};
 use crate::{
     account::{Account, AccountState, Tier},
     post::State,
@@ -46,7 +46,7 @@ pub(in crate::web) fn accounts(page: &AccountsPage<'_>) -> Page {
     let moving = page.posts.iter().any(|post| !post.state.is_over());
     let who = words::chat_identity(page.session.person.platform, &page.session.person.name);
     let body = html! {
-        @if let Some(said) = page.said { p.said role="status" { (commands(said)) } }
+        @if let Some(said) = page.said { p.said role="status" { (chosen(said)) } }
         h1 data-base=(page.base) { "Accounts of " (chosen(&who)) }
         @if page.accounts.is_empty() {
             p { "No X account is linked yet. Link one, and videos can be published to it." }

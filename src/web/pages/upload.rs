@@ -19,15 +19,18 @@ pub(in crate::web) struct UploadPage<'a> {
     /// Where browsers send files, when not to us.
     pub(in crate::web) storage: Option<&'a str>,
     pub(in crate::web) session: &'a Session,
-    pub(in crate::web) accounts: &'a [Account],
+    /// Each with its address on X.
+    pub(in crate::web) accounts: &'a [(Account, String)],
 }
 
 /// Pick a video, write a caption, post.
 pub(in crate::web) fn upload(page: &UploadPage<'_>) -> Page {
     let body = html! {
         h1 { "Upload a video" }
-        noscript {
-            p.problem { "This page needs JavaScript, to send a large file in parts and to go on where it stopped. Switch it on for this site and reload; or send the video in your chat." }
+        // The script takes it away; it shows only once the script has had its time.
+        p #needs-script .problem {
+            "This page needs JavaScript, to send a large file in parts and to go on where it stopped. Switch it on \
+             for this site and reload; or send the video in your chat."
         }
         @if page.accounts.is_empty() {
             p.problem { "No X account is linked yet. Send " code { "/connect twitter" } " in your chat, then reload this page." }
@@ -116,18 +119,18 @@ fn caption_field() -> Markup {
     }
 }
 
-fn account_choice(accounts: &[Account]) -> Markup {
+fn account_choice(accounts: &[(Account, String)]) -> Markup {
     let several = accounts.len() > 1;
     html! {
-        @if let [only] = accounts {
+        @if let [(only, _)] = accounts {
             p.field #account { "It goes to " b { (chosen(&words::name(&only.username, &only.name))) } "." (broken(only)) }
         }
         fieldset.field #accounts hidden[!several] {
             legend { "Post to" }
-            @for account in accounts {
+            @for (account, profile) in accounts {
                 label.choice {
                     input type="radio" name="account" value={"twitter:" (account.id)} checked[!several || account.preferred]
-                        data-name={"@" (account.username)};
+                        data-name={"@" (account.username)} data-profile=(profile);
                     span { (chosen(&words::name(&account.username, &account.name))) (broken(account)) }
                 }
             }
