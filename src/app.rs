@@ -152,8 +152,10 @@ impl App {
         let intake = Intake {
             store: store.clone(),
             chats: chats.clone(),
+            staging: staging.clone(),
             x: x.clone(),
             clock: clock.clone(),
+            public_url: config.public_url.clone(),
             access: config.access.clone(),
             limits: config.limits.clone(),
         };
@@ -186,7 +188,13 @@ impl App {
         }
         if let Some(listener) = listener {
             let public_url = config.public_url.clone();
-            let router = web::router(Web { intake, staging: staging.clone(), public_url });
+            let router = web::router(Web {
+                intake,
+                staging: staging.clone(),
+                door: embedded.as_ref().map(embedded::Server::door),
+                public_url,
+                stop: stop.clone(),
+            });
             let stop = stop.clone();
             tasks.spawn(async move {
                 web::serve(listener, router, stop).await;

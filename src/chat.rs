@@ -55,7 +55,13 @@ pub enum Ask {
     },
     Cancel,
     Upload,
-    Token,
+    /// `/web`: the person's accounts and posts in a browser.
+    Web,
+    /// `/token`, perhaps with a name for it.
+    Token {
+        name: String,
+    },
+    Tokens,
     Help,
     Start,
     /// A button was pressed.

@@ -2,7 +2,11 @@
 
 mod access;
 mod budget;
+mod inviting;
 mod linking;
+mod status;
+mod tokens;
+mod uploads;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
 
@@ -10,6 +14,7 @@ use futures::FutureExt;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
+use url::Url;
 use uuid::Uuid;
 
 use crate::{
@@ -19,14 +24,19 @@ use crate::{
     clock::Clock,
     config,
     post::{Attachment, NewPost, Options, PostId, State},
-    store::{Accepted, Answered, Store, StoreError},
-    ticket::{NoRandomness, Ticket},
+    staging::Staging,
+    store::{Accepted, Answered, Scope, Store, StoreError},
+    ticket::NoRandomness,
     twitter::X,
     video::MAX_BYTES,
     words::{self, Deed, Message},
 };
 
+pub use inviting::{INVITATION_LIFE_MS, SESSION_LIFE_MS};
 pub use linking::{LINK_LIFE_MS, LinkError, LinkOffer};
+pub use status::{PostStatus, Progress};
+pub use tokens::TOKEN_PREFIX;
+pub use uploads::{Begun, MAX_PUT_BYTES, PostRequest, Posted, Sent, Signed, SignedPart, UploadError, Wanted};
 
 /// How many posts `/posts` shows.
 const RECENT: u32 = 5;
@@ -38,8 +48,11 @@ const PARALLEL: usize = 64;
 pub struct Intake {
     pub store: Store,
     pub chats: Chats,
+    pub staging: Staging,
     pub x: X,
     pub clock: Clock,
+    /// How browsers reach the web part.
+    pub public_url: Url,
     pub access: config::Access,
     pub limits: config::Limits,
 }
@@ -161,8 +174,10 @@ impl Intake {
             Ask::Accounts => private(words::accounts(&self.store.accounts(from).await?)),
             Ask::Disconnect { what } => private(self.disconnect(from, &what).await?),
             Ask::Cancel => private(self.cancel_latest(from).await?),
-            Ask::Upload => private(words::upload_later()),
-            Ask::Token => private(self.token(from).await?),
+            Ask::Upload => private(self.upload_link(from, at).await?),
+            Ask::Web => private(words::web(self.invite(from, at, Scope::Manage).await?.as_str())),
+            Ask::Token { name } => private(self.make_token(from, &name).await?),
+            Ask::Tokens => private(words::api_tokens(&self.store.api_tokens(from).await?)),
             Ask::Help => private(words::help(from.platform)),
             Ask::Start => private(words::start(from.platform)),
             Ask::Press(deed) => {
@@ -196,7 +211,8 @@ impl Intake {
             Some(0) => return Ok(Some(words::empty_file())),
             Some(bytes) => {
                 if let Some(limit) = self.chats.max_file_bytes(from.platform).filter(|limit| bytes > *limit) {
-                    return Ok(Some(words::too_large_for_chat(from.platform, bytes, limit)));
+                    let message = words::too_large_for_chat(from.platform, bytes, limit);
+                    return self.offer_upload(from, at, message).await.map(Some);
                 }
                 if bytes > MAX_BYTES {
                     return Ok(Some(words::too_large_for_x(bytes, MAX_BYTES)));
@@ -217,26 +233,24 @@ impl Intake {
         if account.state == AccountState::ReconnectNeeded {
             return Ok(Some(words::reconnect_first(account)));
         }
-        // Premium may have been bought since: then the worker asks X before it refuses.
-        let limit = match account.may_have_changed(self.clock.now_ms()) {
-            true => caption::PREMIUM_LIMIT,
-            false => caption::limit_for(account.tier),
-        };
-        if let Err(error) = Caption::parse(&wish.caption, limit) {
+        if let Err(error) = Caption::parse(&wish.caption, caption_limit(account, self.clock.now_ms())) {
             return Ok(Some(words::caption_refused(&error, from.platform)));
         }
         if let Err(error) = wish.options.check() {
             return Ok(Some(words::alt_text_refused(error, from.platform)));
         }
+        let id = Uuid::now_v7();
         let new = NewPost {
-            id: PostId(Uuid::now_v7()),
+            id: PostId(id),
+            request: id,
             dedupe_key,
             person: from.clone(),
             account: account.id.clone(),
             caption: wish.caption,
             options: wish.options,
             attachment: file,
-            place: at.clone(),
+            staged: None,
+            place: Some(at.clone()),
         };
         let accepted = self.store.accept(&new, &self.limits, self.clock.now_ms()).await?;
         tracing::info!(post = %new.id, account = %new.account, ?accepted, "post asked for");
@@ -248,14 +262,26 @@ impl Intake {
         })
     }
 
+    async fn upload_link(&self, from: &Person, at: &Place) -> Result<Message, IntakeError> {
+        Ok(words::upload(self.invite(from, at, Scope::Upload).await?.as_str()))
+    }
+
+    /// Adds the way to the upload page: the link itself where only its person reads, else a button that asks for it.
+    async fn offer_upload(
+        &self,
+        from: &Person,
+        at: &Place,
+        message: Message,
+    ) -> Result<Message, IntakeError> {
+        Ok(match at.private {
+            true => words::with_upload_link(message, self.invite(from, at, Scope::Upload).await?.as_str()),
+            false => words::with_upload_button(message),
+        })
+    }
+
     async fn posts(&self, from: &Person) -> Result<Message, IntakeError> {
-        let mut listed = Vec::new();
-        for post in self.store.posts_of(from, RECENT).await? {
-            let Some(account) = self.store.account(&post.account).await? else { continue };
-            let link =
-                post.x_post_id.as_deref().map(|id| self.x.post_link(&account.username, id).to_string());
-            listed.push((post, account, link));
-        }
+        let listed = self.recent_posts(from, None, RECENT).await?;
+        let listed: Vec<_> = listed.into_iter().map(|one| (one.post, one.account, one.link)).collect();
         Ok(words::posts(&listed))
     }
 
@@ -320,14 +346,8 @@ impl Intake {
         })
     }
 
-    async fn token(&self, from: &Person) -> Result<Message, IntakeError> {
-        let ticket = Ticket::draw()?;
-        self.store.add_api_token(from, &ticket.hash(), self.clock.now_ms()).await?;
-        Ok(words::api_token(&format!("toall_{}", ticket.expose())))
-    }
-
     /// A pressed button. What changes a post shows in its status; only refusals are said.
-    async fn press(&self, from: &Person, at: &Place, deed: Deed) -> Result<Option<Message>, IntakeError> {
+    pub async fn press(&self, from: &Person, at: &Place, deed: Deed) -> Result<Option<Message>, IntakeError> {
         let now = self.clock.now_ms();
         let answered = match deed {
             Deed::Cancel(id) => self.store.cancel(from, id, now).await?,
@@ -335,7 +355,9 @@ impl Intake {
             Deed::PostAgain(id) => self.store.post_again(from, id, now).await?,
             Deed::ItIsThere(id) => self.store.vouch(from, id, now).await?,
             Deed::Connect => return self.connect(from, at, "twitter").await.map(Some),
+            Deed::Upload => return self.upload_link(from, at).await.map(Some),
             Deed::Disconnect(id) => return self.unlink(from, id).await.map(Some),
+            Deed::RevokeToken(id) => return self.revoke_token(from, id).await.map(Some),
             Deed::Prefer(id) => {
                 if !self.store.prefer(from, &id).await? {
                     return Ok(Some(words::nothing_linked()));
@@ -361,4 +383,13 @@ fn preferred(accounts: &[Account]) -> Option<&Account> {
 /// The account with this user name, without the `@`.
 fn named<'a>(accounts: &'a [Account], name: &str) -> Option<&'a Account> {
     accounts.iter().find(|account| account.username.eq_ignore_ascii_case(name))
+}
+
+/// How many weighted characters an account's caption may have. Premium may have been bought since X was last asked: then
+/// the worker asks X before it refuses.
+fn caption_limit(account: &Account, now: i64) -> u32 {
+    match account.may_have_changed(now) {
+        true => caption::PREMIUM_LIMIT,
+        false => caption::limit_for(account.tier),
+    }
 }

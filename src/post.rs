@@ -139,12 +139,14 @@ pub enum Kind {
     Voice,
     Audio,
     Sticker,
+    /// A file that its person put into storage themselves; there is nothing to fetch.
+    Upload,
 }
 
 impl Kind {
     /// Whether such a file can be a video at all.
     pub fn may_be_video(self) -> bool {
-        matches!(self, Kind::Video | Kind::Animation | Kind::VideoNote | Kind::File)
+        matches!(self, Kind::Video | Kind::Animation | Kind::VideoNote | Kind::File | Kind::Upload)
     }
 }
 
@@ -152,6 +154,8 @@ impl Kind {
 #[derive(Clone, Debug)]
 pub struct NewPost {
     pub id: PostId,
+    /// Shared by the posts that were asked for at once; a post from a chat has its own id here.
+    pub request: Uuid,
     /// Names the chat message that asked, so that a redelivered message makes no second post.
     pub dedupe_key: String,
     pub person: Person,
@@ -159,13 +163,18 @@ pub struct NewPost {
     pub caption: String,
     pub options: Options,
     pub attachment: Attachment,
-    pub place: Place,
+    /// The file, when it is in storage already: its key and its length in bytes.
+    pub staged: Option<(String, u64)>,
+    /// Where the status is shown; `None` when a program asked.
+    pub place: Option<Place>,
 }
 
 /// A stored post.
 #[derive(Clone, Debug)]
 pub struct Post {
     pub id: PostId,
+    /// Shared by the posts that were asked for at once.
+    pub request: Uuid,
     pub user: String,
     pub account: AccountId,
     pub caption: String,

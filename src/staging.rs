@@ -21,19 +21,27 @@ use uuid::Uuid;
 
 use crate::config;
 
+mod cors;
 pub mod embedded;
 mod error;
+mod multipart;
 mod put;
 mod sweep;
 #[cfg(test)]
 mod tests;
 
+pub use cors::cors_rule;
 pub use error::{PutError, StagingError};
+pub use multipart::Part;
 pub use put::Stored;
 pub use sweep::Swept;
 
-/// Every key starts so; [`Staging::sweep`] touches nothing else in the bucket.
-pub const PREFIX: &str = "posts/";
+/// Keys of files that the worker copies from a chat start so.
+pub const POSTS: &str = "posts/";
+/// Keys of files that people upload themselves start so.
+pub const UPLOADS: &str = "uploads/";
+/// [`Staging::sweep`] touches nothing else in the bucket.
+const PREFIXES: [&str; 2] = [POSTS, UPLOADS];
 
 /// Begins the name of a file that [`Staging::probe`] writes, and leaves behind when it dies.
 pub const PROBE: &str = "probe-";
@@ -167,7 +175,7 @@ impl Staging {
 
     /// Proves that storage works: puts, reads and deletes a few bytes, with no other rights than that.
     pub async fn probe(&self) -> Result<(), StagingError> {
-        let key = format!("{PREFIX}{PROBE}{}", Uuid::now_v7());
+        let key = format!("{POSTS}{PROBE}{}", Uuid::now_v7());
         let put = self.client.put_object().bucket(&self.bucket).key(&key);
         put.body(ByteStream::from_static(b"toall")).send().await?;
         let read: Result<Vec<Bytes>, _> = async { self.read(&key, 2..4).await?.try_collect().await }.await;

@@ -5,7 +5,9 @@
 mod accounts;
 mod admissions;
 mod answers;
+mod api_tokens;
 mod backlog;
+mod idempotency;
 mod incidents;
 mod limits;
 mod posts;
@@ -13,11 +15,13 @@ mod progress;
 mod queue;
 mod quota;
 mod reseal;
+mod sessions;
 mod status;
 #[cfg(test)]
 mod tests;
 mod tickets;
 mod tokens;
+mod uploads;
 mod vault;
 
 use std::{
@@ -45,8 +49,10 @@ pub use limits::Closed;
 pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
 pub use reseal::Resealed;
+pub use sessions::{Invitation, Scope, Session};
 pub use status::{Notice, StatusJob};
 pub use tickets::{LinkRequest, PendingLink};
+pub use uploads::{Handed, Repeatable, Upload, UploadId};
 pub use vault::{Vault, VaultError};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
@@ -160,10 +166,11 @@ impl Store {
 
     /// Whether what is sealed here can be opened.
     async fn check_key(&self) -> Result<(), StoreError> {
-        let sealed: Option<(String, Vec<u8>)> =
-            sqlx::query_as("SELECT id, place_sealed FROM posts ORDER BY id DESC LIMIT 1")
-                .fetch_optional(&self.read)
-                .await?;
+        let sealed: Option<(String, Vec<u8>)> = sqlx::query_as(
+            "SELECT id, place_sealed FROM posts WHERE place_sealed IS NOT NULL ORDER BY id DESC LIMIT 1",
+        )
+        .fetch_optional(&self.read)
+        .await?;
         if let Some((owner, sealed)) = sealed {
             self.vault.open(&sealed, &owner)?;
         }

@@ -3,10 +3,25 @@
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
+use uuid::Uuid;
 
 /// A random word of 256 bits that opens one door once. Only its hash is stored.
 #[derive(Clone, Debug)]
 pub struct Ticket(SecretString);
+
+/// What may be told of an API token.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiToken {
+    pub id: Uuid,
+    /// As its person called it; may be empty.
+    pub name: String,
+    /// Its last letters.
+    pub last4: String,
+    /// Unix milliseconds.
+    pub created_at: i64,
+    /// To within ten minutes, in Unix milliseconds.
+    pub last_used_at: Option<i64>,
+}
 
 /// The system gave no randomness, so no ticket can be made.
 #[derive(Debug, thiserror::Error)]

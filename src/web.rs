@@ -1,14 +1,20 @@
 //! The HTTP face: the return from X's consent page, the API, and what operators ask.
 
+mod accounts;
 mod api;
+mod assets;
 mod error;
 mod oauth;
 mod ops;
 mod pages;
 mod prometheus;
 mod server;
+mod session;
+mod staging;
 #[cfg(test)]
 mod tests;
+mod upload;
+mod visit;
 
 use std::sync::Arc;
 
@@ -18,15 +24,19 @@ use axum::{
     http::{HeaderName, HeaderValue, Method, Uri, header},
     middleware::{self, Next},
     response::{IntoResponse, Response},
-    routing::{delete, get, post},
+    routing::{get, post},
 };
-use tokio::time::Instant;
-use tower_http::catch_panic::CatchPanicLayer;
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use tracing::Instrument;
 use url::Url;
 use uuid::Uuid;
 
-use crate::{intake::Intake, staging::Staging};
+use crate::{
+    intake::Intake,
+    staging::{Staging, embedded::Door},
+};
 use error::{ErrorPage, Problem, Refusal};
 
 pub use prometheus::{install_recorder, serve_metrics};
@@ -40,31 +50,45 @@ const MAX_BODY: usize = 16 * 1024;
 pub struct Web {
     pub intake: Intake,
     pub staging: Staging,
+    /// The way into the embedded storage, when that is used.
+    pub door: Option<Door>,
     /// How browsers reach this part. A proxy that serves it under a path takes that path off.
     pub public_url: Url,
+    /// Ends what would otherwise stay open.
+    pub stop: CancellationToken,
 }
 
 /// What every handler shares.
 struct Site {
     intake: Intake,
     readiness: ops::Readiness,
+    limits: api::Limits,
+    /// Places for readers who follow a post.
+    streams: Arc<Semaphore>,
+    door: Option<Door>,
+    public_url: Url,
+    stop: CancellationToken,
     /// What a path needs in front to be reached by browsers; empty, or `/some/path`.
     base: String,
+    /// The origin of our pages, as browsers name it (RFC 6454).
+    public_origin: String,
 }
 
 /// All routes.
 pub fn router(web: Web) -> Router {
     let site = Arc::new(Site {
         readiness: ops::Readiness::new(web.intake.store.clone(), web.staging),
+        limits: api::Limits::default(),
+        streams: Arc::new(Semaphore::new(api::MAX_STREAMS)),
+        door: web.door,
+        stop: web.stop,
         base: web.public_url.path().trim_end_matches('/').to_owned(),
+        public_origin: web.public_url.origin().ascii_serialization(),
+        public_url: web.public_url,
         intake: web.intake,
     });
-    let api = Router::new()
-        .route("/api/social/connect/twitter", get(api::connect))
-        .route("/api/social/accounts", get(api::accounts))
-        .route("/api/social/accounts/{account_id}", delete(api::disconnect))
-        .method_not_allowed_fallback(|| async { Problem(Refusal::METHOD) })
-        .layer(CatchPanicLayer::custom(|_| Problem(Refusal::OUR_FAULT).into_response()));
+    let api = api::router(&site);
+    let staging = staging::router(&site);
     let pages = Router::new()
         .route("/", get(|| async { pages::start() }))
         // A HEAD would use up the code without showing anybody the question.
@@ -75,13 +99,20 @@ pub fn router(web: Web) -> Router {
                 .post(oauth::confirm),
         )
         .route("/api/social/callback/refuse", post(oauth::refuse))
+        .route("/upload", get(upload::show))
+        .route("/upload/{ticket}", get(visit::upload).post(visit::enter_upload))
+        .route("/accounts", get(accounts::show).post(accounts::act))
+        .route("/accounts/link", get(accounts::link))
+        .route("/accounts/{ticket}", get(visit::accounts).post(visit::enter_accounts))
+        .route("/sign-out", post(visit::leave))
+        .route("/assets/{edition}/{name}", get(assets::file).layer(CompressionLayer::new()))
         .route("/healthz", get(|| async { "ok" }))
         .route("/readyz", get(ops::ready))
         .method_not_allowed_fallback(|| async { ErrorPage(Refusal::METHOD) })
         .fallback(missing)
         .layer(CatchPanicLayer::custom(|_| ErrorPage(Refusal::OUR_FAULT).into_response()));
-    api.merge(pages)
-        .layer(DefaultBodyLimit::max(MAX_BODY))
+    api.merge(pages.layer(DefaultBodyLimit::max(MAX_BODY)))
+        .merge(staging)
         .layer(middleware::from_fn(guard))
         .layer(middleware::from_fn(observe))
         .with_state(site)
@@ -89,15 +120,14 @@ pub fn router(web: Web) -> Router {
 
 async fn missing(uri: Uri) -> Response {
     match uri.path().starts_with("/api/") {
-        true => Problem(Refusal::NO_ROUTE).into_response(),
+        true => Problem::from(Refusal::NO_ROUTE).into_response(),
         false => ErrorPage(Refusal::NO_ROUTE).into_response(),
     }
 }
 
 /// Headers that every answer carries. Pages bring a wider policy of their own.
 async fn guard(request: Request, next: Next) -> Response {
-    const GUARDS: [(HeaderName, &str); 6] = [
-        (header::CACHE_CONTROL, "no-store"),
+    const GUARDS: [(HeaderName, &str); 5] = [
         (header::REFERRER_POLICY, "no-referrer"),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::X_FRAME_OPTIONS, "DENY"),
@@ -109,6 +139,7 @@ async fn guard(request: Request, next: Next) -> Response {
     for (name, value) in GUARDS {
         headers.insert(name, HeaderValue::from_static(value));
     }
+    headers.entry(header::CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     headers
         .entry(header::CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
@@ -126,6 +157,7 @@ async fn observe(request: Request, next: Next) -> Response {
         Method::GET => "GET",
         Method::HEAD => "HEAD",
         Method::POST => "POST",
+        Method::PUT => "PUT",
         Method::DELETE => "DELETE",
         _ => "other",
     };

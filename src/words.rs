@@ -1,5 +1,6 @@
 //! Every sentence people read, from values to messages. The one place to translate.
 
+mod browser;
 mod limits;
 mod linking;
 mod operator;
@@ -7,17 +8,22 @@ mod replies;
 mod status;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod video;
 
 use std::{fmt, str::FromStr};
 
+use uuid::Uuid;
+
 use crate::{account::AccountId, post::PostId};
 
+pub use browser::BROWSER;
 pub use limits::*;
 pub use linking::*;
 pub use operator::*;
 pub use replies::*;
-pub use status::{Links, Pace, bytes_done, posted_twice, state_line, status};
+pub use status::{Links, Pace, bytes_done, failure, lasts, posted_twice, state_line, status};
+pub use tokens::{api_token, api_tokens, too_many_tokens};
 pub use video::{refusal, warning};
 
 /// A chat message: what it says and what can be pressed under it.
@@ -68,9 +74,13 @@ pub enum Deed {
     ItIsThere(PostId),
     /// Starts linking an X account.
     Connect,
+    /// Asks for a link to the upload page.
+    Upload,
     Disconnect(AccountId),
     /// Makes an account the one that `/post` publishes to.
     Prefer(AccountId),
+    /// Ends an API token.
+    RevokeToken(Uuid),
 }
 
 impl fmt::Display for Deed {
@@ -81,8 +91,10 @@ impl fmt::Display for Deed {
             Deed::PostAgain(id) => write!(f, "again:{id}"),
             Deed::ItIsThere(id) => write!(f, "there:{id}"),
             Deed::Connect => write!(f, "connect"),
+            Deed::Upload => write!(f, "upload"),
             Deed::Disconnect(id) => write!(f, "disconnect:{id}"),
             Deed::Prefer(id) => write!(f, "prefer:{id}"),
+            Deed::RevokeToken(id) => write!(f, "revoke:{id}"),
         }
     }
 }
@@ -108,8 +120,10 @@ impl FromStr for Deed {
             "again" => Deed::PostAgain(post()?),
             "there" => Deed::ItIsThere(post()?),
             "connect" if object.is_empty() => Deed::Connect,
+            "upload" if object.is_empty() => Deed::Upload,
             "disconnect" => Deed::Disconnect(account()?),
             "prefer" => Deed::Prefer(account()?),
+            "revoke" => Deed::RevokeToken(object.parse().map_err(|_| UnknownDeed)?),
             _ => return Err(UnknownDeed),
         })
     }

@@ -15,6 +15,7 @@ mod stage;
 mod tests;
 mod tier;
 mod upload;
+mod uploads;
 mod verdict;
 mod writing;
 

@@ -43,6 +43,7 @@ CREATE INDEX account_links_account ON account_links (account_id);
 CREATE TABLE posts (
     id                 TEXT PRIMARY KEY,              -- UUIDv7
     dedupe_key         TEXT NOT NULL UNIQUE,
+    request_id         TEXT NOT NULL,                 -- shared by the posts that were asked for at once
     user_id            TEXT NOT NULL REFERENCES users (id),
     account_id         TEXT NOT NULL REFERENCES x_accounts (id),
     caption            TEXT NOT NULL,
@@ -76,7 +77,7 @@ CREATE TABLE posts (
     failure            TEXT,                          -- JSON
     notes              TEXT NOT NULL DEFAULT '[]',    -- JSON
     waiting            TEXT,                          -- JSON
-    place_sealed       BLOB NOT NULL,
+    place_sealed       BLOB,                          -- where the status is shown; nowhere when a program asked
     status_msg         TEXT,                          -- JSON: chat and message id
     status_want        INTEGER NOT NULL DEFAULT 1,
     status_shown       INTEGER NOT NULL DEFAULT 0,
@@ -100,6 +101,8 @@ CREATE INDEX posts_status ON posts (status_due_at) WHERE status_due_at IS NOT NU
 CREATE INDEX posts_clean ON posts (clean_at) WHERE clean_at IS NOT NULL;
 CREATE INDEX posts_unsure ON posts (id) WHERE state = 'needs_user';
 CREATE INDEX posts_user ON posts (user_id, id);
+CREATE INDEX posts_request ON posts (request_id);
+CREATE INDEX posts_object ON posts (object_key) WHERE object_key IS NOT NULL;
 CREATE INDEX posts_day ON posts (user_id, created_at);
 CREATE INDEX posts_under_way ON posts (user_id, state, billed_at, price) WHERE due_at IS NOT NULL;
 CREATE INDEX posts_billed ON posts (billed_at, price) WHERE billed_at IS NOT NULL;
@@ -130,7 +133,34 @@ CREATE TABLE post_events (
 CREATE INDEX post_events_post ON post_events (post_id);
 CREATE INDEX post_events_at ON post_events (at);
 
--- One-use tickets; the ticket itself is never stored, only its SHA-256.
+-- Files that people upload themselves, until they post them.
+CREATE TABLE uploads (
+    id           TEXT PRIMARY KEY,                    -- UUIDv7; the object is uploads/{id}
+    user_id      TEXT NOT NULL REFERENCES users (id),
+    filename     TEXT NOT NULL,
+    content_type TEXT NOT NULL,
+    size         INTEGER,                             -- as declared
+    part_bytes   INTEGER,                             -- of an upload in parts
+    multipart_id TEXT,                                -- storage's name for it, until it is complete
+    bytes        INTEGER,                             -- as found, once it is complete
+    expires_at   INTEGER NOT NULL,                    -- deleted then, unless posted
+    created_at   INTEGER NOT NULL
+) STRICT;
+CREATE INDEX uploads_user ON uploads (user_id);
+CREATE INDEX uploads_expiry ON uploads (expires_at);
+
+-- Answers to requests that may be repeated (Idempotency-Key).
+CREATE TABLE idempotency (
+    user_id    TEXT NOT NULL REFERENCES users (id),
+    key        TEXT NOT NULL,
+    body_hash  TEXT NOT NULL,
+    request_id TEXT NOT NULL,
+    expires_at INTEGER NOT NULL,
+    PRIMARY KEY (user_id, key)
+) STRICT;
+CREATE INDEX idempotency_expiry ON idempotency (expires_at);
+
+-- One-use tickets, and sessions of browsers; what opens them is never stored, only its SHA-256.
 CREATE TABLE tickets (
     hash           TEXT PRIMARY KEY,
     kind           TEXT NOT NULL,
@@ -140,9 +170,13 @@ CREATE TABLE tickets (
 CREATE INDEX tickets_expiry ON tickets (expires_at);
 
 CREATE TABLE api_tokens (
-    hash       TEXT PRIMARY KEY,
-    user_id    TEXT NOT NULL REFERENCES users (id),
-    created_at INTEGER NOT NULL
+    hash         TEXT PRIMARY KEY,
+    id           TEXT NOT NULL UNIQUE,                -- UUIDv7; names it where the token itself must not stand
+    user_id      TEXT NOT NULL REFERENCES users (id),
+    name         TEXT NOT NULL,                       -- as its person called it; may be empty
+    last4        TEXT NOT NULL,                       -- its last letters, to be recognised by
+    created_at   INTEGER NOT NULL,
+    last_used_at INTEGER
 ) STRICT;
 CREATE INDEX api_tokens_user ON api_tokens (user_id);
 

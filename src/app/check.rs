@@ -11,7 +11,7 @@ use crate::{
     chat::{ChatError, discord::Discord, telegram::Telegram},
     clock::Clock,
     config::{self, Config},
-    staging::Staging,
+    staging::{Staging, cors_rule},
     store::OpenError,
     twitter::{OAuthError, X, XError},
     words,
@@ -42,6 +42,9 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
                 let place = if config.staging.is_some() { "bucket" } else { "embedded" };
                 let tried = staging.probe().await;
                 report.line("staging", tried.map(|()| format!("{place}: wrote, read and deleted a file")))?;
+                if config.staging.is_some() {
+                    report.line("uploads", browsers_may_upload(config, &staging).await)?;
+                }
             }
             Err(error) => report.line("staging", Err::<&str, _>(error))?,
         }
@@ -166,6 +169,21 @@ pub(super) async fn out_of_reach(config: &Config, roles: &[Role]) -> Vec<String>
     };
     let (staging, discord, telegram) = tokio::join!(staging, discord, telegram);
     [staging, discord, telegram].into_iter().flatten().collect()
+}
+
+/// A bucket takes files from pages only when its CORS rules say so.
+async fn browsers_may_upload(config: &Config, staging: &Staging) -> Result<String, String> {
+    let origin = config.public_url.origin().ascii_serialization();
+    match staging.lets_browsers_put(&origin).await {
+        Ok(true) => Ok(format!("the bucket takes files from pages of {origin}")),
+        Ok(false) => Err(format!(
+            "the bucket does not take files from pages of {origin}. Save this as cors.json and run `aws s3api \
+             put-bucket-cors --bucket {} --cors-configuration file://cors.json`:\n{}",
+            config.staging.as_ref().map_or("", |staging| staging.bucket.as_str()),
+            cors_rule(&origin)
+        )),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 /// What a chat's refusal means for the config.

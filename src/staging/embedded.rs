@@ -1,14 +1,21 @@
 //! The embedded default: a small S3 inside this process, its data in a folder.
 //!
-//! It listens on 127.0.0.1 with credentials made at each start, so nobody else on the machine can use it.
+//! It listens on 127.0.0.1 with a secret made at each start, so nobody else on the machine can use it. Browsers
+//! reach it through the web part, by a [`Door`] that takes signed requests to put something and nothing else.
 
-use std::{io, path::Path, time::Duration};
+use std::{io, net::SocketAddr, path::Path, time::Duration};
 
 use aws_sdk_s3::{
     Client,
     config::{Credentials, Region},
 };
-use hyper::server::conn::http1;
+use bytes::Bytes;
+use hyper::{
+    Request, Response,
+    body::Body,
+    header::{self, HeaderValue},
+    server::conn::http1,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use s3s::{
     S3Result,
@@ -22,20 +29,57 @@ use tokio::{
     net::TcpListener,
     task::{JoinHandle, JoinSet},
 };
+use url::Url;
 
 use super::{Staging, base_config, check_key};
 
 mod files;
 
 const BUCKET: &str = "toall";
+/// s3s-fs lets an upload go on by the key that began it, so the id stays when the secret changes.
+const ACCESS_KEY: &str = "toall";
 
 /// The running server. Stops when dropped.
 #[derive(Debug)]
 pub struct Server {
     accepting: JoinHandle<()>,
+    door: Door,
+}
+
+/// The way in for those who cannot reach the loopback address. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Door {
+    service: S3Service,
+    address: SocketAddr,
+}
+
+impl Door {
+    /// Whether an address that [`Staging`] signed leads to this server.
+    pub fn leads_here(&self, url: &Url) -> bool {
+        url.host_str() == Some("127.0.0.1") && url.port() == Some(self.address.port())
+    }
+
+    /// Hands on a request as if it had been sent to the server's own address, for which it was signed.
+    ///
+    /// The body is passed through as it arrives.
+    pub async fn knock<B>(&self, mut request: Request<B>) -> Result<Response<s3s::Body>, s3s::HttpError>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+        B::Error: std::error::Error + Send + Sync + 'static,
+    {
+        if let Ok(host) = HeaderValue::from_str(&self.address.to_string()) {
+            request.headers_mut().insert(header::HOST, host);
+        }
+        self.service.call(request.map(s3s::Body::http_body_unsync)).await
+    }
 }
 
 impl Server {
+    /// The way in from the web part.
+    pub fn door(&self) -> Door {
+        self.door.clone()
+    }
+
     /// Stops the server and waits until it has let go of its connections. Finish what uses it first.
     pub async fn shutdown(mut self) {
         self.accepting.abort();
@@ -56,19 +100,21 @@ impl Staging {
     /// When the folder cannot be made or written, or no port is free.
     pub async fn embedded(dir: &Path) -> io::Result<(Staging, Server)> {
         let files = files::Files::open(dir.to_owned(), BUCKET).await?;
-        let (id, secret) = (random_key()?, random_key()?);
+        let secret = random_key()?;
         let mut service = S3ServiceBuilder::new(files);
-        service.set_auth(SimpleAuth::from_single(id.as_str(), secret.as_str()));
+        service.set_auth(SimpleAuth::from_single(ACCESS_KEY, secret.as_str()));
         service.set_access(OwnBucket);
 
         let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
         let address = listener.local_addr()?;
-        let server = Server { accepting: tokio::spawn(accept(listener, service.build())) };
+        let service = service.build();
+        let door = Door { service: service.clone(), address };
+        let server = Server { accepting: tokio::spawn(accept(listener, service)), door };
         let config = base_config()
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .endpoint_url(format!("http://{address}"))
             .region(Region::from_static("us-east-1"))
-            .credentials_provider(Credentials::new(id, secret, None, None, "embedded"))
+            .credentials_provider(Credentials::new(ACCESS_KEY, secret, None, None, "embedded"))
             .force_path_style(true);
         Ok((Staging { client: Client::from_conf(config.build()), bucket: BUCKET.to_owned() }, server))
     }

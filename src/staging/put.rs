@@ -22,7 +22,7 @@ const RESERVED_BYTES: usize = 33 * 1024 * 1024;
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
 const MAX_PARTS: u64 = 10_000;
 /// Joining parts may take a server minutes (S3's `CompleteMultipartUpload`), more than any other answer.
-const COMPLETE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
+pub(super) const COMPLETE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
 /// What was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

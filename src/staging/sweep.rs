@@ -4,7 +4,7 @@ use std::time::SystemTime;
 
 use aws_sdk_s3::primitives::DateTime;
 
-use super::{PREFIX, Staging, StagingError};
+use super::{PREFIXES, Staging, StagingError};
 
 /// What [`Staging::sweep`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -23,33 +23,28 @@ impl Staging {
     ) -> Result<Swept, StagingError> {
         let older_than = DateTime::from(older_than);
         let mut swept = Swept::default();
-        let mut pages =
-            self.client.list_objects_v2().bucket(&self.bucket).prefix(PREFIX).into_paginator().send();
-        while let Some(page) = pages.next().await {
-            for object in page?.contents() {
-                let (Some(key), Some(written)) = (object.key(), object.last_modified()) else {
-                    continue;
-                };
-                if *written < older_than && !keep(key) {
-                    let delete = self.client.delete_object().bucket(&self.bucket).key(key);
-                    delete.send().await?;
-                    swept.objects += 1;
+        for prefix in PREFIXES {
+            let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+            let mut pages = list.into_paginator().send();
+            while let Some(page) = pages.next().await {
+                for object in page?.contents() {
+                    let (Some(key), Some(written)) = (object.key(), object.last_modified()) else {
+                        continue;
+                    };
+                    if *written < older_than && !keep(key) {
+                        let delete = self.client.delete_object().bucket(&self.bucket).key(key);
+                        delete.send().await?;
+                        swept.objects += 1;
+                    }
                 }
             }
+            swept.uploads += self.sweep_uploads(prefix, older_than).await?;
         }
-        swept.uploads = self.sweep_uploads(older_than).await?;
         Ok(swept)
     }
 
-    /// The embedded S3 cannot list uploads; it clears them when it starts.
-    async fn sweep_uploads(&self, older_than: DateTime) -> Result<usize, StagingError> {
-        let list = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(PREFIX);
-        let page = match list.send().await {
-            Err(error) if error.raw_response().is_some_and(|answer| answer.status().as_u16() == 501) => {
-                return Ok(0);
-            }
-            page => page?,
-        };
+    async fn sweep_uploads(&self, prefix: &str, older_than: DateTime) -> Result<usize, StagingError> {
+        let page = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(prefix).send().await?;
         // One page of a thousand: what is left after it waits for the next sweep.
         let mut aborted = 0;
         for upload in page.uploads() {

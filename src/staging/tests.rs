@@ -309,6 +309,9 @@ async fn a_sweep_aborts_old_uploads_where_they_can_be_listed() {
         if request.contains("list-type=2") {
             return response("200 OK", "<ListBucketResult></ListBucketResult>");
         }
+        if request.contains("prefix=uploads") {
+            return response("200 OK", "<ListMultipartUploadsResult></ListMultipartUploadsResult>");
+        }
         let upload = |id: &str, year: u16| {
             format!(
                 "<Upload><Key>posts/a</Key><UploadId>{id}</UploadId>\

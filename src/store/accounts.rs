@@ -263,8 +263,8 @@ pub(super) async fn refresh_statuses(
     now: i64,
 ) -> Result<(), sqlx::Error> {
     sqlx::query(
-        "UPDATE posts SET status_want = status_want + 1, 
-                status_due_at = CASE WHEN status_not_before > $1 THEN status_not_before ELSE $1 END
+        "UPDATE posts SET status_want = status_want + 1,
+                status_due_at = CASE WHEN place_sealed IS NULL THEN NULL WHEN status_not_before > $1 THEN status_not_before ELSE $1 END
           WHERE account_id = $2 AND due_at IS NOT NULL",
     )
     .bind(now)

@@ -52,7 +52,8 @@ impl Store {
         Ok(Answered::Done)
     }
 
-    /// Begins a failed post again: from the staged file while that is kept, else from the chat.
+    /// Begins a failed post again: from the staged file while that is kept, else from the chat. A file that its
+    /// person uploaded is whole from the start, though nobody has hashed it.
     pub async fn retry(
         &self,
         person: &Person,
@@ -75,10 +76,14 @@ impl Store {
             return Ok(Answered::Over(over));
         }
         sqlx::query(
-            "UPDATE posts SET state = CASE WHEN sha256 IS NULL THEN 'staging' ELSE 'inspecting' END,
+            "UPDATE posts SET
+                    state = CASE WHEN sha256 IS NULL AND COALESCE(object_key, '') NOT LIKE 'uploads/%'
+                                 THEN 'staging' ELSE 'inspecting' END,
                     due_at = $1, attempt = 0, claims = 0, failure = NULL, notes = '[]', waiting = NULL, clean_at = NULL,
-                    bytes = CASE WHEN sha256 IS NULL THEN NULL ELSE bytes END,
-                    object_key = $2, media_id = NULL, segments_done = 0, processing_since = NULL,
+                    bytes = CASE WHEN sha256 IS NULL AND COALESCE(object_key, '') NOT LIKE 'uploads/%'
+                                 THEN NULL ELSE bytes END,
+                    object_key = COALESCE(object_key, $2), media_id = NULL, segments_done = 0,
+                    processing_since = NULL,
                     processing_percent = NULL, sessions = 0, looks = 0, updated_at = $1
               WHERE id = $3",
         )
@@ -105,7 +110,10 @@ impl Store {
             return Ok(Answered::NotLinked);
         }
         sqlx::query(
-            "UPDATE posts SET state = CASE WHEN sha256 IS NULL THEN 'staging' ELSE 'publishing' END, object_key = $3,
+            "UPDATE posts SET
+                    state = CASE WHEN sha256 IS NULL AND COALESCE(object_key, '') NOT LIKE 'uploads/%'
+                                 THEN 'staging' ELSE 'publishing' END,
+                    object_key = COALESCE(object_key, $3),
                     resend = 1, sessions = 0, processing_since = NULL, looks = 0, attempt = 0, claims = 0,
                     failure = NULL, waiting = NULL, clean_at = NULL, due_at = $1, updated_at = $1
               WHERE id = $2",

@@ -1,6 +1,7 @@
 //! Posts as people see them: accepted, listed, cancelled, tried again.
 
 use sqlx::{FromRow, Sqlite, Transaction};
+use uuid::Uuid;
 
 use super::{Store, StoreError, accounts, queue, quota};
 use crate::{
@@ -33,6 +34,7 @@ pub(super) const KEEP_CANCELED_MS: i64 = 60_000;
 #[derive(FromRow)]
 pub(super) struct PostRow {
     pub(super) id: String,
+    request_id: String,
     user_id: String,
     account_id: String,
     caption: String,
@@ -65,7 +67,7 @@ pub(super) struct PostRow {
 }
 
 /// Small counts are stored as 64-bit integers; a value that does not fit is not ours.
-fn small<T: TryFrom<i64>>(value: i64, what: &'static str) -> Result<T, StoreError> {
+pub(super) fn small<T: TryFrom<i64>>(value: i64, what: &'static str) -> Result<T, StoreError> {
     T::try_from(value).map_err(|_| StoreError::Unreadable(what))
 }
 
@@ -89,6 +91,7 @@ impl TryFrom<PostRow> for Post {
         };
         Ok(Post {
             id: row.id.parse().map_err(|_| StoreError::Unreadable("post id"))?,
+            request: row.request_id.parse().map_err(|_| StoreError::Unreadable("request id"))?,
             user: row.user_id,
             account: AccountId(row.account_id),
             caption: row.caption,
@@ -126,31 +129,52 @@ impl TryFrom<PostRow> for Post {
 impl Store {
     /// Writes a post down, if the limits leave room. From here on it is finished or explained, whatever dies.
     pub async fn accept(&self, new: &NewPost, limits: &Limits, now: i64) -> Result<Accepted, StoreError> {
-        let place = self.seal_place(&new.place, &new.id.to_string())?;
+        let mut tx = self.begin().await?;
+        let accepted = self.accept_in(&mut tx, new, limits, now).await?;
+        if accepted == Accepted::New {
+            self.commit(tx).await?;
+        }
+        Ok(accepted)
+    }
+
+    /// As [`Store::accept`], as a part of a larger write: every post comes in through here.
+    pub(super) async fn accept_in(
+        &self,
+        tx: &mut Transaction<'_, Sqlite>,
+        new: &NewPost,
+        limits: &Limits,
+        now: i64,
+    ) -> Result<Accepted, StoreError> {
+        let place =
+            new.place.as_ref().map(|place| self.seal_place(place, &new.id.to_string())).transpose()?;
         let attachment =
             serde_json::to_string(&new.attachment).map_err(|_| StoreError::Unreadable("attachment"))?;
         let options = serde_json::to_string(&new.options).map_err(|_| StoreError::Unreadable("options"))?;
-        let mut tx = self.begin().await?;
-        let user = accounts::upsert_user(&mut tx, &new.person, now).await?;
-        if !linked(&mut tx, &new.person, &new.account).await? {
+        let user = accounts::upsert_user(tx, &new.person, now).await?;
+        if !linked(tx, &new.person, &new.account).await? {
             return Ok(Accepted::NotLinked);
         }
         let known: Option<String> = sqlx::query_scalar("SELECT id FROM posts WHERE dedupe_key = $1")
             .bind(&new.dedupe_key)
-            .fetch_optional(&mut *tx)
+            .fetch_optional(&mut **tx)
             .await?;
         if known.is_some() {
             return Ok(Accepted::Already);
         }
         let price = price(&new.caption);
         let wanted = quota::Wanted { user: &user, bytes: new.attachment.bytes, price };
-        if let Some(over) = quota::room(&mut tx, limits, &wanted, now).await? {
+        if let Some(over) = quota::room(tx, limits, &wanted, now).await? {
             return Ok(Accepted::Over(over));
         }
+        let (state, key, bytes) = match &new.staged {
+            None => (State::Staging, format!("posts/{}", new.id), None),
+            Some((key, bytes)) => (State::Inspecting, key.clone(), i64::try_from(*bytes).ok()),
+        };
         sqlx::query(
             "INSERT INTO posts (id, dedupe_key, user_id, account_id, caption, attachment, state, due_at, object_key,
-                                place_sealed, status_due_at, created_at, updated_at, options, counted_bytes, price)
-             VALUES ($1, $2, $3, $4, $5, $6, 'staging', $7, $8, $9, $7, $7, $7, $10, $11, $12)",
+                                place_sealed, status_due_at, created_at, updated_at, request_id, bytes, options,
+                                counted_bytes, price)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $8, $8, $12, $13, $14, $15, $16)",
         )
         .bind(new.id.to_string())
         .bind(&new.dedupe_key)
@@ -158,17 +182,20 @@ impl Store {
         .bind(&new.account.0)
         .bind(&new.caption)
         .bind(attachment)
+        .bind(state.as_str())
         .bind(now)
-        .bind(format!("posts/{}", new.id))
-        .bind(place)
+        .bind(key)
+        .bind(&place)
+        .bind(place.as_ref().map(|_| now))
+        .bind(new.request.to_string())
+        .bind(bytes)
         .bind(options)
         .bind(i64::try_from(new.attachment.bytes.unwrap_or(0)).unwrap_or(i64::MAX))
         .bind(i64::try_from(price.0).unwrap_or(i64::MAX))
-        .execute(&mut *tx)
+        .execute(&mut **tx)
         .await?;
-        queue::event(&mut tx, self, new.id, None, "accepted", None, now).await?;
-        queue::rearm(&mut tx, &new.account, now).await?;
-        self.commit(tx).await?;
+        queue::event(tx, self, new.id, None, "accepted", None, now).await?;
+        queue::rearm(tx, &new.account, now).await?;
         Ok(Accepted::New)
     }
 
@@ -181,12 +208,45 @@ impl Store {
         row.map(Post::try_from).transpose()
     }
 
+    /// One post of a person's.
+    pub async fn own_post(&self, person: &Person, id: PostId) -> Result<Option<Post>, StoreError> {
+        Ok(self.post(id).await?.filter(|post| post.user == accounts::user_id(person)))
+    }
+
     /// A person's newest posts, newest first.
     pub async fn posts_of(&self, person: &Person, limit: u32) -> Result<Vec<Post>, StoreError> {
         let rows: Vec<PostRow> =
             sqlx::query_as("SELECT * FROM posts WHERE user_id = $1 ORDER BY id DESC LIMIT $2")
                 .bind(accounts::user_id(person))
                 .bind(i64::from(limit))
+                .fetch_all(&self.read)
+                .await?;
+        rows.into_iter().map(Post::try_from).collect()
+    }
+
+    /// A person's posts from before `before`, newest first.
+    pub async fn posts_before(
+        &self,
+        person: &Person,
+        before: PostId,
+        limit: u32,
+    ) -> Result<Vec<Post>, StoreError> {
+        let rows: Vec<PostRow> =
+            sqlx::query_as("SELECT * FROM posts WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3")
+                .bind(accounts::user_id(person))
+                .bind(before.to_string())
+                .bind(i64::from(limit))
+                .fetch_all(&self.read)
+                .await?;
+        rows.into_iter().map(Post::try_from).collect()
+    }
+
+    /// The posts that a person asked for at once, in their order.
+    pub async fn posts_of_request(&self, person: &Person, request: Uuid) -> Result<Vec<Post>, StoreError> {
+        let rows: Vec<PostRow> =
+            sqlx::query_as("SELECT * FROM posts WHERE request_id = $1 AND user_id = $2 ORDER BY id")
+                .bind(request.to_string())
+                .bind(accounts::user_id(person))
                 .fetch_all(&self.read)
                 .await?;
         rows.into_iter().map(Post::try_from).collect()

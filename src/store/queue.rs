@@ -215,7 +215,7 @@ impl Store {
 pub(super) async fn show(tx: &mut Transaction<'_, Sqlite>, id: PostId, now: i64) -> Result<(), sqlx::Error> {
     sqlx::query(
         "UPDATE posts SET status_want = status_want + 1, status_attempts = 0,
-                status_due_at = CASE WHEN status_not_before > $1 THEN status_not_before ELSE $1 END
+                status_due_at = CASE WHEN place_sealed IS NULL THEN NULL WHEN status_not_before > $1 THEN status_not_before ELSE $1 END
           WHERE id = $2",
     )
     .bind(now)

@@ -288,10 +288,24 @@ impl Store {
         Ok(())
     }
 
-    /// The keys of every staged file that a post still needs.
+    /// Whether another post needs the same staged file.
+    pub async fn shared(&self, id: PostId, key: &str) -> Result<bool, StoreError> {
+        let other: Option<i64> =
+            sqlx::query_scalar("SELECT created_at FROM posts WHERE object_key = $1 AND id <> $2 LIMIT 1")
+                .bind(key)
+                .bind(id.to_string())
+                .fetch_optional(&self.write)
+                .await?;
+        Ok(other.is_some())
+    }
+
+    /// The keys of every staged file that a post or a person still needs.
     pub async fn staged_keys(&self) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT object_key FROM posts WHERE object_key IS NOT NULL")
-            .fetch_all(&self.read)
-            .await?)
+        Ok(sqlx::query_scalar(
+            "SELECT object_key FROM posts WHERE object_key IS NOT NULL
+              UNION SELECT 'uploads/' || id FROM uploads",
+        )
+        .fetch_all(&self.read)
+        .await?)
     }
 }

@@ -52,9 +52,9 @@ async fn finished(store: &Store, posts: i64) {
                                  profile_at, updated_at)
          VALUES ('1', 'one', 'one', 'free', 1, 5, 'ok', '', 0, 0, 0)",
         "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
-         INSERT INTO posts (id, dedupe_key, user_id, account_id, caption, attachment, options, state, due_at, x_post_id,
+         INSERT INTO posts (id, dedupe_key, request_id, user_id, account_id, caption, attachment, options, state, due_at, x_post_id,
                             place_sealed, created_at, updated_at)
-         SELECT printf('%08d', i), i, 'u', '1', '', '{}', '{}', iif(i < $1, 'posted', 'staging'), iif(i < $1, NULL, 5),
+         SELECT printf('%08d', i), i, i, 'u', '1', '', '{}', '{}', iif(i < $1, 'posted', 'staging'), iif(i < $1, NULL, 5),
                 iif(i < $1, i, NULL), x'', 0, 0 FROM n",
         // What the optimiser learns of the tables may change its mind.
         "ANALYZE",

@@ -1,4 +1,5 @@
-//! One-use tickets, kept as hashes with a sealed payload: a link being made, and one that waits for its confirmation.
+//! Tickets, kept as hashes with a sealed payload: a link being made, and one that waits for its confirmation.
+//! Sessions of browsers are kept the same way.
 
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -124,7 +125,7 @@ impl Store {
         Ok(())
     }
 
-    async fn keep_ticket(
+    pub(super) async fn keep_ticket(
         &self,
         kind: &str,
         ticket: &Ticket,
@@ -144,7 +145,26 @@ impl Store {
         Ok(())
     }
 
-    async fn take_ticket<T: DeserializeOwned>(
+    /// Reads what a ticket holds and leaves it as it is.
+    pub(super) async fn peek_ticket<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        ticket: &Ticket,
+        now: i64,
+    ) -> Result<Option<T>, StoreError> {
+        let hash = ticket.hash();
+        let sealed: Option<Vec<u8>> = sqlx::query_scalar(
+            "SELECT payload_sealed FROM tickets WHERE hash = $1 AND kind = $2 AND expires_at > $3",
+        )
+        .bind(&hash)
+        .bind(kind)
+        .bind(now)
+        .fetch_optional(&self.read)
+        .await?;
+        sealed.map(|sealed| self.opened(&sealed, &hash)).transpose()
+    }
+
+    pub(super) async fn take_ticket<T: DeserializeOwned>(
         &self,
         kind: &str,
         ticket: &Ticket,
@@ -180,8 +200,11 @@ impl Store {
         .bind(now)
         .fetch_optional(&mut **tx)
         .await?;
-        let Some(sealed) = sealed else { return Ok(None) };
-        let plain = self.vault.open(&sealed, &hash)?;
-        serde_json::from_slice(&plain).map(Some).map_err(|_| StoreError::Unreadable("ticket"))
+        sealed.map(|sealed| self.opened(&sealed, &hash)).transpose()
+    }
+
+    fn opened<T: DeserializeOwned>(&self, sealed: &[u8], hash: &str) -> Result<T, StoreError> {
+        let plain = self.vault.open(sealed, hash)?;
+        serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("ticket"))
     }
 }

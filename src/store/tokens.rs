@@ -1,11 +1,7 @@
-//! The tokens of accounts, sealed, and the API tokens of people, hashed.
+//! The tokens of accounts, sealed.
 
-use super::{
-    Lease, Store, StoreError,
-    accounts::{refresh_statuses, upsert_user},
-    queue,
-};
-use crate::account::{AccountId, Person, Tokens};
+use super::{Lease, Store, StoreError, accounts::refresh_statuses, queue};
+use crate::account::{AccountId, Tokens};
 
 /// What an account's sealed tokens belong to.
 pub(super) fn owner(account: &AccountId) -> String {
@@ -104,36 +100,5 @@ impl Store {
         }
         self.commit(tx).await?;
         Ok(done.rows_affected() == 1)
-    }
-
-    /// Keeps an API token of a person's, hashed, in place of a former one.
-    pub async fn add_api_token(&self, person: &Person, hash: &str, now: i64) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        let user = upsert_user(&mut tx, person, now).await?;
-        sqlx::query("DELETE FROM api_tokens WHERE user_id = $1").bind(&user).execute(&mut *tx).await?;
-        sqlx::query("INSERT INTO api_tokens (hash, user_id, created_at) VALUES ($1, $2, $3)")
-            .bind(hash)
-            .bind(user)
-            .bind(now)
-            .execute(&mut *tx)
-            .await?;
-        self.commit(tx).await?;
-        Ok(())
-    }
-
-    /// Whose API token has this hash.
-    pub async fn person_of_api_token(&self, hash: &str) -> Result<Option<Person>, StoreError> {
-        let row: Option<(String, String, String)> = sqlx::query_as(
-            "SELECT u.platform, u.platform_user, u.name FROM api_tokens t JOIN users u ON u.id = t.user_id
-              WHERE t.hash = $1",
-        )
-        .bind(hash)
-        .fetch_optional(&self.read)
-        .await?;
-        row.map(|(platform, id, name)| {
-            let platform = platform.parse().map_err(|_| StoreError::Unreadable("platform"))?;
-            Ok(Person { platform, id, name })
-        })
-        .transpose()
     }
 }

@@ -147,6 +147,58 @@ impl Refusal {
         why: "You have not linked an account with this id.",
         remedy: "GET /api/social/accounts lists yours.",
     };
+    pub(super) const UPLOAD_LINK_GONE: Refusal = Refusal {
+        status: StatusCode::GONE,
+        code: "link_gone",
+        title: "This link no longer works",
+        why: "It works once, in one browser, and can be opened for an hour. It was used already, is too old, or was \
+              never ours.",
+        remedy: "Send /upload again in your chat for a new link. What was uploaded is kept: pick the same file again, \
+                 in the same browser, and it goes on.",
+    };
+    pub(super) const SIGN_IN_LINK_GONE: Refusal = Refusal {
+        status: StatusCode::GONE,
+        code: "link_gone",
+        title: "This link no longer works",
+        why: "It works once, in one browser, and can be opened for an hour. It was used already, is too old, or was \
+              never ours.",
+        remedy: "Send /web again in your chat for a new link.",
+    };
+    pub(super) const NOT_SIGNED_IN: Refusal = Refusal {
+        status: StatusCode::UNAUTHORIZED,
+        code: "not_signed_in",
+        title: "This browser is not signed in",
+        why: "Only a link from your chat opens this page.",
+        remedy: "Send /web in your chat to see your accounts, or /upload to upload a video.",
+    };
+    pub(super) const SESSION_ENDED: Refusal = Refusal {
+        status: StatusCode::UNAUTHORIZED,
+        code: "session_ended",
+        title: "Unauthorized",
+        why: "This page is no longer signed in: that lasts a day, or until somebody else signs in here.",
+        remedy: "Send /upload in your chat and follow the new link. What was uploaded is kept.",
+    };
+    pub(super) const OLD_PAGE: Refusal = Refusal {
+        status: StatusCode::BAD_REQUEST,
+        code: "old_page",
+        title: "That page is out of date",
+        why: "It was made for somebody else or by another version, so nothing was done.",
+        remedy: "Go back, reload the page, and press the button again.",
+    };
+    pub(super) const SIGN_IN_NEEDED: Refusal = Refusal {
+        status: StatusCode::FORBIDDEN,
+        code: "sign_in_needed",
+        title: "Forbidden",
+        why: "A link to upload does not see to accounts.",
+        remedy: "Send /web in your chat and follow that link.",
+    };
+    pub(super) const FOREIGN_PAGE: Refusal = Refusal {
+        status: StatusCode::FORBIDDEN,
+        code: "foreign_page",
+        title: "That came from another site",
+        why: "Another site's page sent this, so nothing was done.",
+        remedy: "Open the link from your chat, and press the button there.",
+    };
 
     /// Of a form that did not arrive in time.
     pub(super) fn too_slow(_: tokio::time::error::Elapsed) -> Refusal {
@@ -223,25 +275,38 @@ impl IntoResponse for ErrorPage {
 
 /// A refusal to a program: `application/problem+json`.
 ///
-/// The type is `about:blank`, so the title is the status's own (RFC 9457 section 4.2.1); `code` says which.
+/// The type is `about:blank`, so the title is the status's own (RFC 9457 section 4.2.1); `code` says which. `remedy` is
+/// an extension (section 3.2).
 #[derive(Debug)]
-pub(super) struct Problem(pub(super) Refusal);
+pub(super) struct Problem {
+    refusal: Refusal,
+    /// Says more than the refusal does by itself.
+    detail: Option<String>,
+}
+
+impl Problem {
+    /// The same with what is known of this case.
+    pub(super) fn with(self, detail: String) -> Self {
+        Problem { detail: Some(detail), ..self }
+    }
+}
 
 impl<E: Into<Refusal>> From<E> for Problem {
     fn from(error: E) -> Self {
-        Problem(error.into())
+        Problem { refusal: error.into(), detail: None }
     }
 }
 
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
-        let Refusal { status, code, why, remedy, .. } = self.0;
+        let Refusal { status, code, why, remedy, .. } = self.refusal;
         let problem = json!({
             "type": "about:blank",
             "title": status.canonical_reason(),
             "status": status.as_u16(),
-            "detail": format!("{why} {remedy}"),
+            "detail": self.detail.as_deref().unwrap_or(why),
             "code": code,
+            "remedy": remedy,
         });
         let mut response = (status, Json(problem)).into_response();
         let headers = response.headers_mut();

@@ -6,13 +6,14 @@ use axum::{
     Form,
     extract::{FromRequest, RawQuery, Request, State},
     http::{HeaderValue, StatusCode},
+    response::Response,
 };
 use secrecy::SecretString;
 use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::{
-    Site,
+    Site, accounts,
     error::{ErrorPage, Refusal},
     pages::{self, Page},
 };
@@ -99,12 +100,11 @@ impl Answer {
     }
 }
 
-/// `POST /api/social/callback`: *Link account*.
-pub(super) async fn confirm(State(site): State<Arc<Site>>, request: Request) -> Result<Page, ErrorPage> {
+/// `POST /api/social/callback`: *Link account*, and then the person's accounts.
+pub(super) async fn confirm(State(site): State<Arc<Site>>, request: Request) -> Result<Response, ErrorPage> {
     let answer = Answer::read(request).await?;
     let linked = site.intake.confirm_link(&answer.ticket).await?;
-    let accounts = site.intake.store.accounts(&linked.person).await?;
-    Ok(pages::linked(&linked.profile, &linked.person, &accounts))
+    accounts::linked(&site, &linked).await
 }
 
 /// `POST /api/social/callback/refuse`: *Not me*.

@@ -1,4 +1,4 @@
-//! The pages people see in a browser: one stylesheet, no script, nothing from elsewhere but profile pictures.
+//! The pages people see in a browser: nothing from elsewhere but profile pictures.
 
 use std::{collections::BTreeSet, sync::LazyLock};
 
@@ -11,11 +11,19 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 use url::Url;
 
-use super::error::Refusal;
+mod accounts;
+mod door;
+mod upload;
+
+use super::{assets, error::Refusal};
 use crate::{
-    account::{Account, AccountState, Person, Platform, Profile},
+    account::{Person, Platform, Profile},
     words,
 };
+
+pub(super) use accounts::{AccountsPage, Listed, accounts};
+pub(super) use door::{door, link_gone, signed_out};
+pub(super) use upload::{UploadPage, upload};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -29,11 +37,37 @@ pub(super) struct Page {
     title: String,
     body: Markup,
     pictures: Pictures,
+    policy: Policy,
+    /// Whose page it is, with a way to sign out, and the larger stylesheet.
+    visitor: Option<Visitor>,
+}
+
+/// What a page needs its browser to allow, besides its stylesheet and pictures.
+#[derive(Default)]
+struct Policy {
+    scripts: bool,
+    /// A preview of a file that the person picked.
+    preview: bool,
+    /// Where the page sends files, besides here.
+    storage: Option<String>,
+}
+
+/// The person whom a page was made for.
+struct Visitor {
+    base: String,
+    person: Person,
 }
 
 impl Page {
     fn new(title: &str, body: Markup) -> Self {
-        Page { status: StatusCode::OK, title: title.to_owned(), body, pictures: Pictures::default() }
+        Page {
+            status: StatusCode::OK,
+            title: title.to_owned(),
+            body,
+            pictures: Pictures::default(),
+            policy: Policy::default(),
+            visitor: None,
+        }
     }
 
     fn markup(&self) -> Markup {
@@ -46,9 +80,15 @@ impl Page {
                     meta name="color-scheme" content="light dark";
                     title { (self.title) " · toall" }
                     style { (PreEscaped(STYLE)) }
+                    @if let Some(Visitor { base, .. }) = &self.visitor {
+                        link rel="stylesheet" href={(base) (assets::path("app.css"))};
+                    }
                 }
                 body {
-                    p.brand { "toall" }
+                    @match &self.visitor {
+                        None => header.brand { "toall" },
+                        Some(visitor) => (visitor.banner()),
+                    }
                     main { (self.body) }
                 }
             }
@@ -58,17 +98,48 @@ impl Page {
 
 impl IntoResponse for Page {
     fn into_response(self) -> Response {
-        let policy = format!(
-            "default-src 'none'; style-src {}; img-src {}; form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
-            *STYLE_SOURCE,
-            self.pictures.sources()
-        );
+        let policy = self.policy.header(self.visitor.is_some(), &self.pictures);
         let mut response = (self.status, self.markup()).into_response();
         // A picture's origin is checked to be plain, so the value is always valid.
         if let Ok(policy) = HeaderValue::from_str(&policy) {
             response.headers_mut().insert(header::CONTENT_SECURITY_POLICY, policy);
         }
         response
+    }
+}
+
+impl Policy {
+    fn header(&self, linked_style: bool, pictures: &Pictures) -> String {
+        let mut policy = format!("default-src 'none'; style-src {}", *STYLE_SOURCE);
+        if linked_style {
+            policy += " 'self'";
+        }
+        policy += &format!("; img-src {}; form-action 'self'", pictures.sources());
+        if self.scripts {
+            policy += "; script-src 'self'; connect-src 'self'";
+            if let Some(origin) = &self.storage {
+                policy += &format!(" {origin}");
+            }
+        }
+        if self.preview {
+            policy += "; media-src blob:";
+        }
+        policy + "; base-uri 'none'; frame-ancestors 'none'"
+    }
+}
+
+impl Visitor {
+    fn banner(&self) -> Markup {
+        let who = words::chat_identity(self.person.platform, &self.person.name);
+        html! {
+            header {
+                p.brand { "toall" }
+                form method="post" action={(self.base) "/sign-out"} {
+                    span.quiet { (chosen(&who)) }
+                    button.plain type="submit" { "Sign out" }
+                }
+            }
+        }
     }
 }
 
@@ -158,36 +229,6 @@ pub(super) fn question(base: &str, profile: &Profile, person: &Person, ticket: &
     Page { pictures, ..Page::new("Link this account?", body) }
 }
 
-/// The person's accounts, after *Link account*.
-pub(super) fn linked(profile: &Profile, person: &Person, accounts: &[Account]) -> Page {
-    let mut pictures = Pictures::default();
-    let listed: Vec<_> =
-        accounts.iter().map(|account| (account, pictures.admit(account.avatar_url.as_deref()))).collect();
-    let body = html! {
-        p.mark aria-hidden="true" { "✓" }
-        h1 { "Linked " (chosen(&words::name(&profile.username, &profile.name))) }
-        p { "Go back to your chat and upload a video with " code { "/post" } " to publish it." }
-        h2 { "Accounts of " (chosen(&words::chat_identity(person.platform, &person.name))) }
-        ul.pair {
-            @for (account, picture) in &listed {
-                li.who {
-                    (face(picture.as_ref(), account.username.chars().next()))
-                    span {
-                        b { (chosen(&words::name(&account.username, &account.name))) }
-                        @if account.state == AccountState::ReconnectNeeded {
-                            span.quiet { "must be connected again" }
-                        } @else if account.preferred {
-                            span.quiet { code { "/post" } " goes here" }
-                        }
-                    }
-                }
-            }
-        }
-        p.quiet { "You can close this page. " code { "/disconnect" } " in the chat undoes it." }
-    };
-    Page { pictures, ..Page::new("Linked", body) }
-}
-
 /// After *Not me*. `revoked` is false when X could not be told.
 pub(super) fn not_linked(revoked: bool) -> Page {
     let body = html! {
@@ -242,7 +283,7 @@ pub(super) fn refused(refusal: &Refusal) -> Page {
 
 /// Sets the chat commands in a sentence of ours apart.
 fn commands(text: &str) -> Markup {
-    let found = ["/connect twitter", "/accounts", "/help"]
+    let found = ["/connect twitter", "/accounts", "/upload", "/web", "/help"]
         .into_iter()
         .filter_map(|command| text.split_once(command).map(|(before, after)| (before, command, after)))
         .min_by_key(|(before, ..)| before.len());

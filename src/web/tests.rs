@@ -6,6 +6,7 @@ mod linking;
 mod log;
 mod ops;
 mod requests;
+mod visits;
 
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -29,6 +30,7 @@ use crate::{
     sandbox::{Call, Sandbox, Settings},
     staging::{Staging, embedded},
     store::{Store, Vault},
+    ticket::ApiToken,
     twitter::X,
 };
 
@@ -83,13 +85,21 @@ impl World {
         let intake = Intake {
             store: Store::open(&database, Vault::new(&[7; 32]), START).await.unwrap(),
             chats: Chats::new([Chat::Console(Console::default())]),
+            staging: staging.clone(),
             x: X::new(&twitter, callback).unwrap(),
             clock: clock.clone(),
+            public_url: url.clone(),
             access: config::Access::default(),
             limits: config::Limits::default(),
         };
         let stop = CancellationToken::new();
-        let web = Web { intake: intake.clone(), staging, public_url: url.clone() };
+        let web = Web {
+            intake: intake.clone(),
+            staging,
+            door: Some(storage.door()),
+            public_url: url.clone(),
+            stop: stop.clone(),
+        };
         let served = tokio::spawn(serve(listener, router(web), stop.clone()));
         let http = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
         World { url, http, sandbox, intake, clock, stop, served, storage, _dir: dir }
@@ -133,7 +143,14 @@ impl World {
 
     async fn api_token(&self, person: &Person) -> String {
         let ticket = crate::ticket::Ticket::draw().unwrap();
-        self.intake.store.add_api_token(person, &ticket.hash(), START).await.unwrap();
+        let token = ApiToken {
+            id: uuid::Uuid::now_v7(),
+            name: String::new(),
+            last4: String::new(),
+            created_at: START,
+            last_used_at: None,
+        };
+        assert!(self.intake.store.add_api_token(person, &ticket.hash(), &token, 10).await.unwrap());
         format!("toall_{}", ticket.expose())
     }
 

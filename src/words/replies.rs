@@ -22,11 +22,14 @@ pub fn help(platform: Platform) -> Message {
         "I publish your videos to X.\n\n\
          /connect twitter  links your X account\n\
          {post}\n\
+         /upload  takes a video of up to 8 GB in your browser\n\
          /posts  shows your latest posts\n\
          {cancel}\
          /accounts  shows your linked accounts, and where /post goes\n\
          /disconnect  unlinks an account\n\
+         /web  shows your accounts and posts in your browser\n\
          /token  gives programs a key to act as you here\n\
+         /tokens  lists those keys, to end one\n\
          /help  shows this\n\n\
          A post costs whoever runs me $0.015 at X, one with a link in its text $0.20; an alternative text or \
          a content warning adds $0.005."
@@ -69,7 +72,7 @@ pub fn not_a_video(kind: Kind) -> Message {
         Kind::Voice => "a voice message",
         Kind::Audio => "an audio file",
         Kind::Sticker => "a sticker",
-        Kind::Video | Kind::Animation | Kind::VideoNote | Kind::File => "no video",
+        Kind::Video | Kind::Animation | Kind::VideoNote | Kind::File | Kind::Upload => "no video",
     };
     Message::text(format!("That is {what}; I publish videos. Send the video with /post and your caption."))
 }
@@ -94,11 +97,7 @@ pub fn too_large_for_chat(platform: Platform, bytes: u64, limit: u64) -> Message
 
 /// What Telegram's limit is, and what lifts it.
 pub(super) fn telegram_serves(limit: u64) -> String {
-    format!(
-        "Telegram gives bots files of up to {} MB only. Send a smaller version; or whoever runs me can set up \
-         a local Bot API server, which serves files of up to 2 GB.",
-        limit / (1 << 20)
-    )
+    format!("Telegram gives bots files of up to {} MB only. Send a smaller version.", limit / (1 << 20))
 }
 
 /// The file is larger than X takes.
@@ -208,19 +207,33 @@ pub fn not_yours() -> Message {
     Message::text("Only the person who sent that post can do this.")
 }
 
-/// `/upload`, until there is an upload page.
-pub fn upload_later() -> Message {
+/// `/upload`
+pub fn upload(url: &str) -> Message {
     Message::text(
-        "I have no upload page yet: send videos here in the chat. Whoever runs me can set up a local Bot API \
-         server, with which Telegram serves files of up to 2 GB.",
+        "Upload a video of up to 8 GB in your browser. The link is yours alone, works once, and lasts an hour. \
+         What you post there shows its progress here too.",
     )
+    .open("Upload a video", url)
 }
 
-/// `/token`: an API token, shown once.
-pub fn api_token(token: &str) -> Message {
-    Message::text(format!(
-        "Your API token, shown this once:\n{token}\nPrograms that have it can act as you here. Keep it secret; /token again makes a new one and ends this."
-    ))
+/// `/web`
+pub fn web(url: &str) -> Message {
+    Message::text("Your accounts and posts. The link is yours alone, works once, and lasts an hour.")
+        .open("Open in the browser", url)
+}
+
+/// Adds the way out to a refusal for size, where only the asker reads.
+pub fn with_upload_link(message: Message, url: &str) -> Message {
+    message
+        .then("\nOr upload it in your browser: the link is yours alone, works once, and lasts an hour.")
+        .open("Upload it there", url)
+}
+
+/// The same where others read: the link comes in private, to whoever presses.
+pub fn with_upload_button(message: Message) -> Message {
+    message
+        .then("\nOr upload it in your browser: press the button for a link of your own.")
+        .button("Upload it there", super::Deed::Upload)
 }
 
 /// Something of ours did not work.

@@ -5,6 +5,7 @@ use crate::{
     account::{Account, AccountState, Platform},
     caption,
     post::{Failure, Media, Note, Party, Post, State, Waiting},
+    video::MAX_BYTES,
 };
 
 /// Where a transfer stood when it was first seen, to say how fast it goes.
@@ -189,7 +190,7 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
 }
 
 /// Whether a post to an account that works still waits at `now`: a step says so only once it is over.
-fn lasts(waiting: &Waiting, now: i64) -> bool {
+pub fn lasts(waiting: &Waiting, now: i64) -> bool {
     match waiting {
         Waiting::RateLimit { until }
         | Waiting::Trouble { until, .. }
@@ -299,6 +300,9 @@ fn failed(post: &Post, account: &Account, links: Links<'_>) -> Message {
         _ => message,
     };
     match remedy {
+        Remedy::SendAnother if matches!(post.failure, Some(Failure::FileTooLarge { limit }) if limit < MAX_BYTES) => {
+            super::with_upload_button(message)
+        }
         Remedy::SendAnother => message,
         Remedy::TryAgain => message.button("Try again", Deed::Retry(post.id)),
         Remedy::Reconnect => {
@@ -306,6 +310,21 @@ fn failed(post: &Post, account: &Account, links: Links<'_>) -> Message {
         }
         Remedy::OpenX => message.open("Open X", links.profile).button("Try again", Deed::Retry(post.id)),
     }
+}
+
+/// Why a post failed and what to do about it, for programs.
+pub fn failure(failure: &Failure, account: &Account) -> (String, &'static str) {
+    let (why, remedy) = explain(failure, account);
+    let remedy = match remedy {
+        Remedy::SendAnother => "Upload another file or change the text, and post it anew.",
+        Remedy::TryAgain => "Try it again with /api/social/posts/{id}/retry.",
+        Remedy::Reconnect => {
+            "Link the account again by GET /api/social/connect/twitter, then try it again with \
+             /api/social/posts/{id}/retry."
+        }
+        Remedy::OpenX => "Look at the account on X, then try it again with /api/social/posts/{id}/retry.",
+    };
+    (why, remedy)
 }
 
 /// What mends a failure.

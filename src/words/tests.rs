@@ -9,6 +9,7 @@ use crate::{
         AltTextTooLong, Attachment, Failure, Kind, Media, Mills, Note, Options, OverLimit, Party, Pause,
         Post, Sensitive, State, Waiting,
     },
+    ticket::ApiToken,
     video::{AudioCodec, Container, VideoCodec, Warning},
 };
 
@@ -30,6 +31,7 @@ fn account() -> Account {
 fn post(state: State) -> Post {
     Post {
         id: PostId(Uuid::from_u128(7)),
+        request: uuid::Uuid::nil(),
         user: "discord:1".to_owned(),
         account: account().id,
         caption: "First wave of the year".to_owned(),
@@ -217,6 +219,22 @@ fn a_post_that_failed() {
 
 #[test]
 fn answers() {
+    let tokens = [
+        ApiToken {
+            id: Uuid::from_u128(1),
+            name: "backup script".to_owned(),
+            last4: "x7Qa".to_owned(),
+            created_at: NOW - 3_600_000,
+            last_used_at: Some(NOW),
+        },
+        ApiToken {
+            id: Uuid::from_u128(2),
+            name: String::new(),
+            last4: "b_9Z".to_owned(),
+            created_at: NOW,
+            last_used_at: None,
+        },
+    ];
     let profile = Profile {
         id: account().id,
         username: "alice_makes".to_owned(),
@@ -264,6 +282,17 @@ fn answers() {
         ("a photo", not_a_video(Kind::Photo)),
         ("empty file", empty_file()),
         ("too large for Telegram", too_large_for_chat(Platform::Telegram, 84_000_000, 20 << 20)),
+        (
+            "too large for Telegram, in private",
+            with_upload_link(
+                too_large_for_chat(Platform::Telegram, 84_000_000, 20 << 20),
+                "https://toall.example/upload/…",
+            ),
+        ),
+        (
+            "too large for Telegram, in a group",
+            with_upload_button(too_large_for_chat(Platform::Telegram, 84_000_000, 20 << 20)),
+        ),
         ("too large for X", too_large_for_x(9_000_000_000, 8_388_608_000)),
         ("caption too long", caption_refused(&too_long, Platform::Telegram)),
         ("caption too long on Discord", caption_refused(&too_long, Platform::Discord)),
@@ -276,8 +305,12 @@ fn answers() {
         ("left in doubt", cancelled("surf.mov", true)),
         ("nothing to cancel", nothing_to_cancel()),
         ("not yours", not_yours()),
-        ("upload", upload_later()),
+        ("upload", upload("https://toall.example/upload/…")),
+        ("web", web("https://toall.example/accounts/…")),
         ("token", api_token("toall_…")),
+        ("tokens, none", api_tokens(&[])),
+        ("tokens", api_tokens(&tokens)),
+        ("too many tokens", too_many_tokens(&tokens)),
         ("our fault", our_fault()),
         ("form out of date", form_out_of_date()),
         ("moved", moved()),
@@ -357,6 +390,7 @@ fn deeds_survive_the_way_through_a_chat() {
         Deed::PostAgain(id),
         Deed::ItIsThere(id),
         Deed::Connect,
+        Deed::Upload,
         Deed::Disconnect(account.clone()),
         Deed::Prefer(account),
     ] {

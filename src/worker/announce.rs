@@ -11,7 +11,7 @@ use std::{
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{POLL, RECOVERY, Worker, chain, insist, verdict::backoff};
+use super::{POLL, RECOVERY, Worker, chain, insist, uploads, verdict::backoff};
 use crate::{
     chat::{Audience, ChatError},
     post::{Post, PostId, State},
@@ -273,6 +273,7 @@ async fn send(worker: &Worker, notice: &Notice, now: i64) -> Result<(), StoreErr
 async fn clean(worker: &Worker, now: i64) -> Result<(), StoreError> {
     for (id, key) in worker.store.due_cleanings(now, BATCH).await? {
         if let Some(key) = key
+            && !worker.store.shared(id, &key).await?
             && let Err(error) = worker.staging.delete(&key).await
         {
             tracing::warn!(post = %id, %error, "a staged file could not be deleted yet");
@@ -289,6 +290,7 @@ async fn housekeep(worker: &Worker, round: u64) {
     let now = worker.clock.now_ms();
     let done = async {
         revoke_unconfirmed(worker, now).await?;
+        uploads::drop_expired(worker, now).await?;
         worker.tend_limits(now).await?;
         if round.is_multiple_of(SWEEP_EVERY) { sweep(worker, now).await } else { Ok(()) }
     };

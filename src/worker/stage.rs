@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Next, StepError, Worker};
 use crate::{
     chat::ChatError,
-    post::{Failure, Party, Post, State, Waiting},
+    post::{Failure, Kind, Party, Post, State, Waiting},
     staging::{PutError, StagingError},
     store::Lease,
     ticket::hex,
@@ -25,6 +25,9 @@ pub(super) async fn stage(
     post: &mut Post,
     stop: &CancellationToken,
 ) -> Result<Next, StepError> {
+    if post.attachment.kind == Kind::Upload {
+        return Err(StepError::Fail(Failure::StagingLost));
+    }
     let key = post.object_key.as_deref().ok_or(StepError::Fail(Failure::StagingLost))?;
     let download = match worker.chats.fetch(&post.attachment).await {
         Ok(download) => download,

@@ -102,13 +102,15 @@ async fn ready_to_post(store: &Store) -> Lease {
     };
     let new = NewPost {
         id: PostId(Uuid::now_v7()),
+        request: Uuid::now_v7(),
+        staged: None,
         dedupe_key: "1".to_owned(),
         person,
         account,
         caption: "Hello".to_owned(),
         attachment,
         options: Default::default(),
-        place,
+        place: Some(place),
     };
     store.accept(&new, &config::Limits::default(), NOW).await.unwrap();
     let lease = store.claim(NOW).await.unwrap().unwrap();

@@ -67,7 +67,7 @@ async fn whoever_is_on_no_list_gets_a_kind_answer_to_everything_and_nothing_is_s
         Ask::Disconnect { what: what() },
         Ask::Cancel,
         Ask::Upload,
-        Ask::Token,
+        Ask::Token { name: String::new() },
         Ask::Help,
         Ask::Start,
         Ask::Unknown { command: "pots".to_owned() },
@@ -123,7 +123,7 @@ async fn who_loses_access_loses_buttons_the_api_and_links_begun_and_keeps_what_w
     let member = [server(), role()];
     world.ask_from("carol", &member, Ask::Accounts).await;
     world.link("carol", "alice_makes").await;
-    world.ask("carol", Ask::Token).await;
+    world.ask("carol", Ask::Token { name: String::new() }).await;
     let token = world.last_text("carol").lines().nth(1).unwrap().to_owned();
     let accounts = world.config.public_url.join("api/social/accounts").unwrap();
     let listed = async || browser().get(accounts.clone()).bearer_auth(&token).send().await.unwrap();

@@ -3,6 +3,7 @@
 mod access;
 mod accounts;
 mod answers;
+mod api;
 mod attack;
 mod bucket;
 mod cancelling;

@@ -69,7 +69,11 @@ pub(super) fn all() -> Value {
         )),
         command("posts", "What you posted lately, and what is on its way"),
         command("upload", "Upload a video that is too large for Discord"),
-        command("token", "Make a token for the programming interface"),
+        command("web", "Your accounts and posts in the browser"),
+        command("token", "Make a token for the programming interface").add_option(
+            CreateCommandOption::new(text, "name", "What to call it, to know it by later").max_length(40),
+        ),
+        command("tokens", "List your tokens for the programming interface, to end one"),
         command("help", "What this bot can do"),
         everywhere(CreateCommand::new(menu::NAME).kind(CommandType::Message)),
     ])

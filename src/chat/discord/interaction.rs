@@ -125,7 +125,9 @@ fn asked_by(command: &CommandInteraction) -> Ask {
         "disconnect" => Ask::Disconnect { what: word("account") },
         "posts" => Ask::Posts,
         "upload" => Ask::Upload,
-        "token" => Ask::Token,
+        "web" => Ask::Web,
+        "token" => Ask::Token { name: word("name") },
+        "tokens" => Ask::Tokens,
         "help" => Ask::Help,
         other => Ask::Unknown { command: other.to_owned() },
     }

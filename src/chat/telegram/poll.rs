@@ -35,7 +35,7 @@ const ANSWERED: Duration = Duration::from_secs(3);
 /// How long a button may keep the rest waiting for its acknowledgement.
 const ACKNOWLEDGE: Duration = Duration::from_secs(5);
 
-const COMMANDS: [(&str, &str); 9] = [
+const COMMANDS: [(&str, &str); 11] = [
     ("post", "Publish a video: as its caption, or in reply to it"),
     ("connect", "Link an X account: /connect twitter"),
     ("accounts", "Show the linked accounts"),
@@ -43,7 +43,9 @@ const COMMANDS: [(&str, &str); 9] = [
     ("posts", "Show the latest posts"),
     ("cancel", "Cancel a post that waits"),
     ("upload", "Get a link for a big video"),
+    ("web", "See accounts and posts in the browser"),
     ("token", "Make an API token"),
+    ("tokens", "List your API tokens, to end one"),
     ("help", "How this works"),
 ];
 

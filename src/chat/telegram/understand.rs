@@ -88,7 +88,9 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
         "disconnect" => Ask::Disconnect { what: rest },
         "cancel" => Ask::Cancel,
         "upload" => Ask::Upload,
-        "token" => Ask::Token,
+        "web" => Ask::Web,
+        "token" => Ask::Token { name: rest },
+        "tokens" => Ask::Tokens,
         "help" => Ask::Help,
         "start" => Ask::Start,
         _ if message.chat.is_private() || command.bot.is_some() => {
@@ -134,6 +136,7 @@ fn unnamed(kind: Kind) -> &'static str {
         Kind::Voice => "voice message",
         Kind::Audio => "audio",
         Kind::Sticker => "sticker",
+        Kind::Upload => "video",
     }
 }
 

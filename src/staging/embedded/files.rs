@@ -4,6 +4,7 @@ use std::{
     error::Error,
     fs, io,
     path::{Path, PathBuf},
+    time::SystemTime,
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -30,7 +31,9 @@ impl Files {
     pub(super) async fn open(root: PathBuf, bucket: &'static str) -> io::Result<Files> {
         tokio::task::spawn_blocking(move || {
             private_dir(&root)?;
-            private_dir(&root.join(bucket).join(super::super::PREFIX))?;
+            for prefix in super::super::PREFIXES {
+                private_dir(&root.join(bucket).join(prefix))?;
+            }
             private_dir(&root.join(bucket))?;
             clear_uploads(&root)?;
             let inner = FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
@@ -127,6 +130,31 @@ impl S3 for Files {
         self.inner.create_multipart_upload(req).await.map_err(say_if_full)
     }
 
+    /// s3s-fs has none.
+    async fn list_multipart_uploads(
+        &self,
+        req: S3Request<ListMultipartUploadsInput>,
+    ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
+        let prefix = req.input.prefix.unwrap_or_default();
+        let root = self.root.clone();
+        let found =
+            tokio::task::spawn_blocking(move || begun(&root)).await.map_err(S3Error::internal_error)?;
+        let uploads = found.map_err(S3Error::internal_error)?.into_iter();
+        let uploads =
+            uploads.filter(|upload| upload.key.starts_with(&prefix)).map(|upload| MultipartUpload {
+                key: Some(upload.key),
+                upload_id: Some(upload.id),
+                initiated: Some(upload.at.into()),
+                ..MultipartUpload::default()
+            });
+        let uploads = Some(uploads.collect());
+        Ok(S3Response::new(ListMultipartUploadsOutput { uploads, ..ListMultipartUploadsOutput::default() }))
+    }
+
+    async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        self.inner.list_parts(req).await
+    }
+
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         self.inner.upload_part(req).await.map_err(say_if_full)
     }
@@ -164,15 +192,46 @@ fn say_if_full(mut error: S3Error) -> S3Error {
     error
 }
 
-/// Credentials change with each start, so an upload of an earlier one can be neither finished nor aborted.
+/// An upload in parts, as its notes in the folder tell of it.
+struct Begun {
+    id: String,
+    key: String,
+    at: SystemTime,
+}
+
+/// The uploads that were begun, by the notes that s3s-fs 0.14 keeps of each.
+fn begun(root: &Path) -> io::Result<Vec<Begun>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let note = || {
+            let (_, rest) = name.to_str()?.strip_prefix(".bucket-")?.split_once(".object-")?;
+            let (key, id) = rest.strip_suffix(".metadata.json")?.split_once(".upload-")?;
+            let key = String::from_utf8(URL_SAFE_NO_PAD.decode(key).ok()?).ok()?;
+            Some((key, id.to_owned()))
+        };
+        if let Some((key, id)) = note() {
+            found.push(Begun { id, key, at: entry.metadata()?.modified()? });
+        }
+    }
+    Ok(found)
+}
+
+/// Nobody knows the ids of uploads that the worker began in an earlier life. People go on with theirs.
 fn clear_uploads(root: &Path) -> io::Result<()> {
+    let kept: Vec<String> = begun(root)?
+        .into_iter()
+        .filter(|upload| upload.key.starts_with(super::super::UPLOADS))
+        .map(|upload| upload.id)
+        .collect();
     for entry in fs::read_dir(root)? {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
         let part = name.starts_with(".upload_id-") || name.starts_with(".upload-");
         let note = name.starts_with(".bucket-") && name.contains(".upload-");
-        if part || note {
+        if (part || note) && !kept.iter().any(|id| name.contains(id.as_str())) {
             fs::remove_file(entry.path())?;
         }
     }

@@ -89,6 +89,8 @@ impl Kept {
         for number in 0..3 {
             let new = NewPost {
                 id: PostId(Uuid::now_v7()),
+                request: Uuid::now_v7(),
+                staged: None,
                 dedupe_key: number.to_string(),
                 person: pending("alice").person,
                 account: pending("alice").profile.id,
@@ -102,7 +104,7 @@ impl Kept {
                     content_type: None,
                     kind: Kind::Video,
                 },
-                place: place("alice"),
+                place: Some(place("alice")),
             };
             store.accept(&new, &config::Limits::default(), NOW).await.unwrap();
         }

@@ -81,7 +81,7 @@ async fn a_state_cannot_be_guessed_changed_or_made_of_what_is_stored() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_ticket_opens_its_own_door_only() {
     let world = World::new().await;
-    world.ask("alice", Ask::Token).await;
+    world.ask("alice", Ask::Token { name: String::new() }).await;
     let said = world.last_text("alice");
     let at = said.find("toall_").unwrap() + "toall_".len();
     let api_token = said[at..at + 43].to_owned();

@@ -18,8 +18,10 @@ fn deeds(post: PostId) -> Vec<Deed> {
     for deed in &deeds {
         match deed {
             Deed::Cancel(_) | Deed::Retry(_) | Deed::PostAgain(_) | Deed::ItIsThere(_) => {}
-            // About an account or about nothing: see the other test.
-            Deed::Connect | Deed::Disconnect(_) | Deed::Prefer(_) => unreachable!(),
+            // About an account, a token (see `api::tokens`) or nothing.
+            Deed::Connect | Deed::Upload | Deed::Disconnect(_) | Deed::Prefer(_) | Deed::RevokeToken(_) => {
+                unreachable!()
+            }
         }
     }
     deeds
@@ -114,7 +116,7 @@ async fn no_button_command_or_route_reaches_another_persons_account() {
     world.settle().await;
     assert_eq!(world.x.posts()[0].username, "bob_films", "preferring hers did nothing");
 
-    world.ask("bob", Ask::Token).await;
+    world.ask("bob", Ask::Token { name: String::new() }).await;
     let said = world.last_text("bob");
     let token = &said[said.find("toall_").unwrap()..][..49];
     let accounts = world.config.public_url.join("/api/social/accounts").unwrap();

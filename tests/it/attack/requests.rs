@@ -83,7 +83,7 @@ async fn no_path_leads_out_and_none_redirects() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_name_a_request_uses_for_us_decides_nothing() {
     let world = World::new().await;
-    world.ask("alice", Ask::Token).await;
+    world.ask("alice", Ask::Token { name: String::new() }).await;
     let said = world.last_text("alice");
     let token = &said[said.find("toall_").unwrap()..][..49];
     let bearer = format!("authorization: Bearer {token}");

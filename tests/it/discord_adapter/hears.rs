@@ -36,7 +36,19 @@ async fn commands_are_registered_at_start() {
     let names: Vec<_> = commands.iter().map(|c| c["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
-        ["connect", "post", "accounts", "disconnect", "posts", "upload", "token", "help", "Post to X"]
+        [
+            "connect",
+            "post",
+            "accounts",
+            "disconnect",
+            "posts",
+            "upload",
+            "web",
+            "token",
+            "tokens",
+            "help",
+            "Post to X"
+        ]
     );
     let connect = &commands[0]["options"][0];
     assert_eq!(connect["name"], "platform");
@@ -53,14 +65,15 @@ async fn each_command_arrives_and_private_matters_are_ephemeral() {
     let mut bot = Bot::start().await;
     let what = |what: &str| what.to_owned();
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Ask);
-    let cases: [Case; 8] = [
+    let cases: [Case; 9] = [
         ("connect", &[("platform", "twitter")], Ask::Connect { what: what("twitter") }),
         ("accounts", &[], Ask::Accounts),
         ("disconnect", &[], Ask::Disconnect { what: what("") }),
         ("disconnect", &[("account", " @alice ")], Ask::Disconnect { what: what("@alice") }),
         ("posts", &[], Ask::Posts),
         ("upload", &[], Ask::Upload),
-        ("token", &[], Ask::Token),
+        ("token", &[], Ask::Token { name: String::new() }),
+        ("tokens", &[], Ask::Tokens),
         ("help", &[], Ask::Help),
     ];
     for (command, options, ask) in cases {

@@ -52,10 +52,12 @@ fn asks() -> impl Strategy<Value = Ask> {
         account.prop_map(Deed::Prefer),
     ];
     let plain =
-        [Ask::Posts, Ask::Accounts, Ask::Cancel, Ask::Upload, Ask::Token, Ask::Help, Ask::Start].to_vec();
+        [Ask::Posts, Ask::Accounts, Ask::Cancel, Ask::Upload, Ask::Web, Ask::Tokens, Ask::Help, Ask::Start]
+            .to_vec();
     prop_oneof![
         words().prop_map(|what| Ask::Connect { what }),
         words().prop_map(|what| Ask::Disconnect { what }),
+        words().prop_map(|name| Ask::Token { name }),
         words().prop_map(|command| Ask::Unknown { command }),
         (words(), files(), words(), words()).prop_map(|(caption, file, account, dedupe_key)| Ask::Post {
             caption,

@@ -153,7 +153,9 @@ impl World {
         }
         let mut found = Vec::new();
         walk(&self.config.data_dir.join("staging"), &mut found);
-        found.retain(|path| path.to_string_lossy().contains("posts"));
+        let of_a_video =
+            |path: &str| ["/posts/", "/uploads/", "/.upload"].iter().any(|part| path.contains(part));
+        found.retain(|path| of_a_video(&path.to_string_lossy()));
         found
     }
 }

@@ -1,0 +1,46 @@
+//! API tokens: made, listed and ended in chat.
+
+use uuid::Uuid;
+
+use super::{Intake, IntakeError};
+use crate::{
+    account::Person,
+    ticket::{ApiToken, Ticket},
+    words::{self, Message},
+};
+
+/// What API tokens start with, so that people and secret scanners know one when they see it.
+pub const TOKEN_PREFIX: &str = "toall_";
+/// Tokens that one person may have.
+const MAX_TOKENS: u32 = 10;
+/// Characters of a token's name that are kept.
+const MAX_NAME: usize = 40;
+
+impl Intake {
+    /// Makes a token and shows it, this once.
+    pub(super) async fn make_token(&self, from: &Person, name: &str) -> Result<Message, IntakeError> {
+        let ticket = Ticket::draw()?;
+        let shown = format!("{TOKEN_PREFIX}{}", ticket.expose());
+        let token = ApiToken {
+            id: Uuid::now_v7(),
+            name: name.chars().filter(|c| !c.is_control()).take(MAX_NAME).collect(),
+            // A ticket is ASCII.
+            last4: shown[shown.len() - 4..].to_owned(),
+            created_at: self.clock.now_ms(),
+            last_used_at: None,
+        };
+        if !self.store.add_api_token(from, &ticket.hash(), &token, MAX_TOKENS).await? {
+            return Ok(words::too_many_tokens(&self.store.api_tokens(from).await?));
+        }
+        tracing::info!(token = %token.id, "API token made");
+        Ok(words::api_token(&shown))
+    }
+
+    /// Ends a token, and shows which are left.
+    pub(super) async fn revoke_token(&self, from: &Person, id: Uuid) -> Result<Message, IntakeError> {
+        if self.store.revoke_api_token(from, id).await? {
+            tracing::info!(token = %id, "API token revoked");
+        }
+        Ok(words::api_tokens(&self.store.api_tokens(from).await?))
+    }
+}

@@ -1,0 +1,54 @@
+//! Whether browsers may send files to the bucket.
+
+use std::time::Duration;
+
+use reqwest::{Client, Method, header, redirect::Policy};
+use serde_json::json;
+
+use super::{Staging, StagingError, UPLOADS};
+
+const PATIENCE: Duration = Duration::from_secs(10);
+
+impl Staging {
+    /// Asks the bucket what a browser asks before it sends a file from a page of `origin` (Fetch Standard,
+    /// "CORS-preflight fetch"): whether it may PUT.
+    ///
+    /// # Errors
+    /// [`StagingError::Unreachable`] when the bucket does not answer at all.
+    pub async fn lets_browsers_put(&self, origin: &str) -> Result<bool, StagingError> {
+        let url = self.presign_put(&format!("{UPLOADS}probe"), "video/mp4", None, PATIENCE).await?;
+        let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build();
+        let client = client.map_err(|_| StagingError::Other("no client".into()))?;
+        let answer = client
+            .request(Method::OPTIONS, url)
+            .header(header::ORIGIN, origin)
+            .header(header::ACCESS_CONTROL_REQUEST_METHOD, "PUT")
+            .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "content-type")
+            .send()
+            .await
+            .map_err(|_| StagingError::Unreachable)?;
+        let said =
+            |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let lists = |name, wanted: &str| {
+            said(name).split(',').any(|word| word.trim() == "*" || word.trim().eq_ignore_ascii_case(wanted))
+        };
+        let origin = [origin, "*"].contains(&said(header::ACCESS_CONTROL_ALLOW_ORIGIN));
+        Ok(answer.status().is_success()
+            && origin
+            && lists(header::ACCESS_CONTROL_ALLOW_METHODS, "PUT")
+            && lists(header::ACCESS_CONTROL_ALLOW_HEADERS, "content-type"))
+    }
+}
+
+/// The rule that lets them, as S3's `PutBucketCors` takes it (`aws s3api put-bucket-cors`).
+pub fn cors_rule(origin: &str) -> String {
+    json!({
+        "CORSRules": [{
+            "AllowedOrigins": [origin],
+            "AllowedMethods": ["PUT"],
+            "AllowedHeaders": ["content-type"],
+            "MaxAgeSeconds": 3600,
+        }]
+    })
+    .to_string()
+}

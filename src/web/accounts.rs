@@ -1,0 +1,112 @@
+//! The accounts page: what is linked, what was posted, and the buttons for both.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Form,
+    extract::{FromRequest, Request, State},
+    http::{HeaderMap, header},
+    response::{IntoResponse, Redirect, Response},
+};
+use serde::Deserialize;
+
+use super::{
+    Site,
+    error::{ErrorPage, Refusal},
+    pages::{self, AccountsPage, Listed, Page},
+    session::person_tag,
+    visit::to,
+};
+use crate::{
+    intake::PostStatus,
+    store::{PendingLink, Scope, Session},
+    words::{self, Deed, Links, Message, Span},
+};
+
+/// How many posts the page shows.
+const RECENT: u32 = 20;
+/// How long a pressed button's form may take to arrive.
+const FORM_TIME: Duration = Duration::from_secs(10);
+
+/// `GET /accounts`
+pub(super) async fn show(State(site): State<Arc<Site>>, headers: HeaderMap) -> Result<Page, ErrorPage> {
+    let session = site.session(&headers, Scope::Manage).await?.ok_or(Refusal::NOT_SIGNED_IN)?;
+    page(&site, &session, None).await
+}
+
+/// `GET /accounts/link`: to X, and back by its callback. A link and no form, since a form may not lead elsewhere.
+pub(super) async fn link(State(site): State<Arc<Site>>, headers: HeaderMap) -> Result<Response, ErrorPage> {
+    site.check_origin(&headers)?;
+    let session = site.session(&headers, Scope::Manage).await?.ok_or(Refusal::NOT_SIGNED_IN)?;
+    let offer = site.intake.offer_link(&session.person, &session.place).await?;
+    Ok(Redirect::to(offer.url.as_str()).into_response())
+}
+
+/// A pressed button of the page.
+#[derive(Deserialize)]
+struct Pressed {
+    deed: String,
+    /// Whom the page was made for.
+    person: String,
+}
+
+/// `POST /accounts`: a button of the page.
+pub(super) async fn act(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+    request: Request,
+) -> Result<Response, ErrorPage> {
+    site.check_origin(&headers)?;
+    let session = site.session(&headers, Scope::Manage).await?.ok_or(Refusal::NOT_SIGNED_IN)?;
+    let form = Form::<Pressed>::from_request(request, &());
+    let form = tokio::time::timeout(FORM_TIME, form).await.map_err(Refusal::too_slow)?;
+    let Ok(Form(Pressed { deed, person })) = form else { return Err(ErrorPage(Refusal::OLD_PAGE)) };
+    let deed: Deed = deed.parse().map_err(|_| Refusal::OLD_PAGE)?;
+    if person != person_tag(&session.person) {
+        return Err(ErrorPage(Refusal::OLD_PAGE));
+    }
+    match site.intake.press(&session.person, &session.place, deed).await? {
+        None => Ok(to(&site, "/accounts")),
+        Some(message) => Ok(page(&site, &session, Some(&plain(&message))).await?.into_response()),
+    }
+}
+
+/// The page after a link was made, and the cookie that signs its browser in.
+pub(super) async fn linked(site: &Site, linked: &PendingLink) -> Result<Response, ErrorPage> {
+    let session = Session {
+        person: linked.person.clone(),
+        place: linked.place.clone(),
+        scope: Scope::Manage,
+        opened_by: None,
+    };
+    let key = site.intake.begin_session(&session).await?;
+    let cookie = site.sign_in_cookie(Scope::Manage, &key)?;
+    let said = words::linked(&linked.profile);
+    let page = page(site, &session, Some(&plain(&said))).await?;
+    Ok(([(header::SET_COOKIE, cookie)], page).into_response())
+}
+
+async fn page(site: &Site, session: &Session, said: Option<&str>) -> Result<Page, ErrorPage> {
+    let store = &site.intake.store;
+    let accounts = store.accounts(&session.person).await?;
+    let mut posts = Vec::new();
+    for PostStatus { post, account, link, .. } in
+        site.intake.recent_posts(&session.person, None, RECENT).await?
+    {
+        let profile = site.intake.x.profile_link(&account.username);
+        let links = Links { profile: profile.as_str(), post: link.as_deref() };
+        let status = words::status(&post, &account, links, None, site.intake.clock.now_ms());
+        let line = words::state_line(&post, &account);
+        posts.push(Listed { line, state: post.state, created_at: post.created_at, status, link });
+    }
+    Ok(pages::accounts(&AccountsPage { base: &site.base, session, accounts: &accounts, posts: &posts, said }))
+}
+
+/// What a message for a chat says, without its buttons: the page has its own.
+fn plain(message: &Message) -> String {
+    let spans = message.text.iter().map(|span| match span {
+        Span::Text(text) | Span::Link(text) => text.as_str(),
+        Span::Time(_) => "",
+    });
+    spans.collect()
+}

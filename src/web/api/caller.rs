@@ -1,0 +1,90 @@
+//! Who calls: a program by its token, or one of our own pages by its session.
+
+use std::sync::Arc;
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::{header, request::Parts},
+    middleware::Next,
+    response::{IntoResponse, Response},
+};
+
+use crate::{
+    account::{Person, Place},
+    intake::TOKEN_PREFIX,
+    store::Scope,
+    ticket::Ticket,
+    web::{
+        Site,
+        error::{Problem, Refusal},
+    },
+};
+
+/// The person for whom a request is made.
+#[derive(Clone, Debug)]
+pub(super) struct Caller {
+    pub(super) person: Person,
+    /// Where the status of what they post is shown; nowhere when a program posts.
+    pub(super) place: Option<Place>,
+    /// Whether they may see to accounts: a link to upload does not let anybody.
+    may_manage: bool,
+    /// What the limit on requests counts by.
+    counted_as: String,
+}
+
+/// Lets in whom we know, as often as anybody may come.
+pub(super) async fn admit(State(site): State<Arc<Site>>, request: Request, next: Next) -> Response {
+    let (mut parts, body) = request.into_parts();
+    let caller = async {
+        let caller = known(&site, &parts).await?;
+        match site.intake.admits(&caller.person).await? {
+            true => Ok(caller),
+            false => Err(Refusal::NOT_ADMITTED),
+        }
+    };
+    let caller = match caller.await {
+        Ok(caller) => caller,
+        Err(refusal) => return Problem::from(refusal).into_response(),
+    };
+    let pass = match site.limits.take(&caller.counted_as) {
+        Ok(pass) => pass,
+        Err(refused) => return refused.into_response(),
+    };
+    parts.extensions.insert(caller);
+    pass.told(next.run(Request::from_parts(parts, body)).await)
+}
+
+async fn known(site: &Site, parts: &Parts) -> Result<Caller, Refusal> {
+    if let Some(value) = parts.headers.get(header::AUTHORIZATION) {
+        let token = || {
+            let (scheme, token) = value.to_str().ok()?.split_once(' ')?;
+            let token = scheme.eq_ignore_ascii_case("bearer").then_some(token)?;
+            Ticket::shown(token.trim().strip_prefix(TOKEN_PREFIX)?)
+        };
+        let hash = token().ok_or(Refusal::UNAUTHENTICATED)?.hash();
+        let person = site.intake.store.person_of_api_token(&hash, site.intake.clock.now_ms()).await?;
+        let person = person.ok_or(Refusal::UNAUTHENTICATED)?;
+        return Ok(Caller { person, place: None, may_manage: true, counted_as: hash });
+    }
+    // Without a token: somebody with a browser, perhaps.
+    let session = site.session_person(parts).await?.ok_or(Refusal::UNAUTHENTICATED)?;
+    let counted_as = format!("{}:{}", session.person.platform.as_str(), session.person.id);
+    let may_manage = session.scope == Scope::Manage;
+    Ok(Caller { person: session.person, place: Some(session.place), may_manage, counted_as })
+}
+
+impl Caller {
+    /// Refuses who came by a link to upload.
+    pub(super) fn manages(&self) -> Result<(), Refusal> {
+        if self.may_manage { Ok(()) } else { Err(Refusal::SIGN_IN_NEEDED) }
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for Caller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        // A route without `admit` lets nobody in.
+        parts.extensions.get::<Caller>().cloned().ok_or(Problem::from(Refusal::UNAUTHENTICATED))
+    }
+}

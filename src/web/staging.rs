@@ -1,0 +1,66 @@
+//! The embedded storage, for browsers and programs that send files to it.
+//!
+//! It listens on a loopback address that they cannot reach. An address signed for there is shown to them as one of
+//! ours under `/staging/`; what arrives here goes to the storage as it was signed, its body passed through as it comes.
+
+use std::{sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{DefaultBodyLimit, Request, State},
+    http::{StatusCode, Uri},
+    response::{IntoResponse, Response},
+    routing::put,
+};
+use tower_http::{limit::RequestBodyLimitLayer, timeout::RequestBodyTimeoutLayer};
+use url::Url;
+
+use super::{Site, error::Refusal};
+use crate::intake::MAX_PUT_BYTES;
+
+const PREFIX: &str = "/staging";
+/// How long a body may bring nothing; a phone that changes networks is quiet for a while.
+const BODY_IDLE: Duration = Duration::from_secs(60);
+
+pub(super) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
+    match site.door {
+        None => Router::new(),
+        Some(_) => Router::new().route(&format!("{PREFIX}/{{*path}}"), put(take)).layer((
+            DefaultBodyLimit::disable(),
+            RequestBodyLimitLayer::new(usize::try_from(MAX_PUT_BYTES).unwrap_or(usize::MAX)),
+            RequestBodyTimeoutLayer::new(BODY_IDLE),
+        )),
+    }
+}
+
+impl Site {
+    /// A signed address as those outside can use it.
+    pub(super) fn public_address(&self, signed: Url) -> Result<Url, Refusal> {
+        if !self.door.as_ref().is_some_and(|door| door.leads_here(&signed)) {
+            return Ok(signed);
+        }
+        let mut public = self.public_url.clone();
+        public.set_path(&format!("{}{PREFIX}{}", self.base, signed.path()));
+        public.set_query(signed.query());
+        Ok(public)
+    }
+}
+
+/// Takes a file or a part of one, if the address was signed for it.
+async fn take(State(site): State<Arc<Site>>, mut request: Request) -> Response {
+    let Some(door) = &site.door else { return StatusCode::NOT_FOUND.into_response() };
+    let target = request.uri().path_and_query().and_then(|target| target.as_str().strip_prefix(PREFIX));
+    let signed = request.uri().query().is_some_and(|query| query.contains("X-Amz-Signature="));
+    let Some(target) = target.filter(|_| signed).and_then(|target| target.parse::<Uri>().ok()) else {
+        return StatusCode::FORBIDDEN.into_response();
+    };
+    *request.uri_mut() = target;
+    match door.knock(request).await {
+        Ok(response) => response.map(Body::new),
+        Err(error) => {
+            tracing::warn!(?error, "the embedded storage could not take a file");
+            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! The same uploads with an S3 server of somebody else's, where one runs.
+
+use serde_json::json;
+use toall::{app::check::check, config::Staging};
+use url::Url;
+
+use super::put;
+use crate::{
+    bucket::Bucket,
+    world::{World, browser, sample, sha256_hex},
+};
+
+/// A fresh bucket there; `None` without a server.
+async fn bucket(name: &str) -> Option<Staging> {
+    let Ok(moto) = std::env::var("MOTO_SERVER") else {
+        eprintln!("skipped: set MOTO_SERVER to the address of a moto server to try a third-party S3");
+        return None;
+    };
+    let endpoint: Url = moto.parse().unwrap();
+    let made = browser().put(endpoint.join(name).unwrap()).send().await.unwrap();
+    assert!(made.status().is_success(), "{made:?}");
+    Some(Staging {
+        endpoint_url: Some(endpoint),
+        bucket: name.to_owned(),
+        region: "us-east-1".to_owned(),
+        access_key_id: Some("key".to_owned()),
+        secret_access_key: Some("secret".to_owned().into()),
+        force_path_style: true,
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_foreign_bucket_takes_whole_files_and_parts() {
+    let Some(settings) = bucket("uploads-and-parts").await else { return };
+    let endpoint = settings.endpoint_url.clone().unwrap();
+    let world = World::with(|_, config| config.staging = Some(settings)).await.and_linked().await;
+    let program = world.program("alice").await;
+    let account = world.account_id("alice_makes");
+    program.publish(&sample(), "Whole", &account).await;
+    world.settle().await;
+
+    let film = world.film(9_000_000);
+    let file = std::fs::read(&film).unwrap();
+    let wanted =
+        json!({"filename": "film.mp4", "content_type": "video/mp4", "size": file.len(), "multipart": true});
+    let begun = program.post("upload-url", wanted).await.ok();
+    let key = &begun["s3_key"];
+    let path = format!("upload-parts?s3_key={}", key.as_str().unwrap());
+    for (number, bytes) in (1..).zip(file.chunks(8 * 1024 * 1024)) {
+        program.post("upload-complete", json!({"s3_key": key})).await.is_problem(409, "upload_incomplete");
+        let signed = program.post("upload-parts", json!({"s3_key": key, "parts": [number]})).await.ok();
+        let part = &signed["parts"][0];
+        assert!(
+            part["upload_url"].as_str().unwrap().starts_with(endpoint.as_str()),
+            "straight to the bucket"
+        );
+        assert!(put(part, bytes.to_vec()).await.status().is_success());
+        assert_eq!(program.get(&path).await.ok()["done"].as_array().unwrap().len(), number);
+    }
+    let complete = program.post("upload-complete", json!({"s3_key": key})).await.ok();
+    assert_eq!(complete, json!({"s3_key": key, "bytes": file.len()}));
+    assert_eq!(program.post("upload-complete", json!({"s3_key": key})).await.ok(), complete);
+    let wanted = json!({"s3_key": key, "caption": "In parts", "account_ids": [account]});
+    assert_eq!(program.post("post", wanted).await.status, 202);
+    world.settle().await;
+
+    let posts = world.x.posts();
+    assert_eq!(posts.iter().map(|post| &*post.text).collect::<Vec<_>>(), ["Whole", "In parts"]);
+    assert_eq!(posts[1].media[0].sha256_hex, Some(sha256_hex(&file)));
+    let listed = browser().get(endpoint.join("uploads-and-parts?list-type=2").unwrap()).send().await.unwrap();
+    let listed = listed.text().await.unwrap();
+    assert!(!listed.contains("<Key>uploads/"), "nothing stays there: {listed}");
+}
+
+/// What `toall check` says with this storage, and the origin of its pages.
+async fn checked(settings: Staging) -> (String, String) {
+    let mut world = World::with(|_, config| config.staging = Some(settings)).await;
+    let config = world.config.clone();
+    world.stop().await;
+    let mut said = Vec::new();
+    check(&config, None, &mut said).await.unwrap();
+    (String::from_utf8(said).unwrap(), config.public_url.origin().ascii_serialization())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_refuses_browsers_is_named_with_the_rule_it_needs() {
+    let bucket = Bucket::start().await;
+    let (said, origin) = checked(bucket.settings()).await;
+    assert!(
+        said.contains(&format!("✗ uploads     the bucket does not take files from pages of {origin}")),
+        "{said}"
+    );
+    let rule =
+        said.lines().find(|line| line.starts_with("{\"CORSRules\"")).unwrap_or_else(|| panic!("{said}"));
+    let rule: serde_json::Value = serde_json::from_str(rule).unwrap();
+    assert_eq!(rule["CORSRules"][0]["AllowedOrigins"], json!([origin]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_bucket_that_lets_browsers_in_is_said_to() {
+    // moto answers every preflight with yes, rules or no rules.
+    let Some(settings) = bucket("rules").await else { return };
+    let (said, origin) = checked(settings).await;
+    assert!(said.contains(&format!("✓ uploads     the bucket takes files from pages of {origin}")), "{said}");
+}

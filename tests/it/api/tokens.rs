@@ -1,0 +1,38 @@
+//! Tokens: made, listed and ended in chat.
+
+use toall::chat::Ask;
+
+use crate::world::World;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_are_made_listed_and_ended_in_chat() {
+    let world = World::new().await;
+    let (one, two) = (world.program("alice").await, world.program("alice").await);
+    one.get("accounts").await.ok();
+    world.ask("alice", Ask::Tokens).await;
+    let list = world.last("alice");
+    let text = world.last_text("alice");
+    let tail = |program: &super::Program| program.token[program.token.len() - 4..].to_owned();
+    let expected = format!(
+        "Your API tokens:\ntests · ends in {} · made <0> · last used <0>\ntests · ends in {} · made <0> · never used \
+         [End …{}] [End …{}]",
+        tail(&one),
+        tail(&two),
+        tail(&one),
+        tail(&two)
+    );
+    assert_eq!(text, expected);
+    assert!(!text.contains(&one.token), "shown once");
+
+    world.press("bob", &list, &format!("End …{}", tail(&one))).await;
+    one.get("accounts").await.ok();
+    world.press("alice", &list, &format!("End …{}", tail(&one))).await;
+    one.get("accounts").await.is_problem(401, "unauthenticated");
+    two.get("accounts").await.ok();
+
+    for _ in 0..9 {
+        world.ask("alice", Ask::Token { name: String::new() }).await;
+    }
+    world.ask("alice", Ask::Token { name: String::new() }).await;
+    assert!(world.last_text("alice").starts_with("You have 10 API tokens"), "{}", world.last_text("alice"));
+}
