@@ -32,7 +32,7 @@ fn each_range_begins_and_ends_where_it_is_published() {
 #[test]
 fn every_character_of_unicode_weighs_one_or_two() {
     for character in '\0'..=char::MAX {
-        let expected = character.nfc().map(|c| weight(c)).sum::<u32>();
+        let expected = character.nfc().map(weight).sum::<u32>();
         assert_eq!(count(&character.to_string()).weighted, expected, "{character:?}");
     }
 }
