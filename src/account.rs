@@ -62,6 +62,53 @@ pub struct Person {
     pub name: String,
 }
 
+/// A person by platform and id alone, as the configuration names them: `discord:1234`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PersonRef {
+    pub platform: Platform,
+    pub id: String,
+}
+
+impl PersonRef {
+    /// Where to write to them alone, whether or not they have asked anything.
+    pub fn private_place(&self) -> Place {
+        Place {
+            platform: self.platform,
+            chat: self.id.clone(),
+            thread: None,
+            message: None,
+            person: self.id.clone(),
+            // Not known to be a chat with the bot: both chats then go to the person.
+            private: false,
+            interaction: None,
+        }
+    }
+
+    /// Whether this is that person.
+    pub fn is(&self, person: &Person) -> bool {
+        self.platform == person.platform && self.id == person.id
+    }
+}
+
+/// Something that people are in, by its chat service's own id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Group {
+    DiscordServer(String),
+    DiscordRole(String),
+    /// A group or supergroup.
+    TelegramChat(String),
+}
+
+impl fmt::Display for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Group::DiscordServer(id) => write!(f, "discord_server:{id}"),
+            Group::DiscordRole(id) => write!(f, "discord_role:{id}"),
+            Group::TelegramChat(id) => write!(f, "telegram_chat:{id}"),
+        }
+    }
+}
+
 /// Where something was asked, with all that is needed to answer there, now or after a restart.
 ///
 /// Stored sealed, because of the interaction token.

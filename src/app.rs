@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod rotate;
 
 use std::{path::Path, time::Duration};
 
@@ -16,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     chat::{Chat, ChatError, Chats, console::Console, discord::Discord, telegram::Telegram},
     clock::Clock,
-    config::{Config, KeyError, load_or_create_key},
+    config::{Config, KeyError, former_key, load_or_create_key},
     intake::Intake,
     staging::{Staging, StagingError, embedded},
     store::{OpenError, Store, Vault},
@@ -92,17 +93,19 @@ pub enum StartError {
 impl App {
     /// Binds what `config` says to listen on, and starts the parts that `roles` name.
     pub async fn start(config: &Config, roles: &[Role], clock: Clock) -> Result<App, StartError> {
+        // First, since who starts it twice should hear that, not that an address is taken.
+        let store = open_store(config, &clock).await?;
         let listener = match roles.contains(&Role::Web) {
             true => Some(listen("web.listen", config.web.listen).await?),
             false => None,
         };
-        let mut app = App::start_on(config, roles, clock, listener, None).await?;
+        let mut app = App::assemble(config, roles, clock.clone(), store, listener, None).await?;
         if let Some(metrics) = &config.metrics {
             let listener = listen("metrics.listen", metrics.listen).await?;
             let recorder = web::install_recorder().map_err(|error| StartError::Metrics(error.to_string()))?;
-            let stop = app.doors.stop.clone();
+            let (store, stop) = (app.store.clone(), app.doors.stop.clone());
             app.doors.tasks.spawn(async move {
-                web::serve_metrics(listener, recorder, stop).await;
+                web::serve_metrics(listener, recorder, store, clock, stop).await;
                 Ok(())
             });
         }
@@ -118,6 +121,17 @@ impl App {
         console: Option<Console>,
     ) -> Result<App, StartError> {
         let store = open_store(config, &clock).await?;
+        App::assemble(config, roles, clock, store, listener, console).await
+    }
+
+    async fn assemble(
+        config: &Config,
+        roles: &[Role],
+        clock: Clock,
+        store: Store,
+        listener: Option<TcpListener>,
+        console: Option<Console>,
+    ) -> Result<App, StartError> {
         let (staging, embedded) = open_staging(config).await?;
         let x = X::new(&config.twitter, config.callback_url())?;
         let discord = config.discord.as_ref().map(|settings| Discord::new(settings, clock.clone()));
@@ -135,8 +149,14 @@ impl App {
             .into_iter()
             .flatten(),
         );
-        let intake =
-            Intake { store: store.clone(), chats: chats.clone(), x: x.clone(), clock: clock.clone() };
+        let intake = Intake {
+            store: store.clone(),
+            chats: chats.clone(),
+            x: x.clone(),
+            clock: clock.clone(),
+            access: config.access.clone(),
+            limits: config.limits.clone(),
+        };
 
         let stop = CancellationToken::new();
         let (inbox, deliveries) = mpsc::channel(INBOX);
@@ -183,6 +203,8 @@ impl App {
                 x,
                 clock,
                 settings: config.worker.clone(),
+                limits: config.limits.clone(),
+                operators: config.access.operators.clone(),
                 running: Running::default(),
             };
             tokio::spawn(worker.run(stop_worker.clone()))
@@ -238,9 +260,21 @@ impl App {
 
 /// Opens the database with the key that seals its secrets.
 async fn open_store(config: &Config, clock: &Clock) -> Result<Store, StartError> {
-    let key = load_or_create_key(config)?;
-    let vault = Vault::new(key.expose_secret());
-    Ok(Store::open(config.database.url.expose_secret(), vault, clock.now_ms()).await?)
+    Ok(Store::open(config.database.url.expose_secret(), vault(config)?, clock.now_ms()).await?)
+}
+
+/// Seals with the key, and opens what the former one sealed while the key is being changed.
+fn vault(config: &Config) -> Result<Vault, KeyError> {
+    let vault = Vault::new(load_or_create_key(config)?.expose_secret());
+    Ok(match former_key(config)? {
+        None => vault,
+        Some(former) => {
+            tracing::warn!(
+                "The encryption key is being changed. Stop toall and run `toall rotate-key` to end that."
+            );
+            vault.with_former(former.expose_secret())
+        }
+    })
 }
 
 /// The operator's bucket, or the embedded one under `data_dir`.
@@ -277,14 +311,23 @@ pub async fn serve(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
              Leave out --role."
         );
     }
-    let problems = check::out_of_reach(config, roles).await;
-    if !problems.is_empty() {
-        anyhow::bail!("toall cannot start:\n  {}", problems.join("\n  "));
-    }
-    let mut app = App::start(config, roles, Clock::system()).await?;
+    let mut stop = std::pin::pin!(stop_signal());
+    let start = async {
+        let problems = check::out_of_reach(config, roles).await;
+        if !problems.is_empty() {
+            anyhow::bail!("toall cannot start:\n  {}", problems.join("\n  "));
+        }
+        Ok(App::start(config, roles, Clock::system()).await?)
+    };
+    let mut app = tokio::select! {
+        biased;
+        // Nothing was taken in yet, so there is nothing to bring to an end.
+        signal = &mut stop => return Ok(signal?),
+        app = start => app?,
+    };
     tracing::info!(listen = %config.web.listen, public_url = %config.public_url, "ready");
     let outcome = tokio::select! {
-        signal = stop_signal() => signal.map_err(Into::into),
+        signal = stop => signal.map_err(Into::into),
         error = app.failed() => Err(error.into()),
     };
     tracing::info!("stopping");

@@ -11,8 +11,8 @@ use futures::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot};
 
 use crate::{
-    account::{MessageRef, Person, Place, Platform},
-    post::Attachment,
+    account::{Group, MessageRef, Person, Place, Platform},
+    post::{Attachment, Options},
     words::{Deed, Message},
 };
 use console::Console;
@@ -25,6 +25,9 @@ pub struct Incoming {
     pub from: Person,
     pub at: Place,
     pub ask: Ask,
+    /// What the person is seen to be in by asking there: the Discord server first, then their roles; or the Telegram
+    /// group. Nothing in a private chat.
+    pub groups: Vec<Group>,
 }
 
 /// What can be asked. Words that follow a command are as typed, trimmed.
@@ -37,6 +40,9 @@ pub enum Ask {
     /// `/post`, with the file of the message or of the message it replies to.
     Post {
         caption: String,
+        options: Options,
+        /// The user name of the linked account that it goes to; empty for the one the person prefers.
+        account: String,
         file: Option<Attachment>,
         /// Names the message or interaction: `discord:{interaction}` or `telegram:{chat}:{message}`.
         dedupe_key: String,

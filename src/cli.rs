@@ -39,6 +39,7 @@ pub enum Command {
     Serve(Serve),
     Check(Check),
     Init(Init),
+    RotateKey(RotateKey),
     Completions(Completions),
 }
 
@@ -108,6 +109,20 @@ pub struct Init {
     /// Where to write; made when missing
     #[arg(long, value_name = "DIR", default_value = ".")]
     pub dir: PathBuf,
+}
+
+/// Change the encryption key: seal everything in the database anew
+///
+/// Stop the service first. May be stopped at any moment and run again; until it is done, the former key and the new one
+/// both work.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  systemctl stop toall && toall rotate-key --config config.toml && systemctl start toall")]
+pub struct RotateKey {
+    /// The configuration; `toall init` writes one
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
 }
 
 /// Print the completion script of a shell

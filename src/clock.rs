@@ -59,3 +59,49 @@ impl Clock {
         }
     }
 }
+
+/// A calendar month, UTC.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Month {
+    /// As in `2026-11`.
+    pub name: String,
+    /// Its first moment, in Unix milliseconds.
+    pub begins: i64,
+    /// The first moment of the next.
+    pub ends: i64,
+}
+
+impl Month {
+    /// The month of a moment in Unix milliseconds.
+    pub fn of(now_ms: i64) -> Month {
+        let utc = jiff::tz::TimeZone::UTC;
+        let date = jiff::Timestamp::from_millisecond(now_ms).unwrap_or_default().to_zoned(utc.clone()).date();
+        let begin = |date: jiff::civil::Date| {
+            let zoned = date.first_of_month().to_zoned(utc.clone());
+            zoned.map_or(now_ms, |zoned| zoned.timestamp().as_millisecond())
+        };
+        // The last day a calendar knows has no next month.
+        let next = date.last_of_month().tomorrow().map_or(i64::MAX, begin);
+        Month { name: date.strftime("%Y-%m").to_string(), begins: begin(date), ends: next }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_month_is_utcs_own() {
+        let ms = |text: &str| text.parse::<jiff::Timestamp>().unwrap().as_millisecond();
+        let december = Month {
+            name: "2026-12".to_owned(),
+            begins: ms("2026-12-01T00:00:00Z"),
+            ends: ms("2027-01-01T00:00:00Z"),
+        };
+        assert_eq!(Month::of(ms("2026-12-01T00:00:00Z")), december);
+        assert_eq!(Month::of(ms("2026-12-31T23:59:59.999Z")), december);
+        assert_eq!(Month::of(ms("2028-02-29T12:00:00Z")).ends, ms("2028-03-01T00:00:00Z"));
+        Month::of(i64::MIN);
+        Month::of(i64::MAX);
+    }
+}

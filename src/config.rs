@@ -1,11 +1,14 @@
 //! What the operator sets: typed sections of `config.toml`, each key also as `TOALL_SECTION__KEY`.
 
+mod exposed;
 mod file;
 mod key;
 mod keys;
+mod lists;
 mod load;
 mod parse;
 mod problem;
+mod rotation;
 mod sources;
 #[cfg(test)]
 mod tests;
@@ -15,8 +18,16 @@ use std::{net::SocketAddr, path::PathBuf};
 use secrecy::SecretString;
 use url::{Host, Url};
 
+use crate::{
+    account::{Group, Person, PersonRef},
+    post::Mills,
+};
+pub use exposed::exposed;
+
 pub use key::{EncryptionKey, KeyError, load_or_create_key, load_or_create_key_file};
+pub use load::{Parameters, Settings};
 pub use problem::{ConfigErrors, Place, Problem};
+pub use rotation::{Retired, begin_rotation, end_rotation, former_key};
 
 /// The whole configuration, complete and checked.
 #[derive(Clone, Debug)]
@@ -35,6 +46,8 @@ pub struct Config {
     /// `None` means the embedded S3 under `data_dir`.
     pub staging: Option<Staging>,
     pub worker: Worker,
+    pub access: Access,
+    pub limits: Limits,
 }
 
 impl Config {
@@ -72,7 +85,7 @@ fn is_loopback(url: &Url) -> bool {
     }
 }
 
-/// The environment of this process, for [`Config::load`]. Unlike `std::env::vars` it does not panic on odd bytes.
+/// The environment of this process, for [`Settings::read`]. Unlike `std::env::vars` it does not panic on odd bytes.
 pub fn environment() -> impl Iterator<Item = (String, String)> {
     let text = |os: std::ffi::OsString| os.to_string_lossy().into_owned();
     std::env::vars_os().map(move |(name, value)| (text(name), text(value)))
@@ -102,6 +115,8 @@ pub struct Database {
 pub struct Security {
     /// Base64 of 32 bytes; `None` means the key file in `data_dir`, made when missing.
     pub encryption_key: Option<SecretString>,
+    /// The key before, while it is being changed.
+    pub former_encryption_key: Option<SecretString>,
 }
 
 /// The Discord bot.
@@ -162,4 +177,56 @@ pub struct Worker {
 pub enum OnUnsure {
     Ask,
     Retry,
+}
+
+/// Who may use the bot, and who is told what only its operator can mend.
+#[derive(Clone, Debug, Default)]
+pub struct Access {
+    /// Whoever is in one of these may.
+    pub groups: Vec<Group>,
+    /// And these, wherever they are.
+    pub people: Vec<PersonRef>,
+    /// Told in private. They may use the bot too.
+    pub operators: Vec<PersonRef>,
+}
+
+impl Access {
+    /// Whether nobody is kept out.
+    pub fn is_open(&self) -> bool {
+        self.groups.is_empty() && self.people.is_empty()
+    }
+
+    /// Whether a person may use the bot wherever they are.
+    pub fn names(&self, person: &Person) -> bool {
+        self.people.iter().chain(&self.operators).any(|listed| listed.is(person))
+    }
+
+    /// The first of these groups whose members may use the bot.
+    pub fn admitting<'a>(&self, groups: &'a [Group]) -> Option<&'a Group> {
+        groups.iter().find(|group| self.groups.contains(group))
+    }
+}
+
+/// What one person, and all of them together, may use up.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Within any 24 hours.
+    pub posts_per_person_per_day: Option<u32>,
+    /// Within any 24 hours.
+    pub bytes_per_person_per_day: Option<u64>,
+    /// Posts under way at once.
+    pub in_flight_per_person: u32,
+    /// For posts, in a calendar month (UTC).
+    pub monthly_budget: Option<Mills>,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            posts_per_person_per_day: None,
+            bytes_per_person_per_day: None,
+            in_flight_per_person: 100,
+            monthly_budget: None,
+        }
+    }
 }

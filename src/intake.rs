@@ -1,5 +1,7 @@
 //! What people ask for: one function per thing. Each checks, writes rows, and answers.
 
+mod access;
+mod budget;
 mod linking;
 
 use std::{panic::AssertUnwindSafe, sync::Arc};
@@ -15,7 +17,8 @@ use crate::{
     caption::{self, Caption},
     chat::{Ask, Audience, ChatError, Chats, Delivery, Incoming},
     clock::Clock,
-    post::{Attachment, NewPost, PostId, State},
+    config,
+    post::{Attachment, NewPost, Options, PostId, State},
     store::{Accepted, Answered, Store, StoreError},
     ticket::{NoRandomness, Ticket},
     twitter::X,
@@ -37,6 +40,8 @@ pub struct Intake {
     pub chats: Chats,
     pub x: X,
     pub clock: Clock,
+    pub access: config::Access,
+    pub limits: config::Limits,
 }
 
 /// Why something asked for was not done.
@@ -46,6 +51,14 @@ pub enum IntakeError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Ticket(#[from] NoRandomness),
+}
+
+/// What a person wants posted with a file, and where.
+struct Wish {
+    caption: String,
+    options: Options,
+    /// The user name of a linked account; empty for the preferred one.
+    account: String,
 }
 
 /// A linked account that its person disconnected.
@@ -97,8 +110,17 @@ impl Intake {
 
     /// Does what was asked and answers in the chat.
     async fn handle(&self, incoming: Incoming) {
-        let Incoming { from, at, ask } = incoming;
-        let answer = self.answer(&from, &at, ask).await.unwrap_or_else(|error| {
+        let admitted = self.admits_here(&incoming).await;
+        let Incoming { from, at, ask, .. } = incoming;
+        let answer = match admitted {
+            Ok(true) => self.answer(&from, &at, ask).await,
+            Ok(false) => {
+                tracing::info!("asked by somebody who may not use the bot");
+                Ok(Some((Audience::Asker, words::not_admitted())))
+            }
+            Err(error) => Err(error),
+        };
+        let answer = answer.unwrap_or_else(|error| {
             tracing::error!(error = %error, "could not do what was asked");
             Some((Audience::Asker, words::our_fault()))
         });
@@ -130,8 +152,9 @@ impl Intake {
         let private = |message| Ok(Some((Audience::Asker, message)));
         match ask {
             Ask::Connect { what } => private(self.connect(from, at, &what).await?),
-            Ask::Post { caption, file, dedupe_key } => {
-                let refusal = self.post(from, at, &caption, file, dedupe_key).await?;
+            Ask::Post { caption, options, account, file, dedupe_key } => {
+                let wish = Wish { caption, options, account };
+                let refusal = self.post(from, at, wish, file, dedupe_key).await?;
                 Ok(refusal.map(|message| (Audience::Everyone, message)))
             }
             Ask::Posts => private(self.posts(from).await?),
@@ -161,7 +184,7 @@ impl Intake {
         &self,
         from: &Person,
         at: &Place,
-        caption: &str,
+        wish: Wish,
         file: Option<Attachment>,
         dedupe_key: String,
     ) -> Result<Option<Message>, IntakeError> {
@@ -182,25 +205,42 @@ impl Intake {
             None => {}
         }
         let accounts = self.store.accounts(from).await?;
-        let Some(account) = preferred(&accounts) else { return Ok(Some(words::not_linked())) };
+        let account = match wish.account.trim_start_matches('@') {
+            "" => preferred(&accounts),
+            _ if accounts.is_empty() => None,
+            name => match named(&accounts, name) {
+                Some(account) => Some(account),
+                None => return Ok(Some(words::unknown_account(name, &accounts))),
+            },
+        };
+        let Some(account) = account else { return Ok(Some(words::not_linked())) };
         if account.state == AccountState::ReconnectNeeded {
             return Ok(Some(words::reconnect_first(account)));
         }
-        if let Err(error) = Caption::parse(caption, caption_limit(account.tier)) {
+        if let Err(error) = Caption::parse(&wish.caption, caption_limit(account.tier)) {
             return Ok(Some(words::caption_refused(&error, from.platform)));
+        }
+        if let Err(error) = wish.options.check() {
+            return Ok(Some(words::alt_text_refused(error, from.platform)));
         }
         let new = NewPost {
             id: PostId(Uuid::now_v7()),
             dedupe_key,
             person: from.clone(),
             account: account.id.clone(),
-            caption: caption.to_owned(),
+            caption: wish.caption,
+            options: wish.options,
             attachment: file,
             place: at.clone(),
         };
-        let accepted = self.store.accept(&new, self.clock.now_ms()).await?;
+        let accepted = self.store.accept(&new, &self.limits, self.clock.now_ms()).await?;
         tracing::info!(post = %new.id, account = %new.account, ?accepted, "post asked for");
-        Ok((accepted == Accepted::NotLinked).then(words::not_linked))
+        self.watch_budget().await;
+        Ok(match accepted {
+            Accepted::New | Accepted::Already => None,
+            Accepted::NotLinked => Some(words::not_linked()),
+            Accepted::Over(over) => Some(words::over_limit(&over)),
+        })
     }
 
     async fn posts(&self, from: &Person) -> Result<Message, IntakeError> {
@@ -221,13 +261,10 @@ impl Intake {
             ([], _) => return Ok(words::nothing_linked()),
             ([only], "") => only,
             (_, "") => return Ok(words::disconnect_which(&accounts)),
-            (all, _) => {
-                let named = all.iter().find(|account| account.username.eq_ignore_ascii_case(wanted));
-                match named {
-                    Some(account) => account,
-                    None => return Ok(words::disconnect_unknown(what, &accounts)),
-                }
-            }
+            (all, _) => match named(all, wanted) {
+                Some(account) => account,
+                None => return Ok(words::unknown_account(wanted, &accounts)),
+            },
         };
         self.unlink(from, account.id.clone()).await
     }
@@ -272,7 +309,9 @@ impl Intake {
         let answered = self.store.cancel(from, post.id, self.clock.now_ms()).await?;
         Ok(match answered {
             Answered::Done => words::cancelled(&post.attachment.name, post.intent_at.is_some()),
-            Answered::TooLate | Answered::NotYours | Answered::NotLinked => words::nothing_to_cancel(),
+            Answered::TooLate | Answered::NotYours | Answered::NotLinked | Answered::Over(_) => {
+                words::nothing_to_cancel()
+            }
         })
     }
 
@@ -287,7 +326,7 @@ impl Intake {
         let now = self.clock.now_ms();
         let answered = match deed {
             Deed::Cancel(id) => self.store.cancel(from, id, now).await?,
-            Deed::Retry(id) => self.store.retry(from, id, now).await?,
+            Deed::Retry(id) => self.store.retry(from, id, &self.limits, now).await?,
             Deed::PostAgain(id) => self.store.post_again(from, id, now).await?,
             Deed::ItIsThere(id) => self.store.vouch(from, id, now).await?,
             Deed::Connect => return self.connect(from, at, "twitter").await.map(Some),
@@ -304,6 +343,7 @@ impl Intake {
             Answered::TooLate => Some(words::too_late()),
             Answered::NotYours => Some(words::not_yours()),
             Answered::NotLinked => Some(words::not_linked()),
+            Answered::Over(over) => Some(words::over_limit(&over)),
         })
     }
 }
@@ -311,6 +351,11 @@ impl Intake {
 /// Where a person's `/post` goes: the account they chose, else the one linked last.
 fn preferred(accounts: &[Account]) -> Option<&Account> {
     accounts.iter().find(|account| account.preferred).or(accounts.last())
+}
+
+/// The account with this user name, without the `@`.
+fn named<'a>(accounts: &'a [Account], name: &str) -> Option<&'a Account> {
+    accounts.iter().find(|account| account.username.eq_ignore_ascii_case(name))
 }
 
 /// How many weighted characters a subscription may post (X's changelog of 2024-08-20; for Basic it is unsure,

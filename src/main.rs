@@ -1,15 +1,22 @@
 //! The `toall` binary: reads the command line, runs what was asked, and turns errors into words.
 
-use std::{io, process::ExitCode};
+use std::{io, path::Path, process::ExitCode};
 
+use rustix::{
+    fs::Mode,
+    process::{Resource, Rlimit, setrlimit, umask},
+};
 use toall::{
     app::{self, demo::Demo},
     cli::{self, Command},
-    config::{self, Config},
+    clock::Clock,
+    config::{self, Config, Settings},
+    parameters,
 };
 use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
+    keep_private();
     let command = cli::parse();
     let outcome = Runtime::new().map_err(Into::into).and_then(|runtime| {
         let outcome = runtime.block_on(run(command));
@@ -26,6 +33,14 @@ fn main() -> ExitCode {
     }
 }
 
+/// What this process writes is for its own user, whatever the umask was; and it leaves no core dump, which would hold
+/// every key and token in its memory.
+fn keep_private() {
+    umask(Mode::RWXG | Mode::RWXO);
+    // Refused only where the limit could not be lowered any more, and then it is lower still.
+    let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+}
+
 async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(demo) => {
@@ -34,18 +49,34 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         }
         Command::Serve(serve) => {
             cli::start_logs("info")?;
-            let config = Config::load(&serve.config, config::environment())?;
+            let config = settings(&serve.config).await?;
+            if let Some(warning) = config::exposed(&serve.config) {
+                tracing::warn!("{warning}");
+            }
             app::serve(&config, &serve.roles).await?;
         }
         Command::Check(check) => {
             cli::start_logs("error")?;
-            let config = Config::load(&check.config, config::environment())?;
-            if !app::check::check(&config, &mut io::stdout()).await? {
+            let config = settings(&check.config).await?;
+            let exposed = config::exposed(&check.config);
+            if !app::check::check(&config, exposed, &mut io::stdout()).await? {
                 return Ok(ExitCode::FAILURE);
             }
+        }
+        Command::RotateKey(rotate) => {
+            cli::start_logs("error")?;
+            let config = settings(&rotate.config).await?;
+            app::rotate::rotate_key(&config, &mut io::stdout()).await?;
         }
         Command::Init(init) => cli::init(&init.dir, &mut io::stdout())?,
         Command::Completions(completions) => cli::completions(completions.shell, &mut io::stdout())?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The configuration, with what of it is kept in a Parameter Store.
+async fn settings(file: &Path) -> anyhow::Result<Config> {
+    let settings = Settings::read(file, config::environment())?;
+    let fetched = parameters::fetch(settings.parameters(), &Clock::system()).await;
+    Ok(settings.check(fetched)?)
 }

@@ -1,11 +1,21 @@
 //! A post: what a person asked to publish, how far it has come, and why it stopped if it did.
 
+mod note;
+mod options;
+mod pause;
+mod quota;
+
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::account::{AccountId, Person, Place, Platform};
+
+pub use note::Note;
+pub use options::{ALT_TEXT_LIMIT, AltTextTooLong, Options, Replies, Sensitive};
+pub use pause::Pause;
+pub use quota::{Mills, OverLimit, PRICE, PRICE_WITH_LINK};
 
 /// A post's id: a UUIDv7, so ids sort by the time people asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -37,6 +47,8 @@ pub enum State {
     Uploading,
     /// X has the file and works on it.
     Processing,
+    /// X is to be told what the options say about the video itself: its alternative text, what to warn of.
+    Describing,
     /// The post is to be made, or (with an intent written) may already have been.
     Publishing,
     /// The post is on X.
@@ -48,11 +60,13 @@ pub enum State {
 }
 
 impl State {
-    const ALL: [State; 9] = [
+    /// In the order a post goes through them.
+    pub const ALL: [State; 10] = [
         State::Staging,
         State::Inspecting,
         State::Uploading,
         State::Processing,
+        State::Describing,
         State::Publishing,
         State::Posted,
         State::NeedsUser,
@@ -67,6 +81,7 @@ impl State {
             State::Inspecting => "inspecting",
             State::Uploading => "uploading",
             State::Processing => "processing",
+            State::Describing => "describing",
             State::Publishing => "publishing",
             State::Posted => "posted",
             State::NeedsUser => "needs_user",
@@ -142,6 +157,7 @@ pub struct NewPost {
     pub person: Person,
     pub account: AccountId,
     pub caption: String,
+    pub options: Options,
     pub attachment: Attachment,
     pub place: Place,
 }
@@ -153,6 +169,7 @@ pub struct Post {
     pub user: String,
     pub account: AccountId,
     pub caption: String,
+    pub options: Options,
     pub attachment: Attachment,
     pub state: State,
     /// Tries of the present state that ended in an error.
@@ -166,6 +183,8 @@ pub struct Post {
     pub media_type: Option<String>,
     pub duration_ms: Option<u64>,
     pub media: Option<Media>,
+    /// The size of the chunks sent last, in bytes. A later upload takes no larger ones: X has found those too large.
+    pub chunk_bytes: Option<u64>,
     /// When X began to process the media, in Unix milliseconds.
     pub processing_since: Option<i64>,
     /// How far X says it is, 0 to 100.
@@ -184,6 +203,8 @@ pub struct Post {
     pub looks: u32,
     pub x_post_id: Option<String>,
     pub failure: Option<Failure>,
+    /// What its person is to know besides.
+    pub notes: Vec<Note>,
     /// Why the post waits and until when, if it waits for anything but its turn.
     pub waiting: Option<Waiting>,
     pub created_at: i64,
@@ -217,6 +238,10 @@ pub enum Waiting {
     Trouble { with: Party, until: i64 },
     /// The app's X credits ran out.
     Credits { until: i64 },
+    /// The operator's limit for the billing cycle at X is reached.
+    SpendCap { until: i64 },
+    /// The operator's X app may not use this API.
+    NotEnrolled { until: i64 },
     /// The account must be linked again.
     Reconnect,
     /// The answer to the creation was lost; looking for the post.
@@ -224,6 +249,13 @@ pub enum Waiting {
     /// Something that a later version wrote.
     #[serde(other)]
     Unknown,
+}
+
+impl Waiting {
+    /// Whether it is for the whole app to be let in again, and so may end before its time.
+    pub fn is_for_the_app(&self) -> bool {
+        matches!(self, Waiting::Credits { .. } | Waiting::SpendCap { .. } | Waiting::NotEnrolled { .. })
+    }
 }
 
 /// Somebody the service depends on.
@@ -243,6 +275,10 @@ pub enum Failure {
     FileGone,
     FileEmpty,
     FileTooLarge {
+        limit: u64,
+    },
+    /// More than the person may still send today, found while it was received.
+    DayFull {
         limit: u64,
     },
     /// Not a video, or one that X does not take; why, in plain words.
@@ -277,6 +313,8 @@ pub enum Failure {
     LinkRefused,
     /// X allows one cashtag a post.
     TooManyCashtags,
+    /// X did not take the warning that the person wanted shown before the video.
+    WarningNotTaken,
     /// X refused for a reason of its own, in its words.
     Refused {
         detail: String,
@@ -292,4 +330,12 @@ pub enum Failure {
     /// Something that a later version wrote.
     #[serde(other)]
     Unknown,
+}
+
+impl Failure {
+    /// The stable code that programs see, as `file_gone`.
+    pub fn code(&self) -> String {
+        let tagged = serde_json::to_value(self).unwrap_or_default();
+        tagged["code"].as_str().unwrap_or("unknown").to_owned()
+    }
 }

@@ -14,6 +14,7 @@ mod exchange;
 mod fault;
 mod me;
 mod media;
+mod metadata;
 mod pages;
 mod posts;
 mod processing;
@@ -232,6 +233,16 @@ impl Sandbox {
         fault::order(&mut self.x.world().orders, fault)
     }
 
+    /// Ends an ordered fault before it has struck as often as it might.
+    pub fn lift(&self, ordered: &Ordered) {
+        fault::lift(&mut self.x.world().orders, ordered);
+    }
+
+    /// Posts a text as its author does in the app. Unknown names are ignored.
+    pub fn post_by_hand(&self, username: &str, text: &str) {
+        posts::by_hand(&self.x, username, text);
+    }
+
     /// Makes processing of the next finalized video fail; the handle counts when that happened.
     pub fn fail_processing(&self, failure: ProcessingFailure) -> Ordered {
         let ordered = Ordered::default();
@@ -265,6 +276,7 @@ fn router(x: &Arc<X>) -> Router {
         .route("/2/media/upload/initialize", post(media::initialize))
         .route("/2/media/upload/{id}/append", post(append::append).layer(DefaultBodyLimit::disable()))
         .route("/2/media/upload/{id}/finalize", post(media::finalize))
+        .route("/2/media/metadata", post(metadata::describe))
         .route_layer(from_fn_with_state(x.clone(), access::check));
     let api = calls
         .route("/2/oauth2/token", post(token::token))

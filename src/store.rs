@@ -3,11 +3,19 @@
 //! The rows are the queue: a post row is the state machine, its account row the lane that is leased.
 
 mod accounts;
+mod admissions;
 mod answers;
+mod backlog;
+mod incidents;
+mod limits;
 mod posts;
 mod progress;
 mod queue;
+mod quota;
+mod reseal;
 mod status;
+#[cfg(test)]
+mod tests;
 mod tickets;
 mod tokens;
 mod vault;
@@ -21,7 +29,7 @@ use std::{
 };
 
 use sqlx::{
-    Sqlite, SqlitePool, Transaction,
+    Connection, Sqlite, SqliteConnection, SqlitePool, Transaction,
     migrate::{MigrateError, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -31,8 +39,12 @@ use crate::account::AccountId;
 
 pub use accounts::Unlinked;
 pub use answers::Answered;
+pub use backlog::Backlog;
+pub use incidents::CLIENT_REJECTED;
+pub use limits::Closed;
 pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
+pub use reseal::Resealed;
 pub use status::{Notice, StatusJob};
 pub use tickets::{LinkRequest, PendingLink};
 pub use vault::{Vault, VaultError};
@@ -113,6 +125,7 @@ impl Store {
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            .after_release(|connection, _| Box::pin(usable_again(connection)))
             .connect_with(options.clone())
             .await
             .map_err(database)?;
@@ -196,6 +209,17 @@ impl Store {
     fn changed(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
+}
+
+/// Whether a connection may be used again after what was done with it.
+///
+/// SQLite itself rolls back when the disk is full (<https://sqlite.org/lang_transaction.html>, section 3.1). The
+/// rollback that follows is then refused, and sqlx takes the transaction for open ever after: no write would begin on
+/// this connection again.
+async fn usable_again(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // Has a rollback done that was only asked for so far.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// Takes the file beside the database that says whose it is, for as long as the value lives.

@@ -6,6 +6,7 @@
 mod error;
 mod limit;
 mod media;
+mod metadata;
 mod oauth;
 mod posts;
 #[cfg(test)]
@@ -14,12 +15,15 @@ mod users;
 mod watched;
 
 pub use error::XError;
-pub use limit::{Limit, Window};
+pub use limit::Limit;
 pub use media::{Media, MediaStatus, Processing, ProcessingError};
 pub use oauth::{Authorize, OAuthError};
 pub use posts::CreateError;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use reqwest::{Client, RequestBuilder, Response, StatusCode, header::HeaderMap, redirect};
 use secrecy::{ExposeSecret, SecretString};
@@ -35,12 +39,24 @@ const ANSWER_LIMIT: usize = 1024 * 1024;
 /// How much of an error's body is read.
 const PROBLEM_LIMIT: usize = 64 * 1024;
 
+/// The requests that publishing consists of, as the log and X's limits name them.
+pub mod call {
+    pub const INITIALIZE: &str = "POST /2/media/upload/initialize";
+    pub const APPEND: &str = "POST /2/media/upload/{id}/append";
+    pub const FINALIZE: &str = "POST /2/media/upload/{id}/finalize";
+    pub const STATUS: &str = "GET /2/media/upload";
+    pub const METADATA: &str = "POST /2/media/metadata";
+    pub const CREATE: &str = "POST /2/tweets";
+}
+
 /// A client of X for one app. Clones share connections.
 #[derive(Clone)]
 pub struct X {
     http: Client,
     settings: Arc<config::Twitter>,
     redirect_uri: Url,
+    /// How long a call that carries no video may take.
+    patience: Duration,
 }
 
 /// The settings cannot be turned into a client.
@@ -71,7 +87,7 @@ impl X {
             .user_agent(concat!("toall/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(SetupError::Client)?;
-        Ok(X { http, settings: Arc::new(settings.clone()), redirect_uri })
+        Ok(X { http, settings: Arc::new(settings.clone()), redirect_uri, patience: CALL_TIMEOUT })
     }
 
     /// The address of an API path; each segment is escaped.
@@ -80,11 +96,11 @@ impl X {
     }
 
     fn get(&self, url: Url, access: &SecretString) -> RequestBuilder {
-        self.http.get(url).bearer_auth(access.expose_secret()).timeout(CALL_TIMEOUT)
+        self.http.get(url).bearer_auth(access.expose_secret()).timeout(self.patience)
     }
 
     fn post(&self, url: Url, access: &SecretString) -> RequestBuilder {
-        self.http.post(url).bearer_auth(access.expose_secret()).timeout(CALL_TIMEOUT)
+        self.http.post(url).bearer_auth(access.expose_secret()).timeout(self.patience)
     }
 }
 
@@ -110,14 +126,27 @@ struct Answer {
 ///
 /// The log gets what support at X asks for, and nothing that a person wrote or that opens a door.
 async fn send(call: &'static str, request: RequestBuilder) -> Result<Answer, XError> {
+    let began = Instant::now();
+    let count = |status: &str| {
+        metrics::counter!("toall_x_requests_total", "call" => call, "status" => status.to_owned())
+            .increment(1);
+    };
     let unreachable = |error: reqwest::Error| {
         let error = error.without_url();
         tracing::debug!(call, %error, "no answer from X");
         XError::Unreachable(error)
     };
-    let mut response = request.send().await.map_err(unreachable)?;
+    let mut response = request.send().await.map_err(|error| {
+        count("none");
+        unreachable(error)
+    })?;
     let status = response.status();
     let headers = response.headers().clone();
+    metrics::histogram!("toall_x_request_seconds", "call" => call).record(began.elapsed());
+    count(status.as_str());
+    if let Some(left) = limit::left_of_app_day(&headers) {
+        metrics::gauge!("toall_x_quota_remaining", "call" => call).set(left);
+    }
     let id = |name| headers.get(name).and_then(|value| value.to_str().ok());
     tracing::debug!(
         call,

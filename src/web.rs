@@ -5,6 +5,7 @@ mod error;
 mod oauth;
 mod ops;
 mod pages;
+mod prometheus;
 mod server;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use uuid::Uuid;
 use crate::{intake::Intake, staging::Staging};
 use error::{ErrorPage, Problem, Refusal};
 
-pub use ops::{install_recorder, serve_metrics};
+pub use prometheus::{install_recorder, serve_metrics};
 pub use server::serve;
 
 /// The longest request body read, in bytes: a form of ours is far below.

@@ -1,6 +1,8 @@
 //! Every sentence people read, from values to messages. The one place to translate.
 
+mod limits;
 mod linking;
+mod operator;
 mod replies;
 mod status;
 #[cfg(test)]
@@ -10,9 +12,11 @@ use std::{fmt, str::FromStr};
 
 use crate::{account::AccountId, post::PostId};
 
+pub use limits::*;
 pub use linking::*;
+pub use operator::*;
 pub use replies::*;
-pub use status::{Links, Pace, bytes_done, state_line, status};
+pub use status::{Links, Pace, bytes_done, posted_twice, state_line, status};
 
 /// A chat message: what it says and what can be pressed under it.
 ///

@@ -5,12 +5,17 @@
 
 mod access;
 mod announce;
+mod describe;
 mod inspect;
+mod limits;
 mod process;
 mod publish;
 mod stage;
+#[cfg(test)]
+mod tests;
 mod upload;
 mod verdict;
+mod writing;
 
 use std::{
     collections::HashMap,
@@ -23,13 +28,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use verdict::ask;
+use writing::insist;
 
 use crate::{
-    account::AccountId,
+    account::{AccountId, PersonRef},
     chat::Chats,
     clock::Clock,
     config,
-    post::{Failure, Party, Post, State},
+    post::{Failure, Party, Pause, Post, State, Waiting},
     staging::Staging,
     store::{LEASE, Lease, Store, StoreError},
     twitter::X,
@@ -44,6 +50,9 @@ pub struct Worker {
     pub x: X,
     pub clock: Clock,
     pub settings: config::Worker,
+    pub limits: config::Limits,
+    /// Told what only they can mend.
+    pub operators: Vec<PersonRef>,
     pub running: Running,
 }
 
@@ -87,11 +96,9 @@ enum StepError {
     /// Somebody is in trouble; the same step again, later each time.
     #[error("trouble with {with:?}: {why}")]
     Trouble { with: Party, why: String },
-    /// X named a time, in Unix milliseconds.
-    #[error("X asked to wait until {until}")]
-    RateLimited { until: i64 },
-    #[error("the X app has no credits")]
-    OutOfCredits,
+    /// X has closed what the step needs until then, in Unix milliseconds.
+    #[error("X lets this wait until {until} ({})", why.as_str())]
+    Parked { until: i64, why: Pause },
     #[error("the account must be linked again")]
     SignedOut,
     /// What an earlier state did is void; go on from here, later each time.
@@ -194,6 +201,7 @@ impl Worker {
             State::Inspecting => inspect::inspect(self, post).await,
             State::Uploading => upload::upload(self, lease, post, stop).await,
             State::Processing => process::process(self, lease, post).await,
+            State::Describing => describe::describe(self, lease, post).await,
             State::Publishing => publish::publish(self, lease, post).await,
             State::NeedsUser => publish::look_late(self, lease, post).await,
             State::Posted | State::Failed | State::Canceled => Ok(Next::Stopped),
@@ -218,20 +226,28 @@ impl Worker {
     /// Writes down what a step found, and says when the post is to be looked at again.
     async fn settle(&self, lease: Lease, mut post: Post, outcome: Result<Next, StepError>) {
         let now = self.clock.now_ms();
+        let step = lease.post.state.as_str();
+        let came_to = |what: &'static str| {
+            metrics::counter!("toall_steps_total", "step" => step, "came_to" => what).increment(1);
+        };
         let kind;
         let due = match outcome {
             Ok(Next::Stopped) => {
-                self.written(self.store.give_back(lease, now).await);
+                came_to("stopped");
+                self.write_down(&lease, || self.store.give_back(&lease, now)).await;
                 return;
             }
             Ok(Next::Posted(x_post_id)) => {
                 tracing::info!(x_post_id, "posted");
-                metrics::counter!("toall_posts_total", "outcome" => "posted").increment(1);
-                insist(|| self.store.posted(&lease, &x_post_id, self.clock.now_ms())).await;
+                came_to("posted");
+                metrics::counter!("toall_posts_total", "outcome" => "posted", "code" => "").increment(1);
+                publish::keep(self, &lease, &post, &x_post_id).await;
+                self.worked(&lease, State::Posted).await;
                 return;
             }
             Ok(Next::Go(state, after)) => {
                 kind = if state == post.state { "waits" } else { "goes_on" };
+                self.worked(&lease, state).await;
                 if state != post.state {
                     post.waiting = None;
                     // A copy proves nothing about the storage it is to be read from.
@@ -251,6 +267,7 @@ impl Worker {
             }
             Err(StepError::Store(StoreError::LeaseLost)) => {
                 tracing::info!("the lease was lost; whoever holds the lane now goes on");
+                came_to("lease_lost");
                 return;
             }
             Err(error) => {
@@ -260,34 +277,13 @@ impl Worker {
                 due
             }
         };
+        came_to(kind);
         let due_at = due.map(|after| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2));
         tracing::debug!(kind, state = post.state.as_str(), due_at, "step over");
-        self.written(self.store.save(lease, &post, due_at, kind, now).await);
-    }
-
-    /// A row that could not be written keeps its lease until that runs out; then the step is done again.
-    fn written(&self, result: Result<(), StoreError>) {
-        match result {
-            Ok(()) => {}
-            Err(StoreError::LeaseLost) => tracing::info!("the lease was lost; nothing is written"),
-            Err(error) => {
-                tracing::error!(error = chain(&error), "what the step found could not be written down")
-            }
-        }
-    }
-}
-
-/// Writes down what nobody else knows: tried until it is written.
-async fn insist<T, F: Future<Output = Result<T, StoreError>>>(mut write: impl FnMut() -> F) -> T {
-    let mut pause = Duration::from_millis(50);
-    loop {
-        match write().await {
-            Ok(done) => return done,
-            Err(error) => {
-                tracing::error!(error = chain(&error), "what was learnt cannot be written down yet");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
+        self.write_down(&lease, || self.store.save(&lease, &post, due_at, kind, now)).await;
+        if post.waiting.as_ref().is_some_and(Waiting::is_for_the_app) {
+            // The pause may have ended between asking and writing down.
+            self.write_down(&lease, || self.store.wake_unless_paused(now)).await;
         }
     }
 }

@@ -18,7 +18,7 @@ use toall::{
     },
     clock::Clock,
     config::{self, Config, OnUnsure},
-    post::{Attachment, Kind},
+    post::{Attachment, Kind, Options},
     words::Act,
 };
 use tokio::{net::TcpListener, sync::oneshot};
@@ -106,7 +106,7 @@ impl Chat {
             interaction: None,
         };
         let (done, _) = oneshot::channel();
-        let delivery = Delivery { incoming: Incoming { from, at, ask }, done };
+        let delivery = Delivery { incoming: Incoming { from, at, ask, groups: Vec::new() }, done };
         self.inbox.send(delivery).await.context("The service stopped")
     }
 
@@ -162,7 +162,13 @@ fn post_of(video: &str) -> anyhow::Result<Ask> {
         kind: Kind::Video,
     };
     let caption = "Posted by the benchmark".to_owned();
-    Ok(Ask::Post { caption, file: Some(file), dedupe_key: "console:1".to_owned() })
+    Ok(Ask::Post {
+        caption,
+        options: Options::default(),
+        account: String::new(),
+        file: Some(file),
+        dedupe_key: "console:1".to_owned(),
+    })
 }
 
 /// As the defaults have it, with the embedded storage and database.
@@ -173,7 +179,7 @@ fn config(x: &Url, port: u16, folder: &Path) -> anyhow::Result<Config> {
         web: config::Web { listen: ([127, 0, 0, 1], port).into() },
         metrics: None,
         database: config::Database { url: format!("sqlite:{}/toall.db", folder.display()).into() },
-        security: config::Security { encryption_key: None },
+        security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,
         telegram: None,
         twitter: config::Twitter {
@@ -190,5 +196,7 @@ fn config(x: &Url, port: u16, folder: &Path) -> anyhow::Result<Config> {
             on_unsure: OnUnsure::Ask,
             settle_secs: 60,
         },
+        access: config::Access::default(),
+        limits: config::Limits::default(),
     })
 }

@@ -45,9 +45,11 @@ CREATE TABLE posts (
     user_id            TEXT NOT NULL REFERENCES users (id),
     account_id         TEXT NOT NULL REFERENCES x_accounts (id),
     caption            TEXT NOT NULL,
+    options            TEXT NOT NULL,                 -- JSON
     attachment         TEXT NOT NULL,                 -- JSON
     state              TEXT NOT NULL CHECK (state IN
-        ('staging', 'inspecting', 'uploading', 'processing', 'publishing', 'posted', 'needs_user', 'failed', 'canceled')),
+        ('staging', 'inspecting', 'uploading', 'processing', 'describing', 'publishing', 'posted', 'needs_user',
+         'failed', 'canceled')),
     due_at             INTEGER,
     attempt            INTEGER NOT NULL DEFAULT 0,
     claims             INTEGER NOT NULL DEFAULT 0,    -- claims since the last thing written down
@@ -71,6 +73,7 @@ CREATE TABLE posts (
     x_post_id          TEXT UNIQUE,
     vouched            INTEGER NOT NULL DEFAULT 0,    -- on X by the person's word, its id unknown
     failure            TEXT,                          -- JSON
+    notes              TEXT NOT NULL DEFAULT '[]',    -- JSON
     waiting            TEXT,                          -- JSON
     place_sealed       BLOB NOT NULL,
     status_msg         TEXT,                          -- JSON: chat and message id
@@ -80,6 +83,9 @@ CREATE TABLE posts (
     status_not_before  INTEGER NOT NULL DEFAULT 0,
     status_attempts    INTEGER NOT NULL DEFAULT 0,
     clean_at           INTEGER,                       -- delete the staged file then
+    counted_bytes      INTEGER NOT NULL DEFAULT 0,    -- towards its person's day: as the chat says, then as received
+    price              INTEGER NOT NULL DEFAULT 0,    -- what X charges for it, in thousandths of a US dollar
+    billed_at          INTEGER,                       -- when X may have charged it: with the last attempt to post
     created_at         INTEGER NOT NULL,
     updated_at         INTEGER NOT NULL,
     CHECK (state <> 'posted' OR x_post_id IS NOT NULL OR vouched = 1),
@@ -90,7 +96,11 @@ CREATE TABLE posts (
 CREATE INDEX posts_lane ON posts (account_id, due_at, id) WHERE due_at IS NOT NULL;
 CREATE INDEX posts_status ON posts (status_due_at) WHERE status_due_at IS NOT NULL;
 CREATE INDEX posts_clean ON posts (clean_at) WHERE clean_at IS NOT NULL;
+CREATE INDEX posts_unsure ON posts (id) WHERE state = 'needs_user';
 CREATE INDEX posts_user ON posts (user_id, id);
+CREATE INDEX posts_day ON posts (user_id, created_at);
+CREATE INDEX posts_under_way ON posts (user_id, state, billed_at, price) WHERE due_at IS NOT NULL;
+CREATE INDEX posts_billed ON posts (billed_at, price) WHERE billed_at IS NOT NULL;
 
 -- Every upload session that a post ever had: a post on X that carries any of them is ours.
 CREATE TABLE post_media (
@@ -143,3 +153,28 @@ CREATE TABLE notices (
     attempts       INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX notices_due ON notices (due_at);
+
+-- What X has closed for a while: `app`, `call:CALL` for every account, `account:ID:CALL` for one.
+CREATE TABLE limits (
+    scope  TEXT PRIMARY KEY,
+    until  INTEGER NOT NULL,
+    reason TEXT NOT NULL,
+    step   TEXT,                                      -- of `app`: the state of the post that was refused
+    prober TEXT,                                      -- of `app`: the post that tries whether it is over
+    times  INTEGER NOT NULL DEFAULT 0                 -- refusals in a row for which X named no time
+) STRICT;
+
+-- What the operators were told and is not over.
+CREATE TABLE incidents (
+    name  TEXT PRIMARY KEY,
+    since INTEGER NOT NULL
+) STRICT;
+
+-- Where a person was last seen in a group that may use the bot; asked when they write from elsewhere.
+CREATE TABLE admissions (
+    user_id TEXT NOT NULL,                            -- platform:platform_user
+    place   TEXT NOT NULL,                            -- the server or chat they wrote from
+    via     TEXT NOT NULL,                            -- the group that admitted them
+    seen_at INTEGER NOT NULL,
+    PRIMARY KEY (user_id, place)
+) STRICT;

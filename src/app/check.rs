@@ -7,19 +7,22 @@ use std::{
 
 use super::{Role, StartError};
 use crate::{
+    account::Group,
     chat::{ChatError, discord::Discord, telegram::Telegram},
     clock::Clock,
-    config::Config,
+    config::{self, Config},
     staging::Staging,
     store::OpenError,
     twitter::{OAuthError, X, XError},
+    words,
 };
 
-/// Tries each part, one line each, to `out`. False when any part does not work.
-pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<bool> {
+/// Tries each part, one line each, to `out`. False when any part does not work. `exposed` is what there is to say of
+/// the file itself (see [`crate::config::exposed`]).
+pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Write) -> io::Result<bool> {
     let mut report = Report { out, good: true };
     report.line("config", Ok::<_, String>("read, complete"))?;
-    for warning in config.warnings() {
+    for warning in exposed.into_iter().chain(config.warnings()) {
         report.note("config", &warning)?;
     }
     let clock = Clock::system();
@@ -68,6 +71,14 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<bool> {
         Err(error) => report.line("X app", Err::<&str, _>(error))?,
     }
     report.line("public URL", public_url(config).await)?;
+    report.note("access", &who_may(&config.access))?;
+    report.note("limits", &how_much(&config.limits))?;
+    if config.access.operators.is_empty() {
+        report.note(
+            "operators",
+            "none in access.operators: spent credits and the like stand in the log and metrics only",
+        )?;
+    }
     if let Ok(store) = store {
         store.close().await;
     }
@@ -78,6 +89,36 @@ pub async fn check(config: &Config, out: &mut impl Write) -> io::Result<bool> {
         writeln!(report.out, "\nMend what is marked ✗, then run this again.")?;
     }
     Ok(good)
+}
+
+fn who_may(access: &config::Access) -> String {
+    if access.is_open() {
+        return "everyone in the chats the bot is in, and on Telegram everyone who finds it; [access] says who may"
+            .to_owned();
+    }
+    let count = |wanted: fn(&Group) -> bool| access.groups.iter().filter(|group| wanted(group)).count();
+    let named = [
+        (count(|group| matches!(group, Group::DiscordServer(_))), "Discord server"),
+        (count(|group| matches!(group, Group::DiscordRole(_))), "Discord role"),
+        (count(|group| matches!(group, Group::TelegramChat(_))), "Telegram group"),
+        (access.people.len(), "named person"),
+    ];
+    let named = named.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{what}: {count}"));
+    format!("members and people on the lists only ({})", named.collect::<Vec<_>>().join(", "))
+}
+
+fn how_much(limits: &config::Limits) -> String {
+    let each = |what: Option<String>| what.map(|what| format!("{what} per person and day"));
+    let limited = [
+        each(limits.posts_per_person_per_day.map(|posts| format!("posts: {posts}"))),
+        each(limits.bytes_per_person_per_day.map(words::size)),
+        Some(format!("{} posts of a person at once", limits.in_flight_per_person)),
+        Some(match limits.monthly_budget {
+            Some(budget) => format!("{budget} a month"),
+            None => "no monthly budget".to_owned(),
+        }),
+    ];
+    limited.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 struct Report<'a, W> {
@@ -163,5 +204,40 @@ async fn public_url(config: &Config) -> Result<String, String> {
         _ => Err(format!(
             "the name {host} leads nowhere. Correct public_url in the config, or set up its DNS entry."
         )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        account::{PersonRef, Platform},
+        config::{Access, Limits},
+        post::Mills,
+    };
+
+    #[test]
+    fn who_may_and_how_much_are_one_line_each() {
+        assert_eq!(
+            who_may(&Access::default()),
+            "everyone in the chats the bot is in, and on Telegram everyone who finds it; [access] says who may"
+        );
+        let people = vec![PersonRef { platform: Platform::Discord, id: "1".to_owned() }];
+        let groups = vec![Group::DiscordRole("2".to_owned()), Group::DiscordRole("3".to_owned())];
+        assert_eq!(
+            who_may(&Access { groups, people, operators: vec![] }),
+            "members and people on the lists only (Discord role: 2, named person: 1)"
+        );
+        assert_eq!(how_much(&Limits::default()), "100 posts of a person at once, no monthly budget");
+        let limits = Limits {
+            posts_per_person_per_day: Some(20),
+            bytes_per_person_per_day: Some(2_000_000_000),
+            in_flight_per_person: 5,
+            monthly_budget: Some(Mills(25_000)),
+        };
+        assert_eq!(
+            how_much(&limits),
+            "posts: 20 per person and day, 2.0 GB per person and day, 5 posts of a person at once, $25.00 a month"
+        );
     }
 }

@@ -20,7 +20,7 @@ use crate::{
     chat::{Ask, Delivery, Inbox, Incoming, console::Console, console::Shown},
     clock::Clock,
     config::{self, Config},
-    post::{Attachment, Kind},
+    post::{Attachment, Kind, Options},
     sandbox::{Processing, Sandbox, Settings},
     words::Act,
 };
@@ -129,7 +129,14 @@ impl Chat<'_> {
         self.screen.blank();
         self.screen.person(ALICE, &format!("/post video:{} caption:{caption}", video.name));
         let dedupe_key = format!("console:{}", Uuid::now_v7());
-        self.ask(Ask::Post { caption: caption.to_owned(), file: Some(video), dedupe_key }).await?;
+        let ask = Ask::Post {
+            caption: caption.to_owned(),
+            options: Options::default(),
+            account: String::new(),
+            file: Some(video),
+            dedupe_key,
+        };
+        self.ask(ask).await?;
         let done = self.next(2, |shown| {
             self.screen.live(&shown.message);
             // What is under way can be cancelled; what is over cannot.
@@ -155,7 +162,7 @@ impl Chat<'_> {
             interaction: None,
         };
         let (done, _) = tokio::sync::oneshot::channel();
-        let delivery = Delivery { incoming: Incoming { from, at, ask }, done };
+        let delivery = Delivery { incoming: Incoming { from, at, ask, groups: Vec::new() }, done };
         self.inbox.send(delivery).await.context("The service stopped")
     }
 
@@ -211,7 +218,7 @@ fn config(public_url: &Url, x: Url, folder: &Path) -> Config {
         web: config::Web { listen: (Ipv4Addr::LOCALHOST, 0).into() },
         metrics: None,
         database: config::Database { url: format!("sqlite:{}/toall.db", folder.display()).into() },
-        security: config::Security { encryption_key: None },
+        security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,
         telegram: None,
         twitter: config::Twitter {
@@ -228,6 +235,8 @@ fn config(public_url: &Url, x: Url, folder: &Path) -> Config {
             on_unsure: config::OnUnsure::Ask,
             settle_secs: 60,
         },
+        access: config::Access::default(),
+        limits: config::Limits::default(),
     }
 }
 

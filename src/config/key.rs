@@ -31,6 +31,10 @@ pub enum KeyError {
     Unreadable { path: PathBuf, why: String },
     #[error("{path} could not be written: {why}. Make the directory writable for the user that runs toall.")]
     Unwritable { path: PathBuf, why: io::Error },
+    #[error(
+        "The key stands in the configuration, where only you can change it: move it to security.former_encryption_key, put a new one into security.encryption_key (`openssl rand -base64 32` makes one), and run this again."
+    )]
+    OnlyOne,
     #[error("the system gave no random numbers for a new key: {0}")]
     Random(getrandom::Error),
 }
@@ -65,7 +69,8 @@ pub fn load_or_create_key_file(data_dir: &Path) -> Result<EncryptionKey, KeyErro
     }
 }
 
-fn read(path: &Path) -> Result<Option<EncryptionKey>, KeyError> {
+/// The key in a file; `None` when there is no such file.
+pub(super) fn read(path: &Path) -> Result<Option<EncryptionKey>, KeyError> {
     let unreadable = |why| KeyError::Unreadable { path: path.into(), why };
     let mode = match fs::metadata(path) {
         Ok(metadata) => metadata.mode(),
@@ -82,28 +87,36 @@ fn read(path: &Path) -> Result<Option<EncryptionKey>, KeyError> {
     }
 }
 
-/// Writes a new key beside its place and links it there whole: a crash leaves no half a key, and the first of two writers wins.
+/// Puts a new key where there is none; the first of two writers wins.
 fn create(dir: &Path, path: &Path) -> Result<(), KeyError> {
+    match place(dir, path, |draft| fs::hard_link(draft, path)) {
+        Err(KeyError::Unwritable { why, .. }) if why.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+        placed => placed,
+    }
+}
+
+/// Puts a new key in the place of the one that is there.
+pub(super) fn replace(dir: &Path, path: &Path) -> Result<(), KeyError> {
+    place(dir, path, |draft| fs::rename(draft, path))
+}
+
+/// Writes a new key beside its place and moves it there whole: a crash leaves no half a key.
+fn place(dir: &Path, path: &Path, put: impl FnOnce(&Path) -> io::Result<()>) -> Result<(), KeyError> {
     let mut random = [0; 40];
     getrandom::fill(&mut random).map_err(KeyError::Random)?;
     let (key, suffix) = random.split_at(32);
     let suffix: String = suffix.iter().map(|byte| format!("{byte:02x}")).collect();
     let draft = dir.join(format!(".toall.key.{suffix}"));
-    let written = write(dir, &draft, path, &STANDARD.encode(key));
+    let placed = write(dir, &draft, &STANDARD.encode(key))
+        .and_then(|()| put(&draft))
+        .and_then(|()| File::open(dir)?.sync_all());
     let _ = fs::remove_file(&draft);
-    match written {
-        Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
-            Err(KeyError::Unwritable { path: path.into(), why: error })
-        }
-        _ => Ok(()),
-    }
+    placed.map_err(|why| KeyError::Unwritable { path: path.into(), why })
 }
 
-fn write(dir: &Path, draft: &Path, path: &Path, key: &str) -> io::Result<()> {
+fn write(dir: &Path, draft: &Path, key: &str) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(dir)?;
     let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(draft)?;
     writeln!(file, "{key}")?;
-    file.sync_all()?;
-    fs::hard_link(draft, path)?;
-    File::open(dir)?.sync_all()
+    file.sync_all()
 }

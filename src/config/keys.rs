@@ -20,6 +20,7 @@ pub(super) const KEYS: &[(&str, Absent)] = &[
     ("metrics.listen", Default("127.0.0.1:9464")),
     ("database.url", Nothing),
     ("security.encryption_key", Nothing),
+    ("security.former_encryption_key", Nothing),
     ("discord.token", Problem("Copy it from discord.com/developers › your app › Bot, or remove [discord].")),
     ("discord.api_url", Default("https://discord.com")),
     ("discord.media_hosts", Default("cdn.discordapp.com, media.discordapp.net")),
@@ -40,6 +41,15 @@ pub(super) const KEYS: &[(&str, Absent)] = &[
     ("worker.upload_parallelism", Default("4")),
     ("worker.on_unsure", Default("ask")),
     ("worker.settle_secs", Default("60")),
+    ("access.discord_servers", Nothing),
+    ("access.discord_roles", Nothing),
+    ("access.telegram_chats", Nothing),
+    ("access.people", Nothing),
+    ("access.operators", Nothing),
+    ("limits.posts_per_person_per_day", Nothing),
+    ("limits.bytes_per_person_per_day", Nothing),
+    ("limits.in_flight_per_person", Default("100")),
+    ("limits.monthly_budget_usd", Nothing),
 ];
 
 /// Names that X's own tools use for the same settings; a `TOALL_` variable goes before them.

@@ -1,29 +1,52 @@
 //! From `config.toml` and the environment to a [`Config`], or to every problem there is with them.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     path::{Path, PathBuf},
 };
 
 use figment::value::{Dict, Value};
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Config, Database, Discord, Metrics, Security, Staging, Telegram, Twitter, Web, Worker, file,
+    Access, Config, Database, Discord, Limits, Metrics, Security, Staging, Telegram, Twitter, Web, Worker,
+    file,
     keys::{self, Absent},
-    parse,
+    lists, parse,
     problem::{ConfigErrors, Problem},
     sources,
 };
+use crate::account::Group;
+
+/// Parameters of the Parameter Store by their names, each with its value or the end of a sentence that says why there
+/// is none.
+pub type Parameters = HashMap<String, Result<SecretString, String>>;
 
 impl Config {
-    /// Reads the file, lays the environment over it and checks every setting.
-    ///
-    /// `env` is the environment as in [`super::environment`]; a variable wins over the file.
+    /// Reads the file, lays the environment over it and checks every setting. None may be kept in a Parameter Store:
+    /// for those see [`Settings`].
     ///
     /// # Errors
-    /// Every problem at once: unknown names, missing settings, values that cannot work, secret files that cannot be read.
+    /// As [`Settings::read`] and [`Settings::check`].
     pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigErrors> {
+        Settings::read(path, env)?.check(Parameters::new())
+    }
+}
+
+/// The settings as given: read, and not looked at yet.
+pub struct Settings {
+    file: String,
+    values: Dict,
+    variables: BTreeMap<&'static str, (String, String)>,
+    problems: Vec<Problem>,
+}
+
+impl Settings {
+    /// Reads the file and lays the environment over it: `env` is as in [`super::environment`], and a variable wins.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is not TOML.
+    pub fn read(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Settings, ConfigErrors> {
         let errors = |problems| ConfigErrors { file: path.display().to_string(), problems };
         let text = file::read(path).map_err(|why| {
             let mend = match path.exists() {
@@ -53,12 +76,34 @@ impl Config {
                 )]));
             }
         };
-        let mut reader = Reader { values, variables, problems };
+        Ok(Settings { file: path.display().to_string(), values, variables, problems })
+    }
+
+    /// The names of the parameters that settings are kept in, given as `ssm:NAME`.
+    pub fn parameters(&self) -> BTreeSet<String> {
+        let sections = self.values.values().filter_map(Value::as_dict).flat_map(BTreeMap::values);
+        let texts = self.values.values().chain(sections).filter_map(Value::as_str);
+        texts.filter_map(parameter).map(str::to_owned).collect()
+    }
+
+    /// Checks every setting.
+    ///
+    /// # Errors
+    /// Every problem at once: unknown names, missing settings, values that cannot work, secret files and parameters that
+    /// cannot be read.
+    pub fn check(self, parameters: Parameters) -> Result<Config, ConfigErrors> {
+        let Settings { file, values, variables, problems } = self;
+        let mut reader = Reader { values, variables, parameters, problems };
         match config(&mut reader) {
             Some(config) if reader.problems.is_empty() => Ok(config),
-            _ => Err(errors(reader.problems)),
+            _ => Err(ConfigErrors { file, problems: reader.problems }),
         }
     }
+}
+
+/// The name of the parameter that a setting is kept in.
+fn parameter(text: &str) -> Option<&str> {
+    text.strip_prefix("ssm:")
 }
 
 /// Takes settings out of the merged sources, noting every problem on the way.
@@ -67,6 +112,7 @@ impl Config {
 struct Reader {
     values: Dict,
     variables: BTreeMap<&'static str, (String, String)>,
+    parameters: Parameters,
     problems: Vec<Problem>,
 }
 
@@ -110,6 +156,24 @@ impl Reader {
                 return None;
             }
         };
+        let value = match value.as_str().and_then(parameter) {
+            None => value,
+            Some(name) => match self.parameters.get(name) {
+                Some(Ok(kept)) => Value::from(kept.expose_secret()),
+                Some(Err(why)) => {
+                    let fault = format!(
+                        "is kept in the parameter {}, which could not be read: {why}.",
+                        parse::quote(name)
+                    );
+                    self.problem(key, fault);
+                    return None;
+                }
+                None => {
+                    self.problem(key, "is kept in a Parameter Store, which was not asked.");
+                    return None;
+                }
+            },
+        };
         let parsed = match &value {
             Value::String(_, text) if text.trim().is_empty() => Err(match absent {
                 Absent::Problem(mend) => format!("is empty. {mend}"),
@@ -142,11 +206,14 @@ fn config(reader: &mut Reader) -> Option<Config> {
     }
     let database = reader.optional("database.url", parse::database_url);
     let encryption_key = reader.optional("security.encryption_key", parse::encryption_key);
+    let former_encryption_key = reader.optional("security.former_encryption_key", parse::encryption_key);
     let discord = section(reader, "discord", discord);
     let telegram = section(reader, "telegram", telegram);
     let twitter = twitter(reader);
     let staging = section(reader, "staging", staging);
     let worker = worker(reader);
+    let access = access(reader);
+    let limits = limits(reader);
     let data_dir = data_dir?;
     let url = database?.unwrap_or_else(|| SecretString::from(format!("sqlite:{data_dir}/toall.db")));
     Some(Config {
@@ -155,12 +222,14 @@ fn config(reader: &mut Reader) -> Option<Config> {
         web: web?,
         metrics: metrics?,
         database: Database { url },
-        security: Security { encryption_key: encryption_key? },
+        security: Security { encryption_key: encryption_key?, former_encryption_key: former_encryption_key? },
         discord: discord?,
         telegram: telegram?,
         twitter: twitter?,
         staging: staging?,
         worker: worker?,
+        access: access?,
+        limits: limits?,
     })
 }
 
@@ -249,5 +318,28 @@ fn worker(reader: &mut Reader) -> Option<Worker> {
         upload_parallelism: upload_parallelism? as usize,
         on_unsure: on_unsure?,
         settle_secs: settle_secs?.into(),
+    })
+}
+
+fn access(reader: &mut Reader) -> Option<Access> {
+    let servers = reader.optional("access.discord_servers", lists::groups(Group::DiscordServer));
+    let roles = reader.optional("access.discord_roles", lists::groups(Group::DiscordRole));
+    let chats = reader.optional("access.telegram_chats", lists::groups(Group::TelegramChat));
+    let people = reader.optional("access.people", lists::people);
+    let operators = reader.optional("access.operators", lists::people);
+    let groups = [servers?, roles?, chats?].into_iter().flatten().flatten().collect();
+    Some(Access { groups, people: people?.unwrap_or_default(), operators: operators?.unwrap_or_default() })
+}
+
+fn limits(reader: &mut Reader) -> Option<Limits> {
+    let posts = reader.optional("limits.posts_per_person_per_day", parse::whole(1..=1_000_000));
+    let bytes = reader.optional("limits.bytes_per_person_per_day", lists::bytes);
+    let in_flight = reader.required("limits.in_flight_per_person", parse::whole(1..=10_000));
+    let budget = reader.optional("limits.monthly_budget_usd", lists::usd);
+    Some(Limits {
+        posts_per_person_per_day: posts?,
+        bytes_per_person_per_day: bytes?,
+        in_flight_per_person: in_flight?,
+        monthly_budget: budget?,
     })
 }

@@ -170,7 +170,7 @@ pub(super) fn hosts(value: &Value) -> Result<Vec<String>, String> {
 }
 
 /// A list in one text, as the environment gives it: a JSON or TOML array, or words between commas.
-fn split(text: &str) -> Result<Vec<String>, String> {
+pub(super) fn split(text: &str) -> Result<Vec<String>, String> {
     let text = text.trim();
     if !text.starts_with('[') {
         return Ok(text.split(',').map(|entry| entry.trim().to_owned()).collect());
@@ -202,7 +202,7 @@ fn host(entry: &str) -> Result<String, String> {
 }
 
 /// A value as an error shows it: on one line, and not endless.
-fn show(value: &Value) -> String {
+pub(super) fn show(value: &Value) -> String {
     match value {
         Value::String(_, text) => quote(text),
         Value::Bool(_, bool) => bool.to_string(),

@@ -1,6 +1,8 @@
 mod example;
+mod exposed;
 mod key;
 mod problems;
+mod rotation;
 
 use std::{fs, path::Path};
 
@@ -8,6 +10,7 @@ use proptest::prelude::*;
 use secrecy::ExposeSecret;
 
 use super::*;
+use crate::account::Platform;
 
 const KEY: &str = "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=";
 
@@ -51,6 +54,11 @@ fn everything_has_its_default() {
     assert_eq!(config.worker.upload_parallelism, 4);
     assert_eq!(config.worker.on_unsure, OnUnsure::Ask);
     assert_eq!(config.worker.settle_secs, 60);
+    assert!(config.access.is_open() && config.access.operators.is_empty());
+    assert_eq!(config.limits.in_flight_per_person, 100);
+    assert_eq!(config.limits.posts_per_person_per_day, None);
+    assert_eq!(config.limits.bytes_per_person_per_day, None);
+    assert_eq!(config.limits.monthly_budget, None);
 }
 
 #[test]
@@ -111,6 +119,15 @@ fn every_setting_can_come_from_the_environment() {
             ("TOALL_WORKER__UPLOAD_PARALLELISM", "1"),
             ("TOALL_WORKER__ON_UNSURE", "retry"),
             ("TOALL_WORKER__SETTLE_SECS", "0"),
+            ("TOALL_ACCESS__DISCORD_SERVERS", "1, 2"),
+            ("TOALL_ACCESS__DISCORD_ROLES", "3"),
+            ("TOALL_ACCESS__TELEGRAM_CHATS", "-1004"),
+            ("TOALL_ACCESS__PEOPLE", "discord:5, telegram:6"),
+            ("TOALL_ACCESS__OPERATORS", "telegram:7"),
+            ("TOALL_LIMITS__POSTS_PER_PERSON_PER_DAY", "20"),
+            ("TOALL_LIMITS__BYTES_PER_PERSON_PER_DAY", "2 GB"),
+            ("TOALL_LIMITS__IN_FLIGHT_PER_PERSON", "1"),
+            ("TOALL_LIMITS__MONTHLY_BUDGET_USD", "12.505"),
             ("TOALL_LOG", "debug"),
         ],
     )
@@ -125,6 +142,50 @@ fn every_setting_can_come_from_the_environment() {
     assert_eq!(config.worker.concurrency, 64);
     assert_eq!(config.worker.on_unsure, OnUnsure::Retry);
     assert_eq!(config.worker.settle_secs, 0);
+    let groups: Vec<_> = config.access.groups.iter().map(ToString::to_string).collect();
+    assert_eq!(groups, ["discord_server:1", "discord_server:2", "discord_role:3", "telegram_chat:-1004"]);
+    let people: Vec<_> = config.access.people.iter().map(|person| (person.platform, &*person.id)).collect();
+    assert_eq!(people, [(Platform::Discord, "5"), (Platform::Telegram, "6")]);
+    assert_eq!(config.access.operators[0].id, "7");
+    assert_eq!(config.limits.posts_per_person_per_day, Some(20));
+    assert_eq!(config.limits.bytes_per_person_per_day, Some(2_000_000_000));
+    assert_eq!(config.limits.in_flight_per_person, 1);
+    assert_eq!(config.limits.monthly_budget, Some(Mills(12_505)));
+}
+
+#[test]
+fn money_is_taken_as_written() {
+    let budget = |written: &str| {
+        let text = format!("limits.monthly_budget_usd = {written}");
+        load_with_id(&text, &[]).ok().and_then(|config| config.limits.monthly_budget)
+    };
+    for (written, mills) in [
+        ("25", 25_000),
+        ("25.00", 25_000),
+        ("0.015", 15),
+        ("'0.015'", 15),
+        ("'$12.5'", 12_500),
+        // As floats these are a little less than they read.
+        ("0.29", 290),
+        ("1.005", 1_005),
+        ("1000000", 1_000_000_000),
+    ] {
+        assert_eq!(budget(written), Some(Mills(mills)), "{written}");
+    }
+    for written in
+        ["0", "-1", "0.0151", "1e400", "inf", "nan", "'1,5'", "'.5'", "'5.'", "1000001", "true", "''"]
+    {
+        assert_eq!(budget(written), None, "{written}");
+    }
+}
+
+#[test]
+fn ids_may_stand_without_quotes_and_sizes_with_a_unit() {
+    let text = "access.telegram_chats = [-1001, '-1002']\nlimits.bytes_per_person_per_day = 5000";
+    let config = load_with_id(text, &[]).unwrap();
+    let groups: Vec<_> = config.access.groups.iter().map(ToString::to_string).collect();
+    assert_eq!(groups, ["telegram_chat:-1001", "telegram_chat:-1002"]);
+    assert_eq!(config.limits.bytes_per_person_per_day, Some(5_000));
 }
 
 #[test]

@@ -5,7 +5,7 @@ use secrecy::SecretString;
 use super::{Intake, IntakeError};
 use crate::{
     account::{Person, Place},
-    store::{LinkRequest, PendingLink, StoreError},
+    store::{CLIENT_REJECTED, LinkRequest, PendingLink, StoreError},
     ticket::{NoRandomness, Ticket},
     twitter::{OAuthError, XError},
     words,
@@ -20,6 +20,9 @@ pub enum LinkError {
     /// Used, late, or never ours.
     #[error("this link was used already or has expired")]
     NoSuchLink,
+    /// The person may not use the bot any more.
+    #[error("the operator has not let this person in")]
+    NotAdmitted,
     #[error("the permissions to post were not all granted")]
     MissingPermission,
     #[error("X did not accept the authorisation")]
@@ -61,10 +64,27 @@ impl Intake {
     ) -> Result<(PendingLink, Ticket), LinkError> {
         let now = self.clock.now_ms();
         let request = self.take_request(state, now).await?;
-        let tokens = self.x.exchange(code, request.verifier, now).await.map_err(|error| match error {
-            OAuthError::MissingScope(_) => LinkError::MissingPermission,
-            error => LinkError::Rejected(error),
-        })?;
+        if !self.admits(&request.person).await? {
+            return Err(LinkError::NotAdmitted);
+        }
+        let tokens = match self.x.exchange(code, request.verifier, now).await {
+            Ok(tokens) => {
+                let (operators, message) = (&self.access.operators, words::operator_client_accepted());
+                let told = self.store.end_incident(CLIENT_REJECTED, operators, &message, now).await;
+                if let Err(error) = told {
+                    tracing::warn!(%error, "the operator could not be told");
+                }
+                tokens
+            }
+            Err(OAuthError::MissingScope(_)) => return Err(LinkError::MissingPermission),
+            Err(error) => {
+                if matches!(error, OAuthError::ClientRejected) {
+                    let (operators, message) = (&self.access.operators, words::operator_client_rejected());
+                    self.store.begin_incident(CLIENT_REJECTED, operators, &message, now).await?;
+                }
+                return Err(LinkError::Rejected(error));
+            }
+        };
         let profile = match self.x.me(&tokens.access).await {
             Ok(profile) => profile,
             Err(error) => {

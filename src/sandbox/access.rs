@@ -42,6 +42,7 @@ fn needs(call: Call) -> (&'static [&'static str], u32) {
         Call::CreatePost => (&["tweet.read", "tweet.write", "users.read"], 100),
         Call::Initialize | Call::Append | Call::Finalize => (&["media.write"], 1_875),
         Call::Status => (&["media.write"], 1_000),
+        Call::Metadata => (&["media.write"], 500),
         // The OAuth endpoints know their clients by other means.
         Call::Token | Call::Refresh | Call::Revoke => (&[], u32::MAX),
     }

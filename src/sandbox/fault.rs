@@ -38,6 +38,8 @@ pub enum Call {
     Finalize,
     /// `GET /2/media/upload`
     Status,
+    /// `POST /2/media/metadata`
+    Metadata,
     /// `POST /2/tweets`
     CreatePost,
     /// `GET /2/users/{id}/tweets`
@@ -55,6 +57,7 @@ impl Call {
             ("GET", ["2", "users", _, "tweets"]) => Self::Timeline,
             ("POST", ["2", "tweets"]) => Self::CreatePost,
             ("GET", ["2", "media", "upload"]) => Self::Status,
+            ("POST", ["2", "media", "metadata"]) => Self::Metadata,
             ("POST", ["2", "media", "upload", "initialize"]) => Self::Initialize,
             ("POST", ["2", "media", "upload", _, "append"]) => Self::Append,
             ("POST", ["2", "media", "upload", _, "finalize"]) => Self::Finalize,
@@ -189,6 +192,11 @@ impl Ordered {
 pub(super) enum Struck {
     Answered,
     Dropped,
+}
+
+/// Takes back what is left of an order.
+pub(super) fn lift(orders: &mut Vec<(Fault, Ordered)>, ordered: &Ordered) {
+    orders.retain(|(_, other)| !Arc::ptr_eq(&other.0, &ordered.0));
 }
 
 pub(super) fn order(orders: &mut Vec<(Fault, Ordered)>, fault: Fault) -> Ordered {

@@ -10,7 +10,7 @@ use axum::{
     response::Response,
 };
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{
     MediaOnX,
@@ -65,6 +65,8 @@ pub(super) struct Media {
     pub(super) segments: BTreeMap<u32, u64>,
     pub(super) expires: SystemTime,
     finalized: Option<Finalized>,
+    /// The metadata of the last call that set any, as sent.
+    pub(super) metadata: Value,
     /// Held while the segments are put together, so that two finalize requests do it once.
     assembling: Arc<tokio::sync::Mutex<()>>,
 }
@@ -119,6 +121,7 @@ impl Media {
             key: self.key.clone(),
             bytes: self.total,
             sha256_hex: finalized.and_then(|finalized| finalized.sha256_hex.clone()),
+            metadata: self.metadata.clone(),
         }
     }
 
@@ -201,6 +204,7 @@ pub(super) async fn initialize(
         segments: BTreeMap::new(),
         expires: x.now() + x.settings.media_life,
         finalized: None,
+        metadata: Value::Null,
         assembling: Arc::default(),
     };
     let answer = data(json!({

@@ -29,6 +29,9 @@ pub(super) struct Post {
     pub(super) user_id: String,
     pub(super) text: String,
     pub(super) media: Vec<u64>,
+    pub(super) reply_settings: Option<String>,
+    pub(super) made_with_ai: bool,
+    pub(super) paid_partnership: bool,
     pub(super) created_at: SystemTime,
 }
 
@@ -51,8 +54,7 @@ struct CreatePost {
     #[serde(default)]
     text: String,
     media: Option<Media>,
-    #[serde(rename = "reply_settings")]
-    _reply_settings: Option<ReplySettings>,
+    reply_settings: Option<String>,
     poll: Option<Value>,
     quote_tweet_id: Option<String>,
     reply: Option<Value>,
@@ -66,12 +68,10 @@ struct CreatePost {
     _for_super_followers_only: Option<bool>,
     #[serde(rename = "geo")]
     _geo: Option<Value>,
-    #[serde(rename = "made_with_ai")]
-    _made_with_ai: Option<bool>,
+    made_with_ai: Option<bool>,
     #[serde(rename = "nullcast")]
     _nullcast: Option<bool>,
-    #[serde(rename = "paid_partnership")]
-    _paid_partnership: Option<bool>,
+    paid_partnership: Option<bool>,
     #[serde(rename = "share_with_followers")]
     _share_with_followers: Option<bool>,
 }
@@ -94,14 +94,8 @@ struct Media {
     _call_to_actions: Option<Value>,
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum ReplySettings {
-    Following,
-    MentionedUsers,
-    Subscribers,
-    Verified,
-}
+/// Who may be let reply; for everyone the field is left out.
+const REPLY_SETTINGS: [&str; 4] = ["following", "mentionedUsers", "subscribers", "verified"];
 
 /// The handler.
 pub(super) async fn create(
@@ -126,6 +120,10 @@ pub(super) async fn create(
     if asked.text.is_empty() && !exclusive.contains(&true) {
         return Err(invalid_body("text is required unless media is given."));
     }
+    if let Some(word) = asked.reply_settings.as_deref().filter(|word| !REPLY_SETTINGS.contains(word)) {
+        let message = format!("reply_settings is not one of [{}]", REPLY_SETTINGS.join(","));
+        return Err(Answer::invalid_request("reply_settings", word, &message));
+    }
     // Closed to self-serve apps: replies unless summoned, and quotes.
     if asked.reply.is_some() || asked.quote_tweet_id.is_some() {
         return Err(Answer::not_permitted());
@@ -144,7 +142,16 @@ pub(super) async fn create(
     if text::has_many_cashtags(&asked.text) {
         return Err(Answer::forbidden_because("A post may have a maximum of one cashtag."));
     }
-    let post = Post { id, user_id: caller.user_id, text: asked.text, media, created_at: now };
+    let post = Post {
+        id,
+        user_id: caller.user_id,
+        text: asked.text,
+        media,
+        reply_settings: asked.reply_settings,
+        made_with_ai: asked.made_with_ai.unwrap_or_default(),
+        paid_partnership: asked.paid_partnership.unwrap_or_default(),
+        created_at: now,
+    };
     let again = |old: &Post| {
         old.user_id == post.user_id
             && old.text == post.text
@@ -161,6 +168,24 @@ pub(super) async fn create(
     }));
     world.posts.push(post);
     Ok((StatusCode::CREATED, answer).into_response())
+}
+
+/// A post that its author makes in X's own app.
+pub(super) fn by_hand(x: &X, username: &str, text: &str) {
+    let (id, created_at) = (x.next_id(), x.now());
+    let mut world = x.world();
+    if let Some(user_id) = world.user_named(username).map(|user| user.id.clone()) {
+        world.posts.push(Post {
+            id,
+            user_id,
+            text: text.to_owned(),
+            media: Vec::new(),
+            made_with_ai: false,
+            paid_partnership: false,
+            reply_settings: None,
+            created_at,
+        });
+    }
 }
 
 /// The media of the post, if each is the caller's own, for posts, and processed.

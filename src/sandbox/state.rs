@@ -7,6 +7,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use serde_json::Value;
 use tokio::sync::watch;
 
 use super::{
@@ -79,6 +80,12 @@ pub struct PostOnX {
     pub text: String,
     /// What is attached, in order.
     pub media: Vec<MediaOnX>,
+    /// Who may reply, in X's word; everyone when `None`.
+    pub reply_settings: Option<String>,
+    /// Declared as made with AI.
+    pub made_with_ai: bool,
+    /// Declared as a paid partnership.
+    pub paid_partnership: bool,
     /// When, by the simulator's clock.
     pub created_at: SystemTime,
 }
@@ -94,6 +101,8 @@ pub struct MediaOnX {
     pub bytes: u64,
     /// SHA-256 of the assembled file in lower-case hex; `None` when media is not kept.
     pub sha256_hex: Option<String>,
+    /// What was set by `POST /2/media/metadata`, as sent; null when nothing was.
+    pub metadata: Value,
 }
 
 /// The simulated service: settings, address, and the changing part behind one lock.
@@ -210,6 +219,9 @@ impl World {
             username: user.map(|user| user.username.clone()).unwrap_or_default(),
             text: post.text.clone(),
             media: post.media.iter().filter_map(|id| self.media.get(id)).map(Media::shown).collect(),
+            reply_settings: post.reply_settings.clone(),
+            made_with_ai: post.made_with_ai,
+            paid_partnership: post.paid_partnership,
             created_at: post.created_at,
         }
     }

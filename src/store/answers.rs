@@ -4,12 +4,13 @@ use sqlx::{Sqlite, Transaction};
 
 use super::{
     Store, StoreError, accounts,
-    posts::{KEEP_CANCELED_MS, PostRow, linked},
-    queue,
+    posts::{KEEP_CANCELED_MS, PostRow, linked, price},
+    queue, quota,
 };
 use crate::{
     account::Person,
-    post::{Post, PostId, State},
+    config::Limits,
+    post::{OverLimit, Post, PostId, State},
 };
 
 /// What became of a button or command about one post.
@@ -22,6 +23,8 @@ pub enum Answered {
     NotYours,
     /// The person has disconnected the account it goes to.
     NotLinked,
+    /// One of the operator's limits leaves no room for it.
+    Over(OverLimit),
 }
 
 impl Store {
@@ -45,11 +48,18 @@ impl Store {
         queue::event(&mut tx, self, id, None, "canceled", None, now).await?;
         queue::drop_from_lane(&mut tx, &post.account, id, now).await?;
         self.commit(tx).await?;
+        metrics::counter!("toall_posts_total", "outcome" => "canceled", "code" => "").increment(1);
         Ok(Answered::Done)
     }
 
     /// Begins a failed post again: from the staged file while that is kept, else from the chat.
-    pub async fn retry(&self, person: &Person, id: PostId, now: i64) -> Result<Answered, StoreError> {
+    pub async fn retry(
+        &self,
+        person: &Person,
+        id: PostId,
+        limits: &Limits,
+        now: i64,
+    ) -> Result<Answered, StoreError> {
         let mut tx = self.begin().await?;
         let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
         if post.state != State::Failed {
@@ -58,11 +68,17 @@ impl Store {
         if !linked(&mut tx, person, &post.account).await? {
             return Ok(Answered::NotLinked);
         }
+        // Its bytes count since it was sent; its place among the posts and its price it gave up when it failed.
+        let wanted = quota::Wanted { user: &post.user, bytes: None, price: price(&post.caption) };
+        let no_bytes = Limits { bytes_per_person_per_day: None, ..limits.clone() };
+        if let Some(over) = quota::room(&mut tx, &no_bytes, &wanted, now).await? {
+            return Ok(Answered::Over(over));
+        }
         sqlx::query(
             "UPDATE posts SET state = CASE WHEN sha256 IS NULL THEN 'staging' ELSE 'inspecting' END,
-                    due_at = $1, attempt = 0, claims = 0, failure = NULL, waiting = NULL, clean_at = NULL,
+                    due_at = $1, attempt = 0, claims = 0, failure = NULL, notes = '[]', waiting = NULL, clean_at = NULL,
                     bytes = CASE WHEN sha256 IS NULL THEN NULL ELSE bytes END,
-                    object_key = $2, media_id = NULL, chunk_bytes = NULL, segments_done = 0, processing_since = NULL,
+                    object_key = $2, media_id = NULL, segments_done = 0, processing_since = NULL,
                     processing_percent = NULL, sessions = 0, looks = 0, updated_at = $1
               WHERE id = $3",
         )

@@ -2,10 +2,12 @@
 
 use sqlx::{FromRow, Sqlite, Transaction};
 
-use super::{Store, StoreError, accounts, queue};
+use super::{Store, StoreError, accounts, queue, quota};
 use crate::{
     account::{AccountId, Person},
-    post::{Failure, Media, NewPost, Post, PostId, State},
+    caption,
+    config::Limits,
+    post::{Failure, Media, Mills, NewPost, OverLimit, PRICE, PRICE_WITH_LINK, Post, PostId, State},
 };
 
 /// What became of a request to post.
@@ -17,6 +19,8 @@ pub enum Accepted {
     Already,
     /// The person disconnected the account a moment ago.
     NotLinked,
+    /// One of the operator's limits leaves no room for it.
+    Over(OverLimit),
 }
 
 /// How long a failed post's file is kept for another try.
@@ -32,6 +36,7 @@ pub(super) struct PostRow {
     user_id: String,
     account_id: String,
     caption: String,
+    options: String,
     attachment: String,
     state: String,
     attempt: i64,
@@ -54,6 +59,7 @@ pub(super) struct PostRow {
     looks: i64,
     x_post_id: Option<String>,
     failure: Option<String>,
+    notes: String,
     waiting: Option<String>,
     created_at: i64,
 }
@@ -71,11 +77,12 @@ impl TryFrom<PostRow> for Post {
     type Error = StoreError;
 
     fn try_from(row: PostRow) -> Result<Self, StoreError> {
-        let media = match (row.media_id, row.chunk_bytes) {
-            (Some(id), Some(chunk)) => Some(Media {
+        let chunk_bytes = row.chunk_bytes.map(|bytes| small(bytes, "chunk size")).transpose()?;
+        let media = match (row.media_id, chunk_bytes) {
+            (Some(id), Some(chunk_bytes)) => Some(Media {
                 id,
                 expires_at: row.media_expires_at,
-                chunk_bytes: small(chunk, "chunk size")?,
+                chunk_bytes,
                 segments_done: small(row.segments_done, "segment count")?,
             }),
             _ => None,
@@ -85,6 +92,7 @@ impl TryFrom<PostRow> for Post {
             user: row.user_id,
             account: AccountId(row.account_id),
             caption: row.caption,
+            options: json(&row.options, "options")?,
             attachment: json(&row.attachment, "attachment")?,
             state: row.state.parse().map_err(|_| StoreError::Unreadable("post state"))?,
             attempt: small(row.attempt, "attempts")?,
@@ -94,6 +102,7 @@ impl TryFrom<PostRow> for Post {
             media_type: row.media_type,
             duration_ms: row.duration_ms.map(|ms| small(ms, "duration")).transpose()?,
             media,
+            chunk_bytes,
             processing_since: row.processing_since,
             processing_percent: row
                 .processing_percent
@@ -107,6 +116,7 @@ impl TryFrom<PostRow> for Post {
             looks: small(row.looks, "looks")?,
             x_post_id: row.x_post_id,
             failure: row.failure.as_deref().map(|text| json(text, "failure")).transpose()?,
+            notes: json(&row.notes, "notes")?,
             waiting: row.waiting.as_deref().map(|text| json(text, "waiting")).transpose()?,
             created_at: row.created_at,
         })
@@ -114,21 +124,33 @@ impl TryFrom<PostRow> for Post {
 }
 
 impl Store {
-    /// Writes a post down. From here on it is finished or explained, whatever dies.
-    pub async fn accept(&self, new: &NewPost, now: i64) -> Result<Accepted, StoreError> {
+    /// Writes a post down, if the limits leave room. From here on it is finished or explained, whatever dies.
+    pub async fn accept(&self, new: &NewPost, limits: &Limits, now: i64) -> Result<Accepted, StoreError> {
         let place = self.seal_place(&new.place, &new.id.to_string())?;
         let attachment =
             serde_json::to_string(&new.attachment).map_err(|_| StoreError::Unreadable("attachment"))?;
+        let options = serde_json::to_string(&new.options).map_err(|_| StoreError::Unreadable("options"))?;
         let mut tx = self.begin().await?;
         let user = accounts::upsert_user(&mut tx, &new.person, now).await?;
         if !linked(&mut tx, &new.person, &new.account).await? {
             return Ok(Accepted::NotLinked);
         }
-        let done = sqlx::query(
+        let known: Option<String> = sqlx::query_scalar("SELECT id FROM posts WHERE dedupe_key = $1")
+            .bind(&new.dedupe_key)
+            .fetch_optional(&mut *tx)
+            .await?;
+        if known.is_some() {
+            return Ok(Accepted::Already);
+        }
+        let price = price(&new.caption);
+        let wanted = quota::Wanted { user: &user, bytes: new.attachment.bytes, price };
+        if let Some(over) = quota::room(&mut tx, limits, &wanted, now).await? {
+            return Ok(Accepted::Over(over));
+        }
+        sqlx::query(
             "INSERT INTO posts (id, dedupe_key, user_id, account_id, caption, attachment, state, due_at, object_key,
-                                place_sealed, status_due_at, created_at, updated_at)
-             VALUES ($1, $2, $3, $4, $5, $6, 'staging', $7, $8, $9, $7, $7, $7)
-             ON CONFLICT (dedupe_key) DO NOTHING",
+                                place_sealed, status_due_at, created_at, updated_at, options, counted_bytes, price)
+             VALUES ($1, $2, $3, $4, $5, $6, 'staging', $7, $8, $9, $7, $7, $7, $10, $11, $12)",
         )
         .bind(new.id.to_string())
         .bind(&new.dedupe_key)
@@ -139,11 +161,11 @@ impl Store {
         .bind(now)
         .bind(format!("posts/{}", new.id))
         .bind(place)
+        .bind(options)
+        .bind(i64::try_from(new.attachment.bytes.unwrap_or(0)).unwrap_or(i64::MAX))
+        .bind(i64::try_from(price.0).unwrap_or(i64::MAX))
         .execute(&mut *tx)
         .await?;
-        if done.rows_affected() == 0 {
-            return Ok(Accepted::Already);
-        }
         queue::event(&mut tx, self, new.id, None, "accepted", None, now).await?;
         queue::rearm(&mut tx, &new.account, now).await?;
         self.commit(tx).await?;
@@ -177,6 +199,11 @@ impl Store {
             .fetch_all(&self.read)
             .await?)
     }
+}
+
+/// What X charges for a post with this text. Whether it charges a bare domain as a link is not stated, so it counts.
+pub(super) fn price(text: &str) -> Mills {
+    if caption::count(text).links == 0 { PRICE } else { PRICE_WITH_LINK }
 }
 
 /// When the staged file of a post in `state` may go, if it may.

@@ -1,11 +1,16 @@
 //! What a step finds out, written down under its lease.
 
+use sqlx::{Sqlite, Transaction};
+
 use super::{
     Lease, Store, StoreError,
     posts::clean_at,
     queue::{drop_from_lane, event, release, show},
 };
-use crate::post::{Media, Post};
+use crate::{
+    post::{Media, Post},
+    words::Message,
+};
 
 impl Store {
     /// Keeps how many bytes have been copied so far.
@@ -95,7 +100,7 @@ impl Store {
         self.fence(&mut tx, lease).await?;
         sqlx::query(
             "UPDATE posts SET intent_at = $1, first_intent_at = COALESCE(first_intent_at, $1), intents = intents + 1,
-                    resend = 0, looks = 0, updated_at = $1
+                    resend = 0, looks = 0, billed_at = $1, updated_at = $1
               WHERE id = $2",
         )
             .bind(now)
@@ -107,17 +112,31 @@ impl Store {
     }
 
     /// Writes down that the post is on X. A known fact: not fenced, whoever holds the lane now.
-    pub async fn posted(&self, lease: &Lease, x_post_id: &str, now: i64) -> Result<(), StoreError> {
+    ///
+    /// When another post on X was made of it before, both are kept and the person is told in the words of `twice`,
+    /// which is given the account's user name and the id known first.
+    pub async fn posted(
+        &self,
+        lease: &Lease,
+        x_post_id: &str,
+        twice: impl Fn(&str, &str) -> Message,
+        now: i64,
+    ) -> Result<(), StoreError> {
         let id = lease.post.id;
         let mut tx = self.begin().await?;
         let known: Option<String> = sqlx::query_scalar("SELECT x_post_id FROM posts WHERE id = $1")
             .bind(id.to_string())
             .fetch_one(&mut *tx)
             .await?;
-        if let Some(known) = known.filter(|known| known != x_post_id) {
-            tracing::error!(post = %id, first = known, second = x_post_id, "two posts on X were made of one");
-            event(&mut tx, self, id, Some(lease.epoch), "also_posted", Some(x_post_id), now).await?;
-            return Ok(self.commit(tx).await?);
+        match known {
+            // Another holder of the lane has found or made it, too.
+            Some(known) if known == x_post_id => return Ok(()),
+            Some(known) => {
+                tracing::error!(post = %id, first = known, second = x_post_id, "two posts on X were made of one");
+                self.also_posted(&mut tx, lease, (&known, x_post_id), twice, now).await?;
+                return Ok(self.commit(tx).await?);
+            }
+            None => {}
         }
         sqlx::query(
             "UPDATE posts SET state = 'posted', x_post_id = $1, due_at = NULL, waiting = NULL, failure = NULL,
@@ -135,23 +154,55 @@ impl Store {
         Ok(self.commit(tx).await?)
     }
 
+    /// Keeps a second post on X beside the `first`, and a notice of it. Told once, however often it is written.
+    async fn also_posted(
+        &self,
+        tx: &mut Transaction<'_, Sqlite>,
+        lease: &Lease,
+        (first, second): (&str, &str),
+        twice: impl Fn(&str, &str) -> Message,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let id = lease.post.id;
+        let told: Option<i64> = sqlx::query_scalar(
+            "SELECT id FROM post_events WHERE post_id = $1 AND kind = 'also_posted' AND detail = $2",
+        )
+        .bind(id.to_string())
+        .bind(second)
+        .fetch_optional(&mut **tx)
+        .await?;
+        if told.is_some() {
+            return Ok(());
+        }
+        event(tx, self, id, Some(lease.epoch), "also_posted", Some(second), now).await?;
+        let (place, username): (Vec<u8>, String) = sqlx::query_as(
+            "SELECT p.place_sealed, a.username FROM posts p JOIN x_accounts a ON a.id = p.account_id WHERE p.id = $1",
+        )
+        .bind(id.to_string())
+        .fetch_one(&mut **tx)
+        .await?;
+        let place = self.open_place(&place, &id.to_string())?;
+        self.notify(tx, &place, &twice(&username, first), now).await
+    }
+
     /// Writes down what a step found, due again at `due_at` (`None`: nothing more to do), and lets the lane go.
     pub async fn save(
         &self,
-        lease: Lease,
+        lease: &Lease,
         post: &Post,
         due_at: Option<i64>,
         kind: &str,
         now: i64,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        self.fence(&mut tx, &lease).await?;
+        self.fence(&mut tx, lease).await?;
         let text = |value: Option<serde_json::Result<String>>| {
             value.transpose().map_err(|_| StoreError::Unreadable("a value to store"))
         };
         let size = |value: Option<u64>| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX));
         let failure = text(post.failure.as_ref().map(serde_json::to_string))?;
         let waiting = text(post.waiting.as_ref().map(serde_json::to_string))?;
+        let notes = text(Some(serde_json::to_string(&post.notes)))?;
         let media = post.media.as_ref();
         sqlx::query(
             "UPDATE posts SET state = $1, due_at = $2, attempt = $3, claims = 0, bytes = $4, sha256 = $5,
@@ -159,8 +210,8 @@ impl Store {
                     segments_done = CASE WHEN $8 IS NULL THEN 0 ELSE segments_done END,
                     processing_since = $11, processing_percent = $12, intent_at = $13, looks = $14,
                     failure = $15, waiting = $16, clean_at = $17, updated_at = $18, first_intent_at = $19,
-                    resend = $20
-              WHERE id = $21",
+                    resend = $20, notes = $21, billed_at = CASE WHEN $13 IS NULL THEN NULL ELSE billed_at END
+              WHERE id = $22",
         )
         .bind(post.state.as_str())
         .bind(due_at)
@@ -171,7 +222,7 @@ impl Store {
         .bind(size(post.duration_ms))
         .bind(media.map(|media| &media.id))
         .bind(media.and_then(|media| media.expires_at))
-        .bind(size(media.map(|media| media.chunk_bytes)))
+        .bind(size(post.chunk_bytes))
         .bind(post.processing_since)
         .bind(post.processing_percent.map(i64::from))
         .bind(post.intent_at)
@@ -182,6 +233,7 @@ impl Store {
         .bind(now)
         .bind(post.first_intent_at)
         .bind(i64::from(post.resend))
+        .bind(&notes)
         .bind(post.id.to_string())
         .execute(&mut *tx)
         .await?;

@@ -22,6 +22,16 @@ pub(super) const UNREADABLE_PAUSE_MS: i64 = 10 * 60_000;
 /// Claims of one post without anything written down, after which it is thought to kill its worker.
 const CRASH_LOOP: i64 = 5;
 
+// What every claim asks. Each is answered by an index of what is due, however much is finished.
+pub(super) const NEXT_LANE_DUE: &str = "SELECT min(due_at) FROM x_accounts WHERE due_at IS NOT NULL";
+pub(super) const CLAIM_LANE: &str = "UPDATE x_accounts SET due_at = $2, lease_owner = $3, epoch = epoch + 1
+     WHERE id = (SELECT id FROM x_accounts WHERE due_at <= $1 ORDER BY due_at LIMIT 1)
+    RETURNING id, epoch, current_post_id";
+pub(super) const NEXT_POST: &str =
+    "SELECT * FROM posts WHERE account_id = $1 AND due_at <= $2 ORDER BY due_at, id LIMIT 1";
+pub(super) const NEXT_POST_DUE: &str =
+    "SELECT min(due_at) FROM posts WHERE account_id = $1 AND due_at IS NOT NULL";
+
 /// The right to do one step for one account. Whoever writes to a claimed post shows one.
 #[derive(Debug)]
 pub struct Lease {
@@ -65,16 +75,12 @@ impl Store {
         }
         loop {
             let mut tx = self.begin().await?;
-            let lane: Option<(String, i64, Option<String>)> = sqlx::query_as(
-                "UPDATE x_accounts SET due_at = $2, lease_owner = $3, epoch = epoch + 1
-                  WHERE id IN (SELECT id FROM x_accounts WHERE due_at <= $1 ORDER BY due_at LIMIT 1)
-                 RETURNING id, epoch, current_post_id",
-            )
-            .bind(now)
-            .bind(until)
-            .bind(&*self.node)
-            .fetch_optional(&mut *tx)
-            .await?;
+            let lane: Option<(String, i64, Option<String>)> = sqlx::query_as(CLAIM_LANE)
+                .bind(now)
+                .bind(until)
+                .bind(&*self.node)
+                .fetch_optional(&mut *tx)
+                .await?;
             let Some((account, epoch, current)) = lane else { return Ok(None) };
             let account = AccountId(account);
             let row: Option<PostRow> = match &current {
@@ -86,13 +92,7 @@ impl Store {
                         .fetch_optional(&mut *tx)
                         .await?
                 }
-                None => sqlx::query_as(
-                    "SELECT * FROM posts WHERE account_id = $1 AND due_at <= $2 ORDER BY due_at, id LIMIT 1",
-                )
-                .bind(&account.0)
-                .bind(now)
-                .fetch_optional(&mut *tx)
-                .await?,
+                None => sqlx::query_as(NEXT_POST).bind(&account.0).bind(now).fetch_optional(&mut *tx).await?,
             };
             let Some(row) = row else {
                 release(&mut tx, &account, now).await?;
@@ -158,9 +158,9 @@ impl Store {
     }
 
     /// Lets a lane go with nothing found: the same step is due again at once.
-    pub async fn give_back(&self, lease: Lease, now: i64) -> Result<(), StoreError> {
+    pub async fn give_back(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        self.fence(&mut tx, &lease).await?;
+        self.fence(&mut tx, lease).await?;
         sqlx::query("UPDATE posts SET claims = 0 WHERE id = $1")
             .bind(lease.post.id.to_string())
             .execute(&mut *tx)
@@ -171,9 +171,7 @@ impl Store {
 
     /// When a lane is due next, in Unix milliseconds.
     pub async fn next_lane_due(&self) -> Result<Option<i64>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT min(due_at) FROM x_accounts WHERE due_at IS NOT NULL")
-            .fetch_one(&self.read)
-            .await?)
+        Ok(sqlx::query_scalar(NEXT_LANE_DUE).fetch_one(&self.read).await?)
     }
 
     /// How many lanes are leased at this moment.
@@ -306,12 +304,8 @@ pub(super) async fn release(
     let (current, due) = match current {
         Some((id, due)) => (Some(id), Some(due)),
         None => {
-            let due: Option<i64> = sqlx::query_scalar(
-                "SELECT min(due_at) FROM posts WHERE account_id = $1 AND due_at IS NOT NULL",
-            )
-            .bind(&account.0)
-            .fetch_one(&mut **tx)
-            .await?;
+            let due: Option<i64> =
+                sqlx::query_scalar(NEXT_POST_DUE).bind(&account.0).fetch_one(&mut **tx).await?;
             (None, due)
         }
     };

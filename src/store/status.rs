@@ -50,7 +50,7 @@ impl Store {
         Ok(self.vault.seal(&plain, owner)?)
     }
 
-    fn open_place(&self, sealed: &[u8], owner: &str) -> Result<Place, StoreError> {
+    pub(super) fn open_place(&self, sealed: &[u8], owner: &str) -> Result<Place, StoreError> {
         let plain = self.vault.open(sealed, owner)?;
         serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("place"))
     }

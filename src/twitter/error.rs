@@ -92,12 +92,12 @@ pub enum XError {
 }
 
 /// Sorts an answer that is not a success. `call` is verb and path template.
-pub(super) fn sort(call: &str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> XError {
+pub(super) fn sort(call: &'static str, status: StatusCode, headers: &HeaderMap, body: &[u8]) -> XError {
     Problem::read(body).sorted(call, status, headers)
 }
 
 /// Sorts a success without `data`: by the status in its first error, if that is one.
-pub(super) fn sort_partial(call: &str, headers: &HeaderMap, body: &[u8]) -> XError {
+pub(super) fn sort_partial(call: &'static str, headers: &HeaderMap, body: &[u8]) -> XError {
     let problem = Problem::read(body);
     match problem.status {
         Some(status) => problem.sorted(call, status, headers),
@@ -151,7 +151,7 @@ impl Problem {
         }
     }
 
-    fn sorted(self, call: &str, status: StatusCode, headers: &HeaderMap) -> XError {
+    fn sorted(self, call: &'static str, status: StatusCode, headers: &HeaderMap) -> XError {
         let on_media = call.contains("/2/media/");
         match status.as_u16() {
             401 => XError::SignedOut,
@@ -165,7 +165,7 @@ impl Problem {
             404 => XError::NotFound,
             413 | 431 => XError::TooLarge(status),
             429 if self.kind == "usage-capped" || self.says("usage cap") => XError::ReadCap,
-            429 => XError::RateLimited(Limit::from_headers(headers)),
+            429 => XError::RateLimited(Limit::from_headers(call, headers)),
             400 if self.rejects_media() => XError::InvalidMedia,
             400 if self.says("segments do not add up") => XError::IncompleteUpload,
             400..500 => XError::Refused { status, detail: self.shown },

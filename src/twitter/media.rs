@@ -13,7 +13,7 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{X, XError, error::tidy, send, watched::Watched};
+use super::{X, XError, call, error::tidy, send, watched::Watched};
 
 /// How long an upload may stand still.
 const STALL: Duration = Duration::from_secs(60);
@@ -87,8 +87,7 @@ impl X {
         }
         let request = self.post(self.at(&["2", "media", "upload", "initialize"]), access);
         let body = Initialize { media_type, total_bytes, media_category: "tweet_video" };
-        let session: Session =
-            send("POST /2/media/upload/initialize", request.json(&body)).await?.accepted()?.data()?;
+        let session: Session = send(call::INITIALIZE, request.json(&body)).await?.accepted()?.data()?;
         Ok(Media {
             id: session.id,
             key: session.media_key,
@@ -120,7 +119,7 @@ impl X {
             .timeout(STALL + Duration::from_secs(len / SLOWEST))
             .multipart(form);
 
-        let answer = send("POST /2/media/upload/{id}/append", request);
+        let answer = send(call::APPEND, request);
         let answer = watched.answer(STALL, answer).await;
         match watched.failure() {
             Some(failure) => Err(XError::Source(failure)),
@@ -132,7 +131,7 @@ impl X {
     /// Says that every chunk is there: `POST /2/media/upload/{id}/finalize`.
     pub async fn finalize(&self, access: &SecretString, media_id: &str) -> Result<MediaStatus, XError> {
         let request = self.post(self.at(&["2", "media", "upload", media_id, "finalize"]), access);
-        let state: State = send("POST /2/media/upload/{id}/finalize", request).await?.accepted()?.data()?;
+        let state: State = send(call::FINALIZE, request).await?.accepted()?.data()?;
         Ok(state.into())
     }
 
@@ -140,7 +139,7 @@ impl X {
     pub async fn status(&self, access: &SecretString, media_id: &str) -> Result<MediaStatus, XError> {
         let mut url = self.at(&["2", "media", "upload"]);
         url.query_pairs_mut().append_pair("command", "STATUS").append_pair("media_id", media_id);
-        let state: State = send("GET /2/media/upload", self.get(url, access)).await?.accepted()?.data()?;
+        let state: State = send(call::STATUS, self.get(url, access)).await?.accepted()?.data()?;
         Ok(state.into())
     }
 }

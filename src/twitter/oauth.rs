@@ -12,7 +12,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::{Url, form_urlencoded};
 
-use super::{Answer, CALL_TIMEOUT, X, XError, error, send};
+use super::{Answer, X, XError, error, send};
 use crate::account::Tokens;
 
 /// All that publishing needs; X's OpenAPI file says which endpoint wants which.
@@ -170,7 +170,7 @@ impl X {
             .header(ACCEPT, "application/json")
             .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
             .body(body)
-            .timeout(CALL_TIMEOUT);
+            .timeout(self.patience);
         let request = match &self.settings.client_secret {
             Some(secret) => request.basic_auth(&self.settings.client_id, Some(secret.expose_secret())),
             None => request,

@@ -5,8 +5,11 @@ use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{X, XError, extended, send};
-use crate::account::AccountId;
+use super::{X, XError, call, extended, send};
+use crate::{
+    account::AccountId,
+    post::{Options, Replies},
+};
 
 /// X shows at most 3,200 posts of a timeline, 100 a page (docs.x.com, x-api/posts/timelines/integrate).
 const PAGES: usize = 32;
@@ -34,11 +37,18 @@ impl X {
         access: &SecretString,
         text: &str,
         media_id: &str,
+        options: &Options,
     ) -> Result<String, CreateError> {
         #[derive(Serialize)]
         struct Post<'a> {
             text: &'a str,
             media: Attached<'a>,
+            #[serde(skip_serializing_if = "Option::is_none")]
+            reply_settings: Option<Replies>,
+            #[serde(skip_serializing_if = "is_false")]
+            made_with_ai: bool,
+            #[serde(skip_serializing_if = "is_false")]
+            paid_partnership: bool,
         }
         #[derive(Serialize)]
         struct Attached<'a> {
@@ -49,9 +59,15 @@ impl X {
             #[serde(deserialize_with = "super::id")]
             id: String,
         }
-        let body = Post { text, media: Attached { media_ids: [media_id] } };
+        let body = Post {
+            text,
+            media: Attached { media_ids: [media_id] },
+            reply_settings: options.replies,
+            made_with_ai: options.made_with_ai,
+            paid_partnership: options.paid_partnership,
+        };
         let request = self.post(self.at(&["2", "tweets"]), access).json(&body);
-        let answer = send("POST /2/tweets", request).await.map_err(|error| match &error {
+        let answer = send(call::CREATE, request).await.map_err(|error| match &error {
             XError::Unreachable(cause) if cause.is_connect() || cause.is_builder() => {
                 CreateError::NotSent(error)
             }
@@ -122,6 +138,11 @@ impl X {
             _ => extended(&self.settings.web_url, &[username, "status", post_id]),
         }
     }
+}
+
+/// What is not declared is left out, so that a post without options asks for nothing that X might not take.
+fn is_false(declared: &bool) -> bool {
+    !declared
 }
 
 /// A page of a timeline. An empty one has no `data`; one without `meta` proves nothing.

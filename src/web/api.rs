@@ -15,7 +15,7 @@ use super::{
     error::{Problem, Refusal},
 };
 use crate::{
-    account::{Account, AccountId, AccountState, Person, Place, Tier},
+    account::{Account, AccountId, AccountState, Person, PersonRef, Tier},
     ticket::Ticket,
 };
 
@@ -39,7 +39,11 @@ impl FromRequestParts<Arc<Site>> for Caller {
         };
         let token = token().ok_or(Refusal::UNAUTHENTICATED)?;
         let person = site.intake.store.person_of_api_token(&token.hash()).await?;
-        Ok(Caller(person.ok_or(Refusal::UNAUTHENTICATED)?))
+        let person = person.ok_or(Refusal::UNAUTHENTICATED)?;
+        match site.intake.admits(&person).await? {
+            true => Ok(Caller(person)),
+            false => Err(Refusal::NOT_ADMITTED.into()),
+        }
     }
 }
 
@@ -56,16 +60,7 @@ pub(super) async fn connect(
     State(site): State<Arc<Site>>,
     Caller(person): Caller,
 ) -> Result<Json<Connect>, Problem> {
-    let place = Place {
-        platform: person.platform,
-        chat: person.id.clone(),
-        thread: None,
-        message: None,
-        person: person.id.clone(),
-        // Not known to be a chat with the bot: both chats then go to the person.
-        private: false,
-        interaction: None,
-    };
+    let place = PersonRef { platform: person.platform, id: person.id.clone() }.private_place();
     let offer = site.intake.offer_link(&person, &place).await?;
     // Only a clock centuries off leaves the range.
     let expires_at = Timestamp::from_millisecond(offer.expires_at).map_err(|_| Refusal::OUR_FAULT)?;

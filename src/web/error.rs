@@ -56,6 +56,13 @@ impl Refusal {
         why: "What arrived here is not an answer from X as it should be, so nothing was linked.",
         remedy: CONNECT_AGAIN,
     };
+    pub(super) const FOREIGN_FORM: Refusal = Refusal {
+        status: StatusCode::FORBIDDEN,
+        code: "foreign_form",
+        title: "That came from another page",
+        why: "The button was not pressed on our own page, so nothing was linked.",
+        remedy: CONNECT_AGAIN,
+    };
     pub(super) const TOO_LARGE: Refusal = Refusal {
         status: StatusCode::PAYLOAD_TOO_LARGE,
         code: "too_large",
@@ -126,6 +133,13 @@ impl Refusal {
         why: "This needs an API token that is known here.",
         remedy: "Send /token in your chat, and pass the token as `Authorization: Bearer toall_...`.",
     };
+    pub(super) const NOT_ADMITTED: Refusal = Refusal {
+        status: StatusCode::FORBIDDEN,
+        code: "not_admitted",
+        title: "Forbidden",
+        why: "Whoever runs this service has not let you in, or you were not seen for a month where its members are.",
+        remedy: "Write to the bot from a server or group that it works for, or ask whoever runs it.",
+    };
     pub(super) const NO_ACCOUNT: Refusal = Refusal {
         status: StatusCode::NOT_FOUND,
         code: "account_not_found",
@@ -158,6 +172,7 @@ impl From<LinkError> for Refusal {
     fn from(error: LinkError) -> Self {
         let refusal = match &error {
             LinkError::NoSuchLink => Refusal::LINK_GONE,
+            LinkError::NotAdmitted => Refusal::NOT_ADMITTED,
             LinkError::MissingPermission => Refusal::MISSING_PERMISSION,
             LinkError::Rejected(OAuthError::ClientRejected | OAuthError::RedirectRejected) => {
                 Refusal::APP_REJECTED

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Form,
     extract::{FromRequest, RawQuery, Request, State},
-    http::StatusCode,
+    http::{HeaderValue, StatusCode},
 };
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -85,6 +85,11 @@ struct Answer {
 
 impl Answer {
     async fn read(request: Request) -> Result<Answer, Refusal> {
+        // Browsers name the page a form was on (Fetch Metadata); `Origin` they leave out where no referrer may be told.
+        let site = request.headers().get("sec-fetch-site").map(HeaderValue::as_bytes);
+        if matches!(site, Some(b"cross-site" | b"same-site")) {
+            return Err(Refusal::FOREIGN_FORM);
+        }
         let form = Form::<Answer>::from_request(request, &());
         match tokio::time::timeout(FORM_TIME, form).await.map_err(Refusal::too_slow)? {
             Ok(Form(answer)) => Ok(answer),

@@ -85,6 +85,8 @@ impl World {
             chats: Chats::new([Chat::Console(Console::default())]),
             x: X::new(&twitter, callback).unwrap(),
             clock: clock.clone(),
+            access: config::Access::default(),
+            limits: config::Limits::default(),
         };
         let stop = CancellationToken::new();
         let web = Web { intake: intake.clone(), staging, public_url: url.clone() };

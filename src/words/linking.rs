@@ -105,11 +105,11 @@ pub fn disconnect_which(accounts: &[Account]) -> Message {
     })
 }
 
-/// `/disconnect` with a name that is none of the person's.
-pub fn disconnect_unknown(what: &str, accounts: &[Account]) -> Message {
-    let what: String = what.chars().filter(|c| !c.is_control()).take(40).collect();
+/// A name that is none of the person's accounts.
+pub fn unknown_account(name: &str, accounts: &[Account]) -> Message {
+    let name: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
     let known: Vec<_> = accounts.iter().map(|account| format!("@{}", account.username)).collect();
-    Message::text(format!("You have not linked {what}. Linked: {}.", known.join(", ")))
+    Message::text(format!("You have not linked @{name}. Linked: {}.", known.join(", ")))
 }
 
 /// Nothing to disconnect.

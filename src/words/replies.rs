@@ -4,7 +4,7 @@ use super::{Message, size, state_line};
 use crate::{
     account::{Account, Platform},
     caption::CaptionError,
-    post::{Kind, Post},
+    post::{ALT_TEXT_LIMIT, AltTextTooLong, Kind, Post},
     video::{self, Damage, Refusal},
 };
 
@@ -29,7 +29,8 @@ pub fn help(platform: Platform) -> Message {
          /disconnect  unlinks an account\n\
          /token  gives programs a key to act as you here\n\
          /help  shows this\n\n\
-         A post costs whoever runs me $0.015 at X, one with a link in its text $0.20."
+         A post costs whoever runs me $0.015 at X, one with a link in its text $0.20; an alternative text or \
+         a content warning adds $0.005."
     ))
 }
 
@@ -112,10 +113,7 @@ pub fn too_large_for_x(bytes: u64, limit: u64) -> Message {
 
 /// A caption that X would not take.
 pub fn caption_refused(error: &CaptionError, platform: Platform) -> Message {
-    let again = match platform {
-        Platform::Discord => "use /post again",
-        _ => "send it again as a reply to the video",
-    };
+    let again = again(platform);
     Message::text(match error {
         CaptionError::TooLong { weighted, limit } => format!(
             "That caption is {weighted} of {limit} characters as X counts them (links count 23, emoji and CJK 2). \
@@ -127,6 +125,24 @@ pub fn caption_refused(error: &CaptionError, platform: Platform) -> Message {
              Remove it and {again}."
         ),
     })
+}
+
+/// An alternative text that X would not take.
+pub fn alt_text_refused(error: AltTextTooLong, platform: Platform) -> Message {
+    Message::text(format!(
+        "That alternative text is {} of {ALT_TEXT_LIMIT} characters. Shorten it by {} and {}.",
+        error.characters,
+        error.characters.saturating_sub(usize::from(ALT_TEXT_LIMIT)),
+        again(platform),
+    ))
+}
+
+/// How to send a post once more.
+fn again(platform: Platform) -> &'static str {
+    match platform {
+        Platform::Discord => "use /post again",
+        _ => "send it again as a reply to the video",
+    }
 }
 
 /// The account's tokens no longer work, and posts wait for it to be connected again.

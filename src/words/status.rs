@@ -4,7 +4,7 @@ use super::{Deed, Message, file_name, length, size, span};
 use crate::{
     account::{Account, AccountState, Platform},
     caption,
-    post::{Failure, Media, Party, Post, State, Waiting},
+    post::{Failure, Media, Note, Party, Post, State, Waiting},
 };
 
 /// Where a transfer stood when it was first seen, to say how fast it goes.
@@ -43,7 +43,7 @@ fn uploaded(media: &Media, total: u64) -> u64 {
 /// The status of a post as it stands at `now` (Unix milliseconds).
 pub fn status(post: &Post, account: &Account, links: Links<'_>, pace: Option<Pace>, now: i64) -> Message {
     match post.state {
-        State::Posted => posted(account, links),
+        State::Posted => noted(posted(account, links), post),
         State::NeedsUser => unsure(post, account, links),
         State::Failed => failed(post, account, links),
         State::Canceled if post.intent_at.is_some() => Message::text(format!(
@@ -66,7 +66,7 @@ pub fn state_line(post: &Post, account: &Account) -> String {
         State::Inspecting => "being checked",
         State::Uploading => "uploading",
         State::Processing => "being processed by X",
-        State::Publishing => "being posted",
+        State::Describing | State::Publishing => "being posted",
         State::Posted => "posted",
         State::NeedsUser => "waiting for your answer",
         State::Failed => "not posted",
@@ -84,6 +84,29 @@ fn posted(account: &Account, links: Links<'_>) -> Message {
             .link(links.profile)
             .open("Open X", links.profile),
     }
+}
+
+/// The word on a post that X turns out to have twice: an attempt that seemed lost was made after all.
+pub fn posted_twice(name: &str, username: &str, first: &str, second: &str) -> Message {
+    Message::text(format!(
+        "{} is on @{username} twice. X made the post when it was first asked, and said so only after it was posted \
+         again.\n",
+        file_name(name)
+    ))
+    .link(first)
+    .then("\n")
+    .link(second)
+    .then("\nDelete the one you do not want on X.")
+}
+
+/// Adds what the person is to know besides.
+fn noted(message: Message, post: &Post) -> Message {
+    post.notes.iter().fold(message, |message, note| match note {
+        Note::AltTextNotTaken => {
+            message.then("\nX did not take the alternative text, so the post is there without it.")
+        }
+        Note::Unknown => message,
+    })
 }
 
 fn unsure(post: &Post, account: &Account, links: Links<'_>) -> Message {
@@ -142,7 +165,15 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
     };
     let message = match caption::count(&post.caption).links {
         0 => message,
-        _ => message.then("\nThe text has a link, so X charges $0.20 for this post instead of $0.015."),
+        _ => {
+            let more = match post.options.describe_video() {
+                true => " The alternative text or the content warning adds $0.005.",
+                false => "",
+            };
+            message.then(format!(
+                "\nThe text has a link, so X charges $0.20 for this post instead of $0.015.{more}"
+            ))
+        }
     };
     match post.intent_at {
         None => message.button("Cancel", Deed::Cancel(post.id)),
@@ -153,9 +184,11 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
 /// Whether a post to an account that works still waits at `now`: a step says so only once it is over.
 fn lasts(waiting: &Waiting, now: i64) -> bool {
     match waiting {
-        Waiting::RateLimit { until } | Waiting::Trouble { until, .. } | Waiting::Credits { until } => {
-            *until > now
-        }
+        Waiting::RateLimit { until }
+        | Waiting::Trouble { until, .. }
+        | Waiting::Credits { until }
+        | Waiting::SpendCap { until }
+        | Waiting::NotEnrolled { until } => *until > now,
         Waiting::Reconnect => false,
         Waiting::Looking | Waiting::Unknown => true,
     }
@@ -214,6 +247,18 @@ fn wait(post: &Post, waiting: &Waiting, head: &str) -> Message {
         ))
         .time(*until)
         .then("."),
+        Waiting::SpendCap { until } => Message::text(format!(
+            "This service has reached its spending limit at X · {head}\nWhoever runs it can raise it at \
+             console.x.com. The post is kept; the next try is at "
+        ))
+        .time(*until)
+        .then("."),
+        Waiting::NotEnrolled { until } => Message::text(format!(
+            "X does not let this service post · {head}\nWhoever runs it has to set its app to Pay-per-use and \
+             Production at console.x.com. The post is kept; the next try is at "
+        ))
+        .time(*until)
+        .then("."),
         Waiting::Reconnect => Message::text(format!(
             "X no longer lets me post to this account · {head}\nConnect it again and the post goes on by itself."
         ))
@@ -263,6 +308,16 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
         Failure::FileEmpty => ("The file is empty. Send the video again.", SendAnother),
         Failure::FileTooLarge { limit } => {
             return (format!("The file is larger than {}. Send a smaller one.", size(*limit)), SendAnother);
+        }
+        Failure::DayFull { limit } => {
+            return (
+                format!(
+                    "It is more than you have left of the {} that one person may send here a day. Try again tomorrow, \
+                     or send a smaller one.",
+                    size(*limit)
+                ),
+                TryAgain,
+            );
         }
         Failure::VideoRefused { reason } => return (reason.clone(), SendAnother),
         Failure::ForeignFile => (
@@ -323,6 +378,11 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
         Failure::TooManyCashtags => {
             ("X allows one $ symbol such as $ABC in a post. Keep one and send the video again.", SendAnother)
         }
+        Failure::WarningNotTaken => (
+            "X did not take the content warning, and I do not post the video without it. Try again later, \
+             or send the video without the warning and mark it on X.",
+            TryAgain,
+        ),
         Failure::Refused { detail } if detail.is_empty() => (
             "X refused this post without saying why. Check its length and mentions, then try again.",
             TryAgain,

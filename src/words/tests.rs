@@ -5,7 +5,10 @@ use uuid::Uuid;
 use super::*;
 use crate::{
     account::{Account, AccountState, Platform, Profile, Tier},
-    post::{Attachment, Failure, Kind, Media, Party, Post, State, Waiting},
+    post::{
+        AltTextTooLong, Attachment, Failure, Kind, Media, Mills, Note, Options, OverLimit, Party, Pause,
+        Post, Sensitive, State, Waiting,
+    },
 };
 
 const NOW: i64 = 1_795_348_800_000;
@@ -28,6 +31,7 @@ fn post(state: State) -> Post {
         user: "discord:1".to_owned(),
         account: account().id,
         caption: "First wave of the year".to_owned(),
+        options: Options::default(),
         attachment: Attachment {
             platform: Platform::Telegram,
             source: String::new(),
@@ -44,6 +48,7 @@ fn post(state: State) -> Post {
         media_type: None,
         duration_ms: (state != State::Staging).then_some(42_000),
         media: None,
+        chunk_bytes: None,
         processing_since: None,
         processing_percent: None,
         sessions: 0,
@@ -54,6 +59,7 @@ fn post(state: State) -> Post {
         looks: 0,
         x_post_id: None,
         failure: None,
+        notes: Vec::new(),
         waiting: None,
         created_at: NOW,
     }
@@ -100,6 +106,10 @@ fn a_post_under_way() {
     left.intent_at = Some(NOW);
     let mut posted = post(State::Posted);
     posted.x_post_id = Some("1993".to_owned());
+    let mut described = link.clone();
+    described.options.sensitive = Sensitive { other: true, ..Sensitive::default() };
+    let mut without = posted.clone();
+    without.notes = vec![Note::AltTextNotTaken];
     insta::assert_snapshot!(catalogue([
         ("waiting".into(), shown(&post(State::Staging))),
         ("receiving".into(), shown(&received)),
@@ -109,11 +119,23 @@ fn a_post_under_way() {
         ("processing".into(), shown(&processing)),
         ("posting".into(), shown(&sent)),
         ("posting with a link".into(), shown(&link)),
+        ("describing".into(), shown(&post(State::Describing))),
+        ("posting with a link and a warning".into(), shown(&described)),
         ("posted".into(), shown(&posted)),
+        ("posted without the alternative text".into(), shown(&without)),
         ("on the person's word".into(), shown(&post(State::Posted))),
         ("unsure".into(), shown(&post(State::NeedsUser))),
         ("cancelled".into(), shown(&post(State::Canceled))),
         ("left in doubt".into(), shown(&left)),
+        (
+            "on X twice".into(),
+            read(&posted_twice(
+                "surf.mov",
+                "alice_makes",
+                "https://x.com/alice_makes/status/1993",
+                "https://x.com/alice_makes/status/1994",
+            )),
+        ),
     ]));
 }
 
@@ -127,6 +149,8 @@ fn a_post_that_waits() {
         party(Party::Chat),
         party(Party::Staging),
         Waiting::Credits { until },
+        Waiting::SpendCap { until },
+        Waiting::NotEnrolled { until },
         Waiting::Reconnect,
         Waiting::Looking,
     ];
@@ -146,6 +170,7 @@ fn a_post_that_failed() {
         Failure::FileGone,
         Failure::FileEmpty,
         Failure::FileTooLarge { limit: 20 << 20 },
+        Failure::DayFull { limit: 2_000_000_000 },
         Failure::VideoRefused { reason: text("The end of the file is missing. Send the video again.") },
         Failure::ForeignFile,
         Failure::StagingLost,
@@ -161,6 +186,7 @@ fn a_post_that_failed() {
         Failure::MissingPermission,
         Failure::LinkRefused,
         Failure::TooManyCashtags,
+        Failure::WarningNotTaken,
         Failure::Refused { detail: String::new() },
         Failure::Refused { detail: text("Reply is not allowed.") },
         Failure::Disconnected,
@@ -195,6 +221,7 @@ fn answers() {
     let two = [account(), second];
     let too_long = crate::caption::Caption::parse("x".repeat(302), crate::caption::LIMIT).unwrap_err();
     let control = crate::caption::Caption::parse("a\u{0}b", crate::caption::LIMIT).unwrap_err();
+    let too_long_alt = AltTextTooLong { characters: 1_020 };
     let listed = [(post(State::Failed), account(), None), {
         (post(State::Posted), account(), Some("https://x.com/alice_makes/status/1993".to_owned()))
     }];
@@ -212,7 +239,7 @@ fn answers() {
         ("two accounts", accounts(&two)),
         ("preferred", preferred(&two[0])),
         ("disconnect which", disconnect_which(&two)),
-        ("disconnect unknown", disconnect_unknown("@bob", &two)),
+        ("unknown account", unknown_account("bob", &two)),
         ("nothing linked", nothing_linked()),
         ("disconnected", disconnected(&two[0], false, true)),
         ("disconnected, X not told", disconnected(&two[0], false, false)),
@@ -229,6 +256,7 @@ fn answers() {
         ("caption too long", caption_refused(&too_long, Platform::Telegram)),
         ("caption too long on Discord", caption_refused(&too_long, Platform::Discord)),
         ("caption with a control character", caption_refused(&control, Platform::Telegram)),
+        ("alternative text too long", alt_text_refused(too_long_alt, Platform::Discord)),
         ("no posts", posts(&[])),
         ("posts", posts(&listed)),
         ("too late", too_late()),
@@ -242,6 +270,31 @@ fn answers() {
         ("moved", moved()),
     ];
     insta::assert_snapshot!(catalogue(messages.map(|(name, message)| (name.to_owned(), read(&message)))));
+}
+
+#[test]
+fn limits_of_the_operator_and_what_only_they_can_mend() {
+    let frees_at = NOW;
+    let over = |name: &str, over| (name.to_owned(), read(&over_limit(&over)));
+    let told = |name: &str, message: Message| (name.to_owned(), read(&message));
+    insta::assert_snapshot!(catalogue([
+        told("not admitted", not_admitted()),
+        over("one under way", OverLimit::InFlight { limit: 1 }),
+        over("under way", OverLimit::InFlight { limit: 100 }),
+        over("posts", OverLimit::Posts { limit: 20, frees_at }),
+        over("bytes", OverLimit::Bytes { limit: 2_000_000_000, left: 84_000_000, frees_at }),
+        over("budget", OverLimit::Budget { left: Mills(5), frees_at }),
+        over("budget, without a link", OverLimit::Budget { left: Mills(150), frees_at }),
+        told("operator: credits", operator_paused(Pause::Credits)),
+        told("operator: spending limit", operator_paused(Pause::SpendCap)),
+        told("operator: not enrolled", operator_paused(Pause::NotEnrolled)),
+        told("operator: it goes on", operator_resumed()),
+        told("operator: app refused", operator_client_rejected()),
+        told("operator: app accepted", operator_client_accepted()),
+        told("operator: read cap", operator_read_cap()),
+        told("operator: budget near", operator_budget_near(Mills(20_015), Mills(25_000))),
+        told("operator: budget spent", operator_budget_spent(Mills(25_000))),
+    ]));
 }
 
 #[test]

@@ -6,10 +6,12 @@ use tokio::sync::Mutex;
 use super::{StepError, Worker, chain, insist, stage::from_staging};
 use crate::{
     account::{AccountId, Tokens},
-    post::{Failure, Party},
+    clock::Month,
+    post::{Failure, Party, Pause},
     staging::StagingError,
-    store::Lease,
+    store::{CLIENT_REJECTED, Lease},
     twitter::{OAuthError, XError},
+    words,
 };
 
 /// A token with less than this left is refreshed before a step uses it.
@@ -40,7 +42,13 @@ impl<'a> Access<'a> {
         Access { worker, lease, held: Mutex::new(None) }
     }
 
-    /// A token that should work.
+    /// A token for this call, unless X has closed it: a step asks before each.
+    pub(super) async fn token_for(&self, call: &'static str) -> Result<SecretString, StepError> {
+        self.worker.admitted(self.lease, call).await?;
+        self.token().await
+    }
+
+    /// A token that should work, for a call that may always be tried.
     pub(super) async fn token(&self) -> Result<SecretString, StepError> {
         let now = self.worker.clock.now_ms();
         let mut held = self.held.lock().await;
@@ -71,7 +79,19 @@ impl<'a> Access<'a> {
                 Ok(()) => StepError::Trouble { with: Party::X, why: "the sign-in was refused".to_owned() },
                 Err(error) => error,
             },
-            error => sort(error, self.worker.clock.now_ms()),
+            XError::RateLimited(limit) => self.worker.limited(self.lease, limit).await,
+            XError::OutOfCredits => self.worker.paused(self.lease, Pause::Credits).await,
+            XError::SpendCap => self.worker.paused(self.lease, Pause::SpendCap).await,
+            XError::NotEnrolled | XError::WrongToken | XError::AccessLevel => {
+                self.worker.paused(self.lease, Pause::NotEnrolled).await
+            }
+            XError::ReadCap => {
+                let month = Month::of(self.worker.clock.now_ms()).name;
+                let message = words::operator_read_cap();
+                self.worker.operator_told(&format!("read_cap:{month}"), &message).await;
+                StepError::Fail(Failure::SpendCap)
+            }
+            error => sort(error),
         }
     }
 
@@ -116,10 +136,17 @@ async fn trade(worker: Worker, account: AccountId, rev: i64) -> Result<Held, Ste
     if stored != rev {
         return Ok(Held { tokens, rev: stored, not_before: 0 });
     }
-    metrics::counter!("toall_token_refreshes_total").increment(1);
-    match x.refresh(&tokens.refresh, clock.now_ms()).await {
+    let refreshed = x.refresh(&tokens.refresh, clock.now_ms()).await;
+    let outcome = match &refreshed {
+        Ok(_) => "kept",
+        Err(OAuthError::RefreshRejected) => "refused",
+        Err(_) => "trouble",
+    };
+    metrics::counter!("toall_token_refreshes_total", "outcome" => outcome).increment(1);
+    match refreshed {
         Ok(tokens) => {
             let kept = insist(|| store.save_tokens(&account, rev, &tokens, clock.now_ms())).await;
+            worker.operator_told_of_end(CLIENT_REJECTED, &words::operator_client_accepted()).await;
             if kept {
                 return Ok(Held { tokens, rev: rev + 1, not_before: 0 });
             }
@@ -142,22 +169,19 @@ async fn trade(worker: Worker, account: AccountId, rev: i64) -> Result<Held, Ste
             Ok(Held { tokens, rev, not_before: 0 })
         }
         Err(error) => {
+            if matches!(error, OAuthError::ClientRejected) {
+                worker.operator_told(CLIENT_REJECTED, &words::operator_client_rejected()).await;
+            }
             tracing::error!(%account, error = chain(&error), "tokens could not be refreshed");
             Err(StepError::Trouble { with: Party::X, why: error.to_string() })
         }
     }
 }
 
-/// What follows from X's refusal of anything but a sign-in.
-pub(super) fn sort(error: XError, now: i64) -> StepError {
+/// What follows from X's refusal of this one post.
+fn sort(error: XError) -> StepError {
     let trouble = |why: String| StepError::Trouble { with: Party::X, why };
     match error {
-        XError::RateLimited(limit) => StepError::RateLimited { until: limit.until_ms(now) },
-        XError::OutOfCredits => StepError::OutOfCredits,
-        XError::SpendCap | XError::ReadCap => StepError::Fail(Failure::SpendCap),
-        XError::NotEnrolled | XError::WrongToken | XError::AccessLevel => {
-            StepError::Fail(Failure::NotEnrolled)
-        }
         XError::MissingScope => StepError::Fail(Failure::MissingPermission),
         XError::Duplicate => StepError::Fail(Failure::Duplicate),
         XError::TooLong { minutes } => StepError::Fail(Failure::TooLongForAccount { minutes }),
@@ -180,6 +204,13 @@ pub(super) fn sort(error: XError, now: i64) -> StepError {
             Err(error) => StepError::Trouble { with: Party::Staging, why: chain(&*error) },
         },
         error @ (XError::SignedOut
+        | XError::RateLimited(_)
+        | XError::OutOfCredits
+        | XError::SpendCap
+        | XError::ReadCap
+        | XError::NotEnrolled
+        | XError::WrongToken
+        | XError::AccessLevel
         | XError::InvalidMedia
         | XError::IncompleteUpload
         | XError::UploadGone

@@ -15,6 +15,7 @@ use super::{POLL, RECOVERY, Worker, chain, insist, verdict::backoff};
 use crate::{
     chat::{Audience, ChatError},
     post::{PostId, State},
+    staging::PROBE,
     store::{Notice, StatusJob, StoreError},
     words::{self, Links, Pace},
 };
@@ -37,6 +38,8 @@ const SWEEP_EVERY: u64 = 360;
 const ORPHANED_FOR: Duration = Duration::from_secs(48 * 3_600);
 /// How long the audit trail of posts is kept.
 const KEEP_EVENTS_MS: i64 = 30 * 24 * 3_600_000;
+/// How long it is kept where people were seen; `intake` believes it for less.
+const KEEP_SIGHTS_MS: i64 = 60 * 24 * 3_600_000;
 
 /// Runs until `stop`, and then once more, so that what the last steps found is said.
 pub(super) async fn run(worker: Worker, stop: CancellationToken) {
@@ -253,6 +256,7 @@ async fn housekeep(worker: &Worker, round: u64) {
     let now = worker.clock.now_ms();
     let done = async {
         revoke_unconfirmed(worker, now).await?;
+        worker.tend_limits(now).await?;
         if round.is_multiple_of(SWEEP_EVERY) { sweep(worker, now).await } else { Ok(()) }
     };
     if let Err(error) = done.await {
@@ -263,9 +267,13 @@ async fn housekeep(worker: &Worker, round: u64) {
 /// Removes what a crash left in staging, and the audit trail nobody will read any more.
 async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
     worker.store.prune_events(now - KEEP_EVENTS_MS).await?;
+    worker.store.prune_admissions(now - KEEP_SIGHTS_MS).await?;
     let known: HashSet<String> = worker.store.staged_keys().await?.into_iter().collect();
-    // Another program's files in the same bucket are none of ours: ours end in an id.
-    let ours = |key: &str| key.rsplit('/').next().is_some_and(|name| name.parse::<PostId>().is_ok());
+    // Another program's files in the same bucket are none of ours: ours end in an id, those of a probe too.
+    let ours = |key: &str| {
+        let name = key.rsplit('/').next().unwrap_or_default();
+        name.strip_prefix(PROBE).unwrap_or(name).parse::<PostId>().is_ok()
+    };
     let now = UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
     match worker.staging.sweep(|key| known.contains(key) || !ours(key), now - ORPHANED_FOR).await {
         Ok(swept) if swept.objects + swept.uploads > 0 => tracing::info!(?swept, "orphaned files removed"),

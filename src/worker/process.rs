@@ -6,7 +6,7 @@ use super::{Next, StepError, Worker, access::Access};
 use crate::{
     post::{Failure, Post, State},
     store::Lease,
-    twitter::{Processing, XError},
+    twitter::{Processing, XError, call},
 };
 
 /// When X does not say how long to wait.
@@ -20,7 +20,7 @@ const PATIENCE_MS: i64 = 3_600_000;
 pub(super) async fn process(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next, StepError> {
     let Some(media) = &post.media else { return Ok(Next::Go(State::Uploading, Duration::ZERO)) };
     let access = Access::new(worker, lease);
-    let token = access.token().await?;
+    let token = access.token_for(call::STATUS).await?;
     match worker.x.status(&token, &media.id).await {
         Ok(status) => follow(post, status.processing, worker.clock.now_ms()),
         Err(XError::UploadGone | XError::NotFound) => {
@@ -35,6 +35,7 @@ pub(super) async fn process(worker: &Worker, lease: &Lease, post: &mut Post) -> 
 pub(super) fn follow(post: &mut Post, processing: Processing, now: i64) -> Result<Next, StepError> {
     let since = *post.processing_since.get_or_insert(now);
     match processing {
+        Processing::Ready if post.options.describe_video() => Ok(Next::Go(State::Describing, Duration::ZERO)),
         Processing::Ready => Ok(Next::Go(State::Publishing, Duration::ZERO)),
         Processing::Pending { percent, check_after } => {
             let length = i64::try_from(post.duration_ms.unwrap_or(0)).unwrap_or(0);

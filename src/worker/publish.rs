@@ -5,12 +5,13 @@
 
 use std::time::Duration;
 
-use super::{Next, StepError, Worker, access::Access};
+use super::{Next, StepError, Worker, access::Access, insist};
 use crate::{
     config::OnUnsure,
-    post::{Failure, Post, State, Waiting},
+    post::{Failure, Party, Post, State, Waiting},
     store::{Lease, StoreError},
-    twitter::{CreateError, Processing, XError},
+    twitter::{CreateError, Processing, XError, call},
+    words,
 };
 
 /// The longest a creation takes: the client's own time limit, and some.
@@ -44,7 +45,7 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
         _ => return Ok(upload_again(post)),
     };
     let access = Access::new(worker, lease);
-    let token = access.token().await?;
+    let token = access.token_for(call::CREATE).await?;
     let now = worker.clock.now_ms();
     worker.store.renew(lease, now).await?;
     worker.store.intend(lease, now).await?;
@@ -58,7 +59,7 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
     post.intents += 1;
     post.resend = false;
     post.looks = 0;
-    match worker.x.create_post(&token, &post.caption, &media_id).await {
+    match worker.x.create_post(&token, &post.caption, &media_id, &post.options).await {
         Ok(id) => Ok(Next::Posted(id)),
         Err(CreateError::Unknown(error)) => {
             tracing::warn!(%error, "no answer to the creation; looking for the post");
@@ -94,19 +95,30 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
     }
 }
 
-/// What was known of earlier attempts before the present one.
+/// Writes down that the post is on X: tried until it is written, since nobody else may know.
+pub(super) async fn keep(worker: &Worker, lease: &Lease, post: &Post, x_post_id: &str) {
+    let twice = |username: &str, first: &str| {
+        let link = |id| worker.x.post_link(username, id);
+        let (first, second) = (link(first), link(x_post_id));
+        words::posted_twice(&post.attachment.name, username, first.as_str(), second.as_str())
+    };
+    insist(|| worker.store.posted(lease, x_post_id, twice, worker.clock.now_ms())).await;
+}
+
+/// What was known of earlier attempts before the present one, and whether the person wants another.
 struct Doubt {
     last: Option<i64>,
     first: Option<i64>,
+    resend: bool,
 }
 
 impl Doubt {
     fn of(post: &Post) -> Doubt {
-        Doubt { last: post.intent_at, first: post.first_intent_at }
+        Doubt { last: post.intent_at, first: post.first_intent_at, resend: post.resend }
     }
 
     fn restore(self, post: &mut Post) {
-        (post.intent_at, post.first_intent_at) = (self.last, self.first);
+        (post.intent_at, post.first_intent_at, post.resend) = (self.last, self.first, self.resend);
     }
 }
 
@@ -123,7 +135,7 @@ async fn unfit(
     post: &mut Post,
     media_id: &str,
 ) -> Result<StepError, StepError> {
-    let token = access.token().await?;
+    let token = access.token_for(call::STATUS).await?;
     let back = |to, why: &str| StepError::Back { to, why: why.to_owned() };
     match worker.x.status(&token, media_id).await {
         Ok(status) if matches!(status.processing, Processing::Pending { .. }) => {
@@ -183,6 +195,12 @@ async fn find(worker: &Worker, access: &Access<'_>, post: &Post) -> Result<Optio
     let token = access.token().await?;
     match worker.x.find_post(&token, &post.account, since, &ids).await {
         Ok(found) => Ok(found),
-        Err(error) => Err(access.sorted(&token, error).await),
+        Err(error) => Err(match access.sorted(&token, error).await {
+            // What X refused is the look; of the post it says nothing.
+            StepError::Fail(refusal) => {
+                StepError::Trouble { with: Party::X, why: format!("X refused the look: {refusal:?}") }
+            }
+            error => error,
+        }),
     }
 }

@@ -38,14 +38,31 @@ pub(super) async fn stage(
     if download.bytes.is_some_and(|bytes| bytes > MAX_BYTES) {
         return Err(StepError::Fail(Failure::FileTooLarge { limit: MAX_BYTES }));
     }
+    let daily = worker.limits.bytes_per_person_per_day;
+    let left = match daily {
+        None => MAX_BYTES,
+        Some(limit) => worker.store.bytes_left(lease, limit, worker.clock.now_ms()).await?,
+    };
+    let most = left.min(MAX_BYTES);
     let copied = AtomicU64::new(0);
     let stored = tokio::select! {
-        stored = worker.staging.put_stream(key, download.body, MAX_BYTES, |bytes| copied.store(bytes, Relaxed)) => {
-            stored.map_err(from_put)?
+        stored = worker.staging.put_stream(key, download.body, most, |bytes| copied.store(bytes, Relaxed)) => {
+            stored.map_err(|error| match (error, daily) {
+                (PutError::TooLarge { limit }, Some(daily)) if limit < MAX_BYTES => {
+                    StepError::Fail(Failure::DayFull { limit: daily })
+                }
+                (error, _) => from_put(error),
+            })?
         }
         error = report(worker, lease, &copied) => return Err(error),
         () = stop.cancelled() => return Ok(Next::Stopped),
     };
+    // Another of theirs may have come in meanwhile.
+    if let Some(limit) = daily
+        && !worker.store.count_bytes(lease, stored.bytes, limit, worker.clock.now_ms()).await?
+    {
+        return Err(StepError::Fail(Failure::DayFull { limit }));
+    }
     post.bytes = Some(stored.bytes);
     post.sha256 = Some(hex(&stored.sha256));
     Ok(Next::Go(State::Inspecting, Duration::ZERO))

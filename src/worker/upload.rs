@@ -9,7 +9,7 @@ use super::{Next, StepError, Worker, access::Access, process::follow, stage::fro
 use crate::{
     post::{Failure, Media, Party, Post, State},
     store::Lease,
-    twitter::XError,
+    twitter::{XError, call},
 };
 
 /// Upload sessions that one post may use up before X is thought never to keep one.
@@ -34,7 +34,7 @@ pub(super) async fn upload(
     let access = Access::new(worker, lease);
     let media = match post.media.take() {
         Some(media) if media.expires_at.is_none_or(|at| at - now > EXPIRY_MARGIN_MS) => media,
-        _ => open(worker, lease, &access, post, chunk_for(total)).await?,
+        _ => open(worker, lease, &access, post, chunk_for(total, post.chunk_bytes)).await?,
     };
     post.media = Some(media.clone());
 
@@ -85,9 +85,13 @@ pub(super) async fn upload(
     }
 }
 
-/// The rule of X's documentation: 4 MiB, more only where a thousand segments would not do.
-fn chunk_for(total: u64) -> u64 {
-    (4 * MIB).max(total.div_ceil(MAX_SEGMENTS))
+/// The rule of X's documentation: 4 MiB, more only where a thousand segments would not do. A post keeps the size that
+/// its `former` upload came down to.
+fn chunk_for(total: u64, former: Option<u64>) -> u64 {
+    let chunk = (4 * MIB).max(total.div_ceil(MAX_SEGMENTS));
+    former
+        .filter(|former| *former > 0 && total.div_ceil(*former) <= MAX_SEGMENTS)
+        .map_or(chunk, |former| chunk.min(former))
 }
 
 /// What to try after X found a chunk too large: 2 MiB, then 1 MiB, while a thousand of them hold the file.
@@ -113,7 +117,7 @@ async fn open(
     if post.sessions >= MAX_SESSIONS {
         return Err(StepError::Fail(Failure::GaveUp { on: Party::X }));
     }
-    let token = access.token().await?;
+    let token = access.token_for(call::INITIALIZE).await?;
     let session = match worker.x.initialize(&token, media_type, total).await {
         Ok(session) => session,
         Err(error) => return Err(access.sorted(&token, error).await),
@@ -126,6 +130,7 @@ async fn open(
         segments_done: 0,
     };
     worker.store.start_media(lease, &media, now).await?;
+    post.chunk_bytes = Some(chunk_bytes);
     post.sessions += 1;
     post.processing_since = None;
     post.processing_percent = None;
@@ -152,7 +157,7 @@ async fn send(
     segment: u32,
     span: Range<u64>,
 ) -> Result<(), Unsent> {
-    let token = access.token().await.map_err(Unsent::Step)?;
+    let token = access.token_for(call::APPEND).await.map_err(Unsent::Step)?;
     let length = span.end - span.start;
     let body = worker.staging.read(key, span).await.map_err(|error| Unsent::Step(from_staging(error)))?;
     match worker.x.append(&token, &media.id, segment, length, body).await {
@@ -161,6 +166,7 @@ async fn send(
         Err(XError::UploadGone | XError::NotFound) => return Err(Unsent::Gone),
         Err(error) => return Err(Unsent::Step(access.sorted(&token, error).await)),
     }
+    metrics::counter!("toall_segments_total").increment(1);
     metrics::counter!("toall_upload_bytes_total").increment(length);
     let written = worker.store.segment_done(lease, &media.id, segment, worker.clock.now_ms()).await;
     written.map_err(|error| Unsent::Step(error.into()))
@@ -173,7 +179,7 @@ fn forgotten(post: &mut Post) -> StepError {
 
 async fn finalize(worker: &Worker, access: &Access<'_>, post: &mut Post) -> Result<Next, StepError> {
     let Some(media) = &mut post.media else { return Err(forgotten(post)) };
-    let token = access.token().await?;
+    let token = access.token_for(call::FINALIZE).await?;
     match worker.x.finalize(&token, &media.id).await {
         Ok(status) => {
             let now = worker.clock.now_ms();
@@ -192,7 +198,7 @@ async fn finalized_before(
     post: &mut Post,
 ) -> Result<Option<Next>, StepError> {
     let Some(media) = &post.media else { return Ok(None) };
-    let token = access.token().await?;
+    let token = access.token_for(call::STATUS).await?;
     match worker.x.status(&token, &media.id).await {
         // Before finalize X has nothing to say: an absent `processing_info` proves nothing here.
         Ok(status) if status.silent => Ok(None),
@@ -208,11 +214,14 @@ mod tests {
 
     #[test]
     fn chunks_follow_the_rule() {
-        assert_eq!(chunk_for(1), 4 * MIB);
-        assert_eq!(chunk_for(4_000 * MIB), 4 * MIB);
+        assert_eq!(chunk_for(1, None), 4 * MIB);
+        assert_eq!(chunk_for(4_000 * MIB, None), 4 * MIB);
         let large = 8_000_000_000;
-        assert!(chunk_for(large) > 4 * MIB);
-        assert!(large.div_ceil(chunk_for(large)) <= MAX_SEGMENTS);
+        assert!(chunk_for(large, None) > 4 * MIB);
+        assert!(large.div_ceil(chunk_for(large, None)) <= MAX_SEGMENTS);
+        assert_eq!(chunk_for(100 * MIB, Some(MIB)), MIB);
+        assert_eq!(chunk_for(MIB, Some(8 * MIB)), 4 * MIB);
+        assert_eq!(chunk_for(large, Some(MIB)), chunk_for(large, None), "a thousand would not hold it");
 
         assert_eq!(smaller(4 * MIB, 100 * MIB), Some(2 * MIB));
         assert_eq!(smaller(2 * MIB, 100 * MIB), Some(MIB));

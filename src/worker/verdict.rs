@@ -5,8 +5,6 @@ use std::time::Duration;
 use super::{StepError, Worker};
 use crate::post::{Failure, Party, Post, State, Waiting};
 
-/// A call that X answers with 402 is tried again this much later: credits are bought in minutes.
-const CREDITS_PAUSE: Duration = Duration::from_secs(10 * 60);
 /// How often a step that meets trouble is tried: with delays of up to ten minutes, about nine hours.
 const MAX_ATTEMPTS: u32 = 60;
 /// Tries of a look that did not work, after which the person is asked all the same.
@@ -24,7 +22,8 @@ impl Worker {
     ) -> (&'static str, Option<Duration>) {
         let until = |after: Duration| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2);
         let fail = |post: &mut Post, failure: Failure| {
-            metrics::counter!("toall_posts_total", "outcome" => "failed").increment(1);
+            metrics::counter!("toall_posts_total", "outcome" => "failed", "code" => failure.code())
+                .increment(1);
             post.state = State::Failed;
             post.waiting = None;
             post.failure = Some(failure);
@@ -57,14 +56,9 @@ impl Worker {
                 post.waiting = (!at_once).then(|| Waiting::Trouble { with: Party::X, until: until(after) });
                 ("back", Some(after))
             }
-            StepError::RateLimited { until } => {
-                post.waiting = Some(Waiting::RateLimit { until: *until });
-                let after = Duration::from_millis(until.saturating_sub(now).max(0).unsigned_abs());
-                ("rate_limited", Some(after + jitter(Duration::from_secs(2))))
-            }
-            StepError::OutOfCredits => {
-                post.waiting = Some(Waiting::Credits { until: until(CREDITS_PAUSE) });
-                ("out_of_credits", Some(CREDITS_PAUSE))
+            StepError::Parked { until, why } => {
+                post.waiting = Some(why.waiting(*until));
+                (why.as_str(), Some(parked_for(*until, now)))
             }
             StepError::SignedOut => {
                 post.waiting = Some(Waiting::Reconnect);
@@ -78,7 +72,6 @@ impl Worker {
     /// What follows from an error about a post that may be on X: it is never failed, and not kept waiting for ever.
     fn doubt(&self, post: &mut Post, error: &StepError, now: i64) -> (&'static str, Option<Duration>) {
         post.attempt = post.attempt.saturating_add(1);
-        let at = |after: Duration| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2);
         let (after, waiting) = match error {
             // Sure to be said of the attempt at hand, and not to be mended by waiting.
             StepError::Fail(failure) if post.state != State::NeedsUser => {
@@ -86,11 +79,7 @@ impl Worker {
                 post.failure = Some(failure.clone());
                 return ("unsure", Some(MAX_DOUBT));
             }
-            StepError::RateLimited { until } => {
-                let wait = Duration::from_millis(until.saturating_sub(now).max(0).unsigned_abs());
-                (wait + jitter(Duration::from_secs(2)), Waiting::RateLimit { until: *until })
-            }
-            StepError::OutOfCredits => (CREDITS_PAUSE, Waiting::Credits { until: at(CREDITS_PAUSE) }),
+            StepError::Parked { until, why } => (parked_for(*until, now), why.waiting(*until)),
             StepError::SignedOut => (Duration::ZERO, Waiting::Reconnect),
             StepError::Back { to, .. } if post.state != State::NeedsUser => {
                 post.state = *to;
@@ -113,6 +102,11 @@ impl Worker {
 pub(super) fn backoff(attempt: u32) -> Duration {
     let wait = Duration::from_secs(5 << attempt.saturating_sub(1).min(7)).min(Duration::from_secs(600));
     wait + jitter(wait / 5)
+}
+
+/// Until a closed door opens, and a moment longer, so that not all knock at once.
+fn parked_for(until: i64, now: i64) -> Duration {
+    Duration::from_millis(until.saturating_sub(now).max(0).unsigned_abs()) + jitter(Duration::from_secs(2))
 }
 
 fn jitter(most: Duration) -> Duration {

@@ -33,6 +33,8 @@ struct Inner {
     refusal: Mutex<Option<Refusal>>,
     hang: Mutex<Option<Method>>,
     hung: Notify,
+    let_go: Notify,
+    lose: Mutex<Option<Method>>,
 }
 
 impl Bucket {
@@ -61,7 +63,7 @@ impl Bucket {
         *self.inner.refusal.lock().unwrap() = refusal;
     }
 
-    /// Does what the next such request asks, and never answers it.
+    /// Does what the next such request asks, and does not answer it before [`Bucket::let_go`].
     pub fn hang(&self, method: Method) {
         *self.inner.hang.lock().unwrap() = Some(method);
     }
@@ -69,6 +71,21 @@ impl Bucket {
     /// Returns once a request has been left without an answer.
     pub async fn hung(&self) {
         tokio::time::timeout(PATIENCE, self.inner.hung.notified()).await.expect("nothing hung");
+    }
+
+    /// Answers the request that hangs.
+    pub fn let_go(&self) {
+        self.inner.let_go.notify_one();
+    }
+
+    /// Does what the next such request asks, and answers it with an error.
+    pub fn lose(&self, method: Method) {
+        *self.inner.lose.lock().unwrap() = Some(method);
+    }
+
+    /// Whether such a request has been lost.
+    pub fn lost(&self) -> bool {
+        self.inner.lose.lock().unwrap().is_none()
     }
 
     pub fn keys(&self) -> Vec<String> {
@@ -93,7 +110,10 @@ async fn answer(State(bucket): State<Arc<Inner>>, request: Request) -> Response 
     let response = act(&bucket, parts, key, body);
     if bucket.hang.lock().unwrap().take_if(|wanted| *wanted == method).is_some() {
         bucket.hung.notify_one();
-        std::future::pending::<()>().await;
+        bucket.let_go.notified().await;
+    }
+    if bucket.lose.lock().unwrap().take_if(|wanted| *wanted == method).is_some() {
+        return (StatusCode::BAD_REQUEST, "<Error><Code>RequestTimeout</Code></Error>").into_response();
     }
     response
 }

@@ -51,6 +51,7 @@ async fn cancelled_while_it_is_fetched() {
     world.console.order(Fetch, console::Fault::Hang);
     world.post("alice", "No", &sample()).await;
     world.until("the fetch", |world| world.console.ordered() == 0).await;
+    world.until("its status", |world| world.last_text("alice").contains("[Cancel]")).await;
     assert_cancelled(&world, 0).await;
     // The next one does not wait for the step that hangs.
     world.post("alice", "Yes", &sample()).await;

@@ -9,7 +9,11 @@ mod schema;
 use std::{io::Write, time::Duration};
 
 use serde_json::{Value, json};
-use toall::sandbox::{Call, Effect, Exchange, Fault, Sent};
+use toall::{
+    chat::Ask,
+    post::{Options, Replies, Sensitive},
+    sandbox::{Call, Effect, Exchange, Fault, Sent},
+};
 
 use crate::world::{World, sample};
 use schema::Description;
@@ -122,12 +126,24 @@ async fn the_service_asks_as_x_describes() {
     world.pass(Duration::from_secs(3 * 3_600));
     world.x.order(Fault::on(Call::CreatePost, Effect::ActThenDrop));
 
-    world.post("alice", "Looked for, and found", &sample()).await;
+    let mut post = world.post_of("Looked for, and found", &sample());
+    if let Ask::Post { options, .. } = &mut post {
+        *options = Options {
+            replies: Some(Replies::Verified),
+            alt_text: Some("A wave".to_owned()),
+            sensitive: Sensitive { other: true, ..Sensitive::default() },
+            made_with_ai: true,
+            paid_partnership: true,
+        };
+    }
+    world.ask("alice", post).await;
     world.settle().await;
 
     assert_eq!(world.x.posts().len(), 1);
     let exchanges = world.x.exchanges();
-    for path in ["/2/users/me", "/2/media/upload/initialize", "/2/media/upload", "/2/tweets"] {
+    for path in
+        ["/2/users/me", "/2/media/upload/initialize", "/2/media/upload", "/2/media/metadata", "/2/tweets"]
+    {
         assert!(exchanges.iter().any(|exchange| exchange.path == path), "nothing asked {path}");
     }
     for end in ["/append", "/finalize", "/tweets"] {

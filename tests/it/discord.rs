@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use toall::{clock::Clock, config};
 use tokio::{net::TcpListener, sync::watch};
 
-pub use self::world::{Fault, File, Posted, World};
+pub use self::world::{Fault, File, GUILD, Posted, ROLE, World};
 
 /// The token of the only bot there is.
 pub const TOKEN: &str = "MTIz.stand-in.token";
@@ -109,8 +109,10 @@ impl Discord {
         options: &[(&str, &str)],
         attachment: Option<&Attached>,
     ) -> u64 {
+        let online = |world: &World| world.gateway.session();
+        self.wait_for("the bot to be online", online).await;
         let mut given: Vec<Value> =
-            options.iter().map(|(name, value)| json!({ "name": name, "type": 3, "value": value })).collect();
+            options.iter().map(|(name, value)| self.world().option(command, name, value)).collect();
         let mut resolved = json!({});
         if let Some(file) = attachment {
             given.push(json!({ "name": "video", "type": 11, "value": file.id.to_string() }));

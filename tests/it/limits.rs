@@ -1,38 +1,17 @@
-//! Credits spent, limits reached, posts refused: each has its sentence and its remedy.
+//! Limits reached, posts refused: each has its sentence and its remedy, and concerns nobody else.
 
 use std::time::UNIX_EPOCH;
 
 use futures::future::join_all;
 use toall::{
-    post::State,
-    sandbox::{Answer, Call, Effect, Fault},
+    post::{State, Waiting},
+    sandbox::{Answer, Call, Effect, Fault, Gate, Subscription},
 };
 
 use crate::world::{NOON, World, moments, read, sample};
 
 /// What follows a status's first words.
 const HEAD: &str = "@alice_makes · sample.mp4 · 239 kB · 0:08";
-
-#[tokio::test(flavor = "multi_thread")]
-async fn spent_credits_are_named_and_waited_for() {
-    for call in [Call::Initialize, Call::CreatePost] {
-        let world = World::linked().await;
-        world.x.order(Fault::on(call, Effect::Refuse(Answer::credits_depleted())));
-        world.post("alice", "Costly", &sample()).await;
-        world.settle().await;
-        let told = world.shown("alice", "This service has used up");
-        let until = moments(&told)[0];
-        assert_eq!(
-            told,
-            format!(
-                "This service has used up its X credits · {HEAD}\nWhoever runs it has to buy more at console.x.com. \
-                 The post is kept; the next try is at <{until}>. [Cancel]"
-            )
-        );
-        assert!((600..620).contains(&until), "{until}");
-        world.assert_posted_once("alice", "Costly", &sample()).await;
-    }
-}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_rate_limit_says_until_when_and_resumes_then() {
@@ -42,6 +21,8 @@ async fn a_rate_limit_says_until_when_and_resumes_then() {
         (refuse().limit("x-rate-limit", 100, 0, now + 700), 700),
         (refuse().limit("x-app-limit-24hour", 1_000, 0, now + 40_000), 40_000),
         (refuse().limit("x-user-limit-24hour", 100, 0, now + 30_000), 30_000),
+        // A reset that is over: a moment later.
+        (refuse().limit("x-rate-limit", 100, 0, now - 60), 1),
         // The latest of those used up counts; one with room left does not.
         (
             refuse()
@@ -76,24 +57,6 @@ async fn a_rate_limit_says_until_when_and_resumes_then() {
 #[tokio::test(flavor = "multi_thread")]
 async fn each_refusal_has_its_sentence_and_its_button() {
     let cases = [
-        (
-            Call::CreatePost,
-            Answer::spend_cap_reached(),
-            "This service has reached its monthly limit at X. Whoever runs it can raise it at console.x.com. \
-             [Try again]",
-        ),
-        (
-            Call::CreatePost,
-            Answer::client_not_enrolled(),
-            "The X app of this service may not post. Whoever runs it has to set it to Pay-per-use and Production \
-             at console.x.com. [Try again]",
-        ),
-        (
-            Call::Initialize,
-            Answer::legacy(403, 453, "You currently have access to a subset of X API V2 endpoints"),
-            "The X app of this service may not post. Whoever runs it has to set it to Pay-per-use and Production \
-             at console.x.com. [Try again]",
-        ),
         (
             Call::CreatePost,
             Answer::duplicate_content(),
@@ -163,4 +126,100 @@ async fn each_refusal_has_its_sentence_and_its_button() {
         }
     }))
     .await;
+}
+
+/// alice and bob, each with an account of their own.
+async fn two() -> World {
+    let world = World::linked().await;
+    world.x.add_user("bob_films", "Bob", Subscription::None);
+    world.link("bob", "bob_films").await;
+    world
+}
+
+fn noon() -> u64 {
+    u64::try_from(NOON / 1_000).unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_the_app_stops_that_call_for_everybody_and_uploads_go_on() {
+    let world = two().await;
+    let spent = Answer::too_many_requests().limit("x-app-limit-24hour", 10_000, 0, noon() + 40_000);
+    world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(spent)));
+    world.post("alice", "first", &sample()).await;
+    world.until("the limit", |world| world.last_text("alice").contains("asks for a pause")).await;
+
+    world.post("bob", "second", &sample()).await;
+    world.until("bob's wait", |world| world.last_text("bob").contains("asks for a pause")).await;
+    let row = world.row("bob").await;
+    assert_eq!(
+        (row.state, row.intent_at),
+        (State::Publishing, None),
+        "his video is at X, his post not in doubt"
+    );
+    assert_eq!(row.waiting, Some(Waiting::RateLimit { until: NOON + 40_000_000 }));
+    assert_eq!(moments(&world.last_text("bob")), [40_000]);
+    assert_eq!(world.requests(Call::CreatePost).len(), 1, "X is not asked in vain");
+    assert!(world.now() < NOON + 60_000);
+
+    world.settle().await;
+    assert_eq!(world.x.posts().len(), 2);
+    assert_eq!(world.requests(Call::CreatePost).len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_the_uploads_lets_what_is_uploaded_be_posted() {
+    let world = two().await;
+    let gate = Gate::closed();
+    world.x.order(Fault::on(Call::CreatePost, Effect::Hold(gate.clone())));
+    world.post("alice", "first", &sample()).await;
+    world.until_x("alice's post", |x| x.exchanges().iter().any(|e| e.call == Some(Call::Finalize))).await;
+    let spent = Answer::too_many_requests().limit("x-app-limit-24hour", 180_000, 0, noon() + 40_000);
+    world.x.order(Fault::on(Call::Initialize, Effect::Refuse(spent)));
+    world.post("bob", "second", &sample()).await;
+    world.until_row("bob", "parked", |row| row.waiting.is_some()).await;
+    gate.open();
+    world.until("alice's post", |world| world.last_text("alice").starts_with("Posted")).await;
+    assert!(world.now() < NOON + 60_000);
+    world.settle().await;
+    assert_eq!(world.x.posts().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_of_an_account_stops_that_account_only_and_is_kept() {
+    for family in ["x-rate-limit", "x-user-limit-24hour", "none"] {
+        let mut world = two().await;
+        let refused = Answer::too_many_requests();
+        let refused = if family == "none" { refused } else { refused.limit(family, 100, 0, noon() + 900) };
+        world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(refused)));
+        world.post("alice", "first", &sample()).await;
+        world.until("the limit", |world| world.last_text("alice").contains("asks for a pause")).await;
+        world.post("bob", "second", &sample()).await;
+        world.until("bob's post", |world| world.last_text("bob").starts_with("Posted")).await;
+        assert!(world.now() < NOON + 60_000, "{family}");
+
+        // Another post of the account is not sent either, not even by the next run of the service.
+        world.press("alice", &world.last("alice"), "Cancel").await;
+        world.kill().await;
+        world.boot().await;
+        world.post("alice", "third", &sample()).await;
+        world.until("her wait", |world| world.last_text("alice").contains("asks for a pause")).await;
+        assert_eq!(world.requests(Call::CreatePost).len(), 2, "{family}: alice's and bob's");
+        world.settle().await;
+        assert_eq!(world.x.posts().len(), 2, "{family}");
+        assert!(world.now() >= NOON + 900_000, "{family}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_without_a_time_grows_with_every_refusal() {
+    let world = World::linked().await;
+    world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(Answer::too_many_requests())).times(3));
+    world.post("alice", "Slowly", &sample()).await;
+    world.settle().await;
+    let waits: Vec<i64> = world.history("alice").iter().flat_map(|text| moments(text)).collect();
+    let mut spans: Vec<i64> = waits.windows(2).map(|pair| pair[1] - pair[0]).collect();
+    spans.insert(0, waits[0]);
+    let quarters: Vec<i64> = spans.iter().map(|span| (span + 5) / 900).collect();
+    assert_eq!(quarters, [1, 2, 4], "{waits:?}");
+    world.assert_posted_once("alice", "Slowly", &sample()).await;
 }

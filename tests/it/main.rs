@@ -1,10 +1,15 @@
 //! The whole service against simulated neighbours, over real sockets on loopback.
 
+mod access;
 mod accounts;
+mod answers;
+mod attack;
 mod bucket;
 mod cancelling;
 mod chats;
 mod contract;
+#[cfg(unix)]
+mod crash;
 mod discord;
 mod discord_adapter;
 mod doors;
@@ -13,12 +18,22 @@ mod house;
 mod killed;
 mod limits;
 mod linking;
+mod looking;
+mod options;
 mod outages;
+mod overslept;
+mod parameters;
+mod paused;
 mod posting;
+mod power_cut;
 mod processing;
+mod quota;
 mod refusals;
+mod resuming;
 mod starting;
 mod telegram;
 mod telegram_adapter;
+mod tokens;
 mod trouble;
+mod turns;
 mod world;

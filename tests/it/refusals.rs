@@ -51,7 +51,10 @@ async fn a_person_without_an_account_gets_a_button() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_cannot_be_a_video_is_refused_at_once() {
     let world = World::linked().await;
-    let none = Ask::Post { caption: "Hello".to_owned(), file: None, dedupe_key: "console:none".to_owned() };
+    let mut none = world.post_of("Hello", &sample());
+    if let Ask::Post { file, .. } = &mut none {
+        *file = None;
+    }
     assert_eq!(
         refused(&world, none).await,
         "There is no video. Send one with /post and your caption under it, \

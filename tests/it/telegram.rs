@@ -193,6 +193,18 @@ impl Telegram {
         });
     }
 
+    /// The service says of all its files that they are at this path.
+    pub fn claim_path(&self, path: &str) {
+        self.shared.change(|state| state.files.values_mut().for_each(|file| path.clone_into(&mut file.path)));
+    }
+
+    /// The ids of its files, oldest first.
+    pub fn file_ids(&self) -> Vec<String> {
+        let mut ids: Vec<String> = self.shared.read(|state| state.files.keys().cloned().collect());
+        ids.sort();
+        ids
+    }
+
     /// The service forgets its files.
     pub fn forget_files(&self) {
         self.shared.change(|state| state.files.clear());

@@ -63,7 +63,7 @@ fn adapter(telegram: &Telegram) -> Adapter {
 
 fn post_of(incoming: Incoming) -> (String, Option<toall::post::Attachment>, String) {
     match incoming.ask {
-        Ask::Post { caption, file, dedupe_key } => (caption, file, dedupe_key),
+        Ask::Post { caption, file, dedupe_key, .. } => (caption, file, dedupe_key),
         other => panic!("not a post: {other:?}"),
     }
 }

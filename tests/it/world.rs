@@ -11,7 +11,7 @@ use reqwest::{StatusCode, header::LOCATION};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
 use toall::{
-    account::{Person, Place, Platform},
+    account::{Group, Person, PersonRef, Place, Platform},
     app::{App, Role},
     chat::{
         Ask, Delivery, Incoming,
@@ -19,10 +19,11 @@ use toall::{
     },
     clock::Clock,
     config::{self, Config, OnUnsure},
-    post::{Attachment, Kind},
+    post::{Attachment, Kind, Options},
     sandbox::{Sandbox, Settings},
     words::{Act, Deed, Message, Span},
 };
+mod database;
 mod journey;
 mod page;
 mod time;
@@ -57,6 +58,11 @@ struct Life {
 
 pub fn person(name: &str) -> Person {
     Person { platform: Platform::Console, id: format!("id-{name}"), name: name.to_owned() }
+}
+
+/// How the config names somebody.
+pub fn named(name: &str) -> PersonRef {
+    PersonRef { platform: Platform::Console, id: person(name).id }
 }
 
 pub fn place(name: &str) -> Place {
@@ -194,8 +200,13 @@ impl World {
     }
 
     pub async fn ask_as(&self, from: Person, at: Place, ask: Ask) {
+        self.ask_in(from, at, Vec::new(), ask).await;
+    }
+
+    /// As [`World::ask_as`], in a place that shows what the person is in.
+    pub async fn ask_in(&self, from: Person, at: Place, groups: Vec<Group>, ask: Ask) {
         let (done, dealt_with) = oneshot::channel();
-        let incoming = Incoming { from, at, ask };
+        let incoming = Incoming { from, at, ask, groups };
         self.app().inbox().send(Delivery { incoming, done }).await.unwrap();
         tokio::time::timeout(PATIENCE, dealt_with).await.expect("nobody answers").unwrap();
     }
@@ -227,13 +238,26 @@ impl World {
             kind: Kind::Video,
         };
         let dedupe_key = format!("console:{}", Uuid::now_v7());
-        Ask::Post { caption: caption.to_owned(), file: Some(attachment), dedupe_key }
+        Ask::Post {
+            caption: caption.to_owned(),
+            options: Options::default(),
+            account: String::new(),
+            file: Some(attachment),
+            dedupe_key,
+        }
     }
 
     /// What was said in a person's chat, oldest first.
     pub fn said(&self, name: &str) -> Vec<Shown> {
         let chat = place(name).chat;
         self.console.messages().into_iter().filter(|shown| shown.at.chat == chat).collect()
+    }
+
+    /// What an operator was told in private, without having asked.
+    pub fn told(&self, name: &str) -> Vec<String> {
+        let chat = named(name).private_place().chat;
+        let told = self.console.messages().into_iter().filter(|shown| shown.at.chat == chat);
+        told.map(|shown| read(&shown.message)).collect()
     }
 
     pub fn last(&self, name: &str) -> Shown {
@@ -302,7 +326,7 @@ fn config_for(public_url: &Url, listen: SocketAddr, folder: &Path) -> Config {
         web: config::Web { listen },
         metrics: None,
         database: config::Database { url: format!("sqlite:{}/data/toall.db", folder.display()).into() },
-        security: config::Security { encryption_key: None },
+        security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,
         telegram: None,
         twitter: config::Twitter {
@@ -319,5 +343,7 @@ fn config_for(public_url: &Url, listen: SocketAddr, folder: &Path) -> Config {
             on_unsure: OnUnsure::Ask,
             settle_secs: 60,
         },
+        access: config::Access::default(),
+        limits: config::Limits::default(),
     }
 }

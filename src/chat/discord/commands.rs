@@ -6,9 +6,12 @@ use serenity::{
     model::application::{CommandOptionType, InstallationContext, InteractionContext},
 };
 
+use crate::post::ALT_TEXT_LIMIT;
+
 /// Everything for one bulk overwrite of the global commands.
 pub(super) fn all() -> Value {
     let text = CommandOptionType::String;
+    let yes_or_no = CommandOptionType::Boolean;
     json!([
         command("connect", "Link the account you publish with").add_option(
             CreateCommandOption::new(text, "platform", "Where to publish")
@@ -19,7 +22,43 @@ pub(super) fn all() -> Value {
             .add_option(
                 CreateCommandOption::new(CommandOptionType::Attachment, "video", "The video").required(true),
             )
-            .add_option(CreateCommandOption::new(text, "caption", "The text that goes with it")),
+            .add_option(CreateCommandOption::new(text, "caption", "The text that goes with it"))
+            .add_option(CreateCommandOption::new(
+                text,
+                "account",
+                "Which account, if you have several, such as @name"
+            ))
+            .add_option(
+                CreateCommandOption::new(text, "replies", "Who may reply; everyone unless you choose")
+                    .add_string_choice("Accounts that the account follows", "following")
+                    .add_string_choice("Accounts that the text mentions", "mentionedUsers")
+                    .add_string_choice("Subscribers", "subscribers")
+                    .add_string_choice("Verified accounts", "verified"),
+            )
+            .add_option(
+                CreateCommandOption::new(text, "alt_text", "Describes the video to people who do not see it")
+                    .max_length(ALT_TEXT_LIMIT),
+            )
+            .add_option(
+                CreateCommandOption::new(
+                    text,
+                    "sensitive",
+                    "What X should warn of before it shows the video"
+                )
+                .add_string_choice("Nudity or sexual content", "adult_content")
+                .add_string_choice("Violence", "graphic_violence")
+                .add_string_choice("Something else", "other"),
+            )
+            .add_option(CreateCommandOption::new(
+                yes_or_no,
+                "made_with_ai",
+                "Declare that it was made with AI"
+            ))
+            .add_option(CreateCommandOption::new(
+                yes_or_no,
+                "paid_partnership",
+                "Declare that it is a paid partnership",
+            )),
         command("accounts", "The accounts you have linked"),
         command("disconnect", "Unlink an account").add_option(CreateCommandOption::new(
             text,
@@ -27,6 +66,7 @@ pub(super) fn all() -> Value {
             "Which one, if you have several, such as @name"
         )),
         command("posts", "What you posted lately, and what is on its way"),
+        command("upload", "Upload a video that is too large for Discord"),
         command("token", "Make a token for the programming interface"),
         command("help", "What this bot can do"),
     ])

@@ -8,14 +8,14 @@ use serenity::model::{
         InteractionContext,
     },
     channel::{Attachment as DiscordAttachment, ChannelType, PartialChannel},
-    id::{ApplicationId, ChannelId, InteractionId, MessageId},
+    id::{ApplicationId, ChannelId, GuildId, InteractionId, MessageId, RoleId},
     user::User,
 };
 
 use crate::{
-    account::{Interaction, Person, Place, Platform},
+    account::{Group, Interaction, Person, Place, Platform},
     chat::{Ask, Incoming},
-    post::{Attachment, Kind},
+    post::{Attachment, Kind, Options, Replies, Sensitive},
     words::Deed,
 };
 
@@ -74,10 +74,16 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
             _ => String::new(),
         }
     };
+    let ticked = |name: &str| {
+        let option = command.data.options.iter().find(|o| o.name == name);
+        matches!(option.map(|option| &option.value), Some(CommandDataOptionValue::Boolean(true)))
+    };
     let ask = match command.data.name.as_str() {
         "connect" => Ask::Connect { what: word("platform") },
         "post" => Ask::Post {
             caption: word("caption"),
+            options: options(&word, &ticked),
+            account: word("account"),
             file: command
                 .data
                 .options
@@ -92,6 +98,7 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
         "accounts" => Ask::Accounts,
         "disconnect" => Ask::Disconnect { what: word("account") },
         "posts" => Ask::Posts,
+        "upload" => Ask::Upload,
         "token" => Ask::Token,
         "help" => Ask::Help,
         other => Ask::Unknown { command: other.to_owned() },
@@ -111,7 +118,25 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
     };
     let from = person(&command.user);
     let at = envelope.place(&from, acknowledgement, now_ms);
-    Asked { id: command.id, token: command.token, acknowledgement, incoming: Incoming { from, at, ask } }
+    let groups = groups(command.guild_id, command.member.as_deref().map_or(&[], |member| &member.roles));
+    let incoming = Incoming { from, at, ask, groups };
+    Asked { id: command.id, token: command.token, acknowledgement, incoming }
+}
+
+/// The options of `/post`; what was left out is the default.
+fn options(word: &impl Fn(&str) -> String, ticked: &impl Fn(&str) -> bool) -> Options {
+    let sensitive = word("sensitive");
+    Options {
+        replies: Replies::from_word(&word("replies")),
+        alt_text: Some(word("alt_text")).filter(|text| !text.is_empty()),
+        sensitive: Sensitive {
+            adult_content: sensitive == "adult_content",
+            graphic_violence: sensitive == "graphic_violence",
+            other: sensitive == "other",
+        },
+        made_with_ai: ticked("made_with_ai"),
+        paid_partnership: ticked("paid_partnership"),
+    }
 }
 
 fn read_press(press: ComponentInteraction, now_ms: i64) -> Asked {
@@ -134,7 +159,9 @@ fn read_press(press: ComponentInteraction, now_ms: i64) -> Asked {
     };
     let from = person(&press.user);
     let at = envelope.place(&from, acknowledgement, now_ms);
-    Asked { id: press.id, token: press.token, acknowledgement, incoming: Incoming { from, at, ask } }
+    let groups = groups(press.guild_id, press.member.as_ref().map_or(&[], |member| &member.roles));
+    let incoming = Incoming { from, at, ask, groups };
+    Asked { id: press.id, token: press.token, acknowledgement, incoming }
 }
 
 /// What commands and presses have in common about where they happened.
@@ -193,6 +220,12 @@ fn person(user: &User) -> Person {
         // on the page that asks to whom an account is linked.
         name: user.tag(),
     }
+}
+
+fn groups(server: Option<GuildId>, roles: &[RoleId]) -> Vec<Group> {
+    let Some(server) = server else { return Vec::new() };
+    let roles = roles.iter().map(|role| Group::DiscordRole(role.to_string()));
+    std::iter::once(Group::DiscordServer(server.to_string())).chain(roles).collect()
 }
 
 fn attachment(file: &DiscordAttachment) -> Attachment {

@@ -18,7 +18,7 @@ pub(super) async fn fetch(bot: &Bot, cloud: bool, file_id: &str) -> Result<Downl
     let file = bot.get_file(FileId(file_id.to_owned())).await.map_err(sort_file)?;
     // Only a local server answers with a path on disk (Bot API, "Using a Local Bot API Server").
     if !cloud && Path::new(&file.path).is_absolute() {
-        return from_disk(Path::new(&file.path)).await;
+        return from_disk(Path::new(&file.path), bot.token()).await;
     }
     let mut url = bot.api_url();
     append(&mut url, bot.token(), &file.path)?;
@@ -58,9 +58,14 @@ async fn download(client: &reqwest::Client, url: Url) -> Result<Download, ChatEr
     Ok(Download { bytes: answer.content_length(), body: answer.bytes_stream().map_err(trouble).boxed() })
 }
 
-async fn from_disk(path: &Path) -> Result<Download, ChatError> {
+/// Reads a file that the server keeps for this bot, and no other file of the machine, whatever the server says.
+async fn from_disk(path: &Path, token: &str) -> Result<Download, ChatError> {
     let open = async {
+        // Links are followed before the question where it lies.
         let path = tokio::fs::canonicalize(path).await?;
+        if !is_of_bot(&path, token) {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
         // Asked before opening: to open a pipe would wait for its other end.
         let about = tokio::fs::metadata(&path).await?;
         if !about.is_file() {
@@ -75,6 +80,17 @@ async fn from_disk(path: &Path) -> Result<Download, ChatError> {
     })
 }
 
+/// Whether a path leads into a folder of files of this bot's: `{anything}/{token}/{kind}/{file}`, the token followed by
+/// `:T` in Telegram's test environment (`Client.cpp` of tdlib/telegram-bot-api). Directly in the bot's folder lie the
+/// server's own databases.
+fn is_of_bot(path: &Path, token: &str) -> bool {
+    let mut names = path.components().skip_while(|part| {
+        let name = part.as_os_str().to_str();
+        name.and_then(|name| name.strip_prefix(token)).is_none_or(|rest| !rest.is_empty() && rest != ":T")
+    });
+    names.next().is_some() && names.count() >= 2
+}
+
 fn unreadable(error: io::Error) -> ChatError {
     match error.kind() {
         io::ErrorKind::NotFound => ChatError::Gone(
@@ -84,7 +100,7 @@ fn unreadable(error: io::Error) -> ChatError {
             "toall may not read the local Bot API server's files; let its user read that folder".into(),
         ),
         io::ErrorKind::InvalidInput => {
-            ChatError::Refused("the local Bot API server named something that is not a file".into())
+            ChatError::Refused("the local Bot API server named something that is no file of this bot's".into())
         }
         kind => ChatError::Trouble(format!("the local Bot API server's file: {kind}")),
     }
@@ -102,5 +118,24 @@ mod tests {
         let mut url = Url::parse("https://bots.example").unwrap();
         append(&mut url, "1:a", "../../bot2:b/x?y").unwrap();
         assert_eq!(url.as_str(), "https://bots.example/file/bot1:a/bot2:b/x%3Fy");
+    }
+
+    #[test]
+    fn only_files_in_the_bots_own_folder_are_its_files() {
+        for path in ["/var/lib/bots/1:a/videos/file_0.mp4", "/1:a:T/documents/x.mov", "/1:a/videos/deep/file"]
+        {
+            assert!(is_of_bot(Path::new(path), "1:a"), "{path}");
+        }
+        for path in [
+            "/etc/passwd",
+            "/srv/toall/data/toall.key",
+            "/var/lib/bots/1:a/td.binlog",
+            "/var/lib/bots/1:a",
+            "/var/lib/bots/1:ab/videos/file_0.mp4",
+            "/var/lib/bots/2:b/videos/file_0.mp4",
+            "/var/lib/bots/x1:a/videos/file_0.mp4",
+        ] {
+            assert!(!is_of_bot(Path::new(path), "1:a"), "{path}");
+        }
     }
 }

@@ -2,9 +2,9 @@
 
 use super::wire::{CallbackQuery, Message, Update, User};
 use crate::{
-    account::{Person, Place, Platform},
+    account::{Group, Person, Place, Platform},
     chat::{Ask, Incoming},
-    post::{Attachment, Kind},
+    post::{Attachment, Kind, Options},
 };
 
 /// What `update` asks of the bot named `me`, if it asks anything of it.
@@ -35,15 +35,17 @@ fn from_message(message: &Message, me: &str) -> Option<Incoming> {
         None if message.chat.is_private() => Ask::Help,
         None => return None,
     };
-    Some(Incoming { from: person(sender), at: place(message, sender), ask })
+    Some(Incoming { from: person(sender), at: place(message, sender), ask, groups: groups(message) })
 }
 
 fn from_press(query: &CallbackQuery) -> Option<Incoming> {
     let deed = query.data.as_deref()?.parse().ok()?;
+    let message = query.message.as_ref()?;
     Some(Incoming {
         from: person(&query.from),
-        at: place(query.message.as_ref()?, &query.from),
+        at: place(message, &query.from),
         ask: Ask::Press(deed),
+        groups: groups(message),
     })
 }
 
@@ -76,6 +78,8 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
         "connect" => Ask::Connect { what: rest },
         "post" => Ask::Post {
             caption: rest,
+            options: Options::default(),
+            account: String::new(),
             file: attachment(message).or_else(|| attachment(message.reply_to_message.as_ref()?)),
             dedupe_key: format!("telegram:{}:{}", message.chat.id, message.message_id),
         },
@@ -144,6 +148,14 @@ fn person(user: &User) -> Person {
         }
     };
     Person { platform: Platform::Telegram, id: user.id.to_string(), name }
+}
+
+/// Whoever writes in a group, or presses a button there, is in it.
+fn groups(message: &Message) -> Vec<Group> {
+    match message.chat.is_private() {
+        true => Vec::new(),
+        false => vec![Group::TelegramChat(message.chat.id.to_string())],
+    }
 }
 
 fn place(message: &Message, asker: &User) -> Place {

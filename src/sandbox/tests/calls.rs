@@ -31,6 +31,43 @@ async fn every_call_wants_a_live_token_with_its_scopes() {
 }
 
 #[tokio::test]
+async fn a_video_of_one_s_own_is_described_by_what_x_documents() {
+    let bench = Bench::start().await;
+    let token = bench.access("alice_makes").await;
+    let id = bench.upload(&token, b"film").await;
+    let stranger = bench.access("bob_films").await;
+    let metadata = json!({"alt_text": {"text": "A wave"}, "sensitive_media_warning": {"other": true}});
+    let describe = |token: &str, id: &str, metadata: &Value| {
+        bench.post(token, "/2/media/metadata").json(&json!({"id": id, "metadata": metadata}))
+    };
+    for (token, id, body, status) in [
+        (&token, "12", metadata.clone(), 404),
+        (&token, "wave", metadata.clone(), 400),
+        (&stranger, &*id, metadata.clone(), 404),
+        (&token, &*id, json!({"alt_text": {"text": "a".repeat(1_001)}}), 400),
+        (&token, &*id, json!({"alt_text": "A wave"}), 400),
+        (&token, &*id, json!({"sensitive_media_warning": {"boring": true}}), 400),
+        (&token, &*id, json!({"colour": "blue"}), 400),
+    ] {
+        assert_eq!(answer(describe(token, id, &body)).await.0, status, "{id} {body}");
+    }
+    assert_eq!(answer(describe(&token, &id, &metadata)).await.0, 200);
+    let options = json!({
+        "text": "hello", "media": {"media_ids": [id]},
+        "reply_settings": "verified", "made_with_ai": true, "paid_partnership": true,
+    });
+    let mut everyone = options.clone();
+    everyone["reply_settings"] = json!("everyone");
+    assert_eq!(answer(bench.post(&token, "/2/tweets").json(&everyone)).await.0, 400);
+    assert_eq!(answer(bench.post(&token, "/2/tweets").json(&options)).await.0, 201);
+    let post = &bench.sandbox.posts()[0];
+    assert_eq!(post.reply_settings.as_deref(), Some("verified"));
+    assert_eq!((post.made_with_ai, post.paid_partnership), (true, true));
+    assert_eq!(post.media[0].metadata["alt_text"], json!({"text": "A wave"}));
+    assert_eq!(post.media[0].metadata["sensitive_media_warning"]["other"], true);
+}
+
+#[tokio::test]
 async fn expiry_revocation_and_suspension_come_on_demand() {
     let bench = Bench::start().await;
     let tokens = bench.link("alice_makes", SCOPE).await;

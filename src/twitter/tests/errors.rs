@@ -2,14 +2,14 @@ use proptest::prelude::*;
 use reqwest::{StatusCode, header::HeaderMap};
 
 use super::{World, json, token, told};
-use crate::twitter::{Limit, Window, XError, error};
+use crate::twitter::{Limit, XError, error};
 
 const POST: &str = "POST /2/tweets";
 const APPEND: &str = "POST /2/media/upload/{id}/append";
 const FINALIZE: &str = "POST /2/media/upload/{id}/finalize";
 const TIMELINE: &str = "GET /2/users/{id}/tweets";
 
-fn sorted(call: &str, status: u16, body: &str) -> String {
+fn sorted(call: &'static str, status: u16, body: &str) -> String {
     let status = StatusCode::from_u16(status).unwrap();
     format!("{:?}", error::sort(call, status, &HeaderMap::new(), body.as_bytes()))
 }
@@ -67,8 +67,8 @@ fn each_refusal_is_told_apart() {
         (POST, 409, of("conflict"), r#"Refused { status: 409, detail: "A detail" }"#),
         (APPEND, 413, String::new(), "TooLarge(413)"),
         (APPEND, 431, "<html>".to_owned(), "TooLarge(431)"),
-        (POST, 429, r#"{"errors":[{"code":88,"message":"Rate limit exceeded"}]}"#.to_owned(), "RateLimited(Limit { window: Unknown, resets_at: None })"),
-        (POST, 429, of("rate-limit-exceeded"), "RateLimited(Limit { window: Unknown, resets_at: None })"),
+        (POST, 429, r#"{"errors":[{"code":88,"message":"Rate limit exceeded"}]}"#.to_owned(), r#"RateLimited(Limit { call: "POST /2/tweets", account: No, app: No })"#),
+        (POST, 429, of("rate-limit-exceeded"), r#"RateLimited(Limit { call: "POST /2/tweets", account: No, app: No })"#),
         (TIMELINE, 429, of("usage-capped"), "ReadCap"),
         (POST, 301, String::new(), "Trouble(301)"),
         (POST, 500, of("internal-error"), "Trouble(500)"),
@@ -97,52 +97,46 @@ fn a_detail_is_one_short_line_that_steers_nothing() {
 }
 
 #[test]
-fn the_latest_exhausted_limit_counts() {
+fn each_family_of_limits_counts_for_whom_it_concerns() {
     const NOW: i64 = 1_800_000_000_000;
     let minutes = |minutes: i64| NOW / 1_000 + minutes * 60;
+    // Minutes that the account has to wait, and the whole app.
     let limit = |headers: &[(&'static str, i64)]| {
         let headers =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.to_string().parse().unwrap()));
         let error = error::sort(POST, StatusCode::TOO_MANY_REQUESTS, &headers.collect(), b"");
         let XError::RateLimited(limit) = error else { panic!("{error:?}") };
-        (limit.window, (limit.until_ms(NOW) - NOW) / 1_000)
+        assert_eq!(limit.call, POST);
+        let wait = |until: Option<i64>| until.map(|until| (until - NOW) as f64 / 60_000.0);
+        (wait(limit.account_until(NOW)), wait(limit.app_until(NOW)))
     };
-    let minute = 60;
-    assert_eq!(limit(&[]), (Window::Unknown, 15 * minute));
-    assert_eq!(
-        limit(&[("x-rate-limit-remaining", 0), ("x-rate-limit-reset", minutes(4))]),
-        (Window::QuarterHour, 4 * minute)
-    );
-    // The quarter of an hour has room; the day has none.
-    assert_eq!(
-        limit(&[
-            ("x-rate-limit-remaining", 7),
-            ("x-rate-limit-reset", minutes(4)),
-            ("x-user-limit-24hour-remaining", 0),
-            ("x-user-limit-24hour-reset", minutes(600)),
-        ]),
-        (Window::UserDay, 600 * minute)
-    );
-    assert_eq!(
-        limit(&[
-            ("x-rate-limit-remaining", 0),
-            ("x-rate-limit-reset", minutes(4)),
-            ("x-app-limit-24hour-remaining", 0),
-            ("x-app-limit-24hour-reset", minutes(30)),
-        ]),
-        (Window::AppDay, 30 * minute)
-    );
+    let quarter = |remaining, reset| [("x-rate-limit-remaining", remaining), ("x-rate-limit-reset", reset)];
+    let user = |remaining, reset| {
+        [("x-user-limit-24hour-remaining", remaining), ("x-user-limit-24hour-reset", reset)]
+    };
+    let app =
+        |remaining, reset| [("x-app-limit-24hour-remaining", remaining), ("x-app-limit-24hour-reset", reset)];
+    assert_eq!(limit(&[]), (None, None));
+    assert_eq!(limit(&quarter(0, minutes(4))), (Some(4.0), None));
+    assert_eq!(limit(&user(0, minutes(600))), (Some(600.0), None));
+    assert_eq!(limit(&app(0, minutes(600))), (None, Some(600.0)));
+    // The quarter of an hour has room, the day has none; and the other way round.
+    assert_eq!(limit(&[quarter(7, minutes(4)), user(0, minutes(600))].concat()), (Some(600.0), None));
+    assert_eq!(limit(&[quarter(0, minutes(4)), user(7, minutes(600))].concat()), (Some(4.0), None));
+    // Both of the account: the later. Account and app: each its own.
+    assert_eq!(limit(&[quarter(0, minutes(4)), user(0, minutes(600))].concat()), (Some(600.0), None));
+    assert_eq!(limit(&[quarter(0, minutes(4)), app(0, minutes(30))].concat()), (Some(4.0), Some(30.0)));
     // None is used up, whatever their resets.
-    assert_eq!(
-        limit(&[("x-rate-limit-remaining", 1), ("x-rate-limit-reset", minutes(4))]),
-        (Window::Unknown, 15 * minute)
-    );
+    assert_eq!(limit(&quarter(1, minutes(4))), (None, None));
+    // Used up, and no time named, or none that can be read.
+    assert_eq!(limit(&[("x-rate-limit-remaining", 0)]), (Some(15.0), None));
+    assert_eq!(limit(&[("x-app-limit-24hour-remaining", 0)]), (None, Some(15.0)));
     // Resets that cannot be: long past, far away, absurd.
+    let second = 1.0 / 60.0;
     for (reset, wait) in
-        [(minutes(-5), 1), (minutes(10_000), 1_440 * minute), (i64::MAX, 1_440 * minute), (i64::MIN, 1)]
+        [(minutes(-5), second), (minutes(10_000), 1_440.0), (i64::MAX, 1_440.0), (i64::MIN, second)]
     {
-        let headers = [("x-rate-limit-remaining", 0), ("x-rate-limit-reset", reset)];
-        assert_eq!(limit(&headers), (Window::QuarterHour, wait), "{reset}");
+        assert_eq!(limit(&quarter(0, reset)), (Some(wait), None), "{reset}");
     }
 }
 
@@ -201,7 +195,8 @@ proptest! {
         let headers = [("x-rate-limit-remaining", 0), ("x-rate-limit-reset", reset)];
         let headers: HeaderMap =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.to_string().parse().unwrap())).collect();
-        let wait = i128::from(Limit::from_headers(&headers).until_ms(now)) - i128::from(now);
+        let until = Limit::from_headers(POST, &headers).account_until(now).unwrap();
+        let wait = i128::from(until) - i128::from(now);
         prop_assert!((0..=86_400_000).contains(&wait));
     }
 }

@@ -7,6 +7,7 @@ use tracing::subscriber::NoSubscriber;
 use tracing_subscriber::{filter::LevelFilter, fmt::MakeWriter};
 
 use super::{HUSH, World, json, token};
+use crate::post::Options;
 
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);
@@ -46,7 +47,7 @@ async fn the_log_knows_what_support_asks_for_and_no_secret() {
         .finish();
     let _guard = tracing::subscriber::set_default(subscriber);
     world.x.exchange("hush-code".into(), "hush-verifier".into(), 0).await.unwrap_err();
-    world.x.create_post(&token(), "hush, a caption", "77").await.unwrap();
+    world.x.create_post(&token(), "hush, a caption", "77", &Options::default()).await.unwrap();
     world.x.refresh(&"hush-refresh".into(), 0).await.unwrap_err();
 
     let log = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();

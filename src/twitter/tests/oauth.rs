@@ -196,8 +196,8 @@ async fn each_refusal_of_the_token_endpoint_is_told_apart() {
         (
             429,
             String::new(),
-            "X(RateLimited(Limit { window: Unknown, resets_at: None }))",
-            "X(RateLimited(Limit { window: Unknown, resets_at: None }))",
+            r#"X(RateLimited(Limit { call: "POST /2/oauth2/token", account: No, app: No }))"#,
+            r#"X(RateLimited(Limit { call: "POST /2/oauth2/token", account: No, app: No }))"#,
         ),
         (503, "<html>hush-code</html>".to_owned(), "X(Trouble(503))", "X(Trouble(503))"),
         (

@@ -4,13 +4,17 @@ use tokio::{
 };
 
 use super::{World, client, json, token, told};
-use crate::{account::AccountId, twitter::CreateError};
+use crate::{
+    account::AccountId,
+    post::{Options, Replies, Sensitive},
+    twitter::CreateError,
+};
 
 #[tokio::test]
 async fn a_post_is_its_text_and_one_video() {
     let world =
         World::new([json(201, r#"{"data":{"id":"1993","text":"Hi https://t.co/x"},"errors":[{}]}"#)]).await;
-    let id = world.x.create_post(&token(), "Hi \"you\" & me", "77").await.unwrap();
+    let id = world.x.create_post(&token(), "Hi \"you\" & me", "77", &Options::default()).await.unwrap();
     assert_eq!(id, "1993");
     let seen = world.one();
     assert_eq!(seen.line, "POST /2/tweets");
@@ -23,13 +27,50 @@ async fn a_post_is_its_text_and_one_video() {
 }
 
 #[tokio::test]
+async fn the_options_of_a_post_are_in_x_s_words() {
+    let world = World::new([json(201, r#"{"data":{"id":"1993","text":""}}"#), json(200, "{}")]).await;
+    let options = Options {
+        replies: Some(Replies::MentionedUsers),
+        made_with_ai: true,
+        paid_partnership: true,
+        ..Options::default()
+    };
+    world.x.create_post(&token(), "", "77", &options).await.unwrap();
+    let sensitive = Sensitive { adult_content: true, ..Sensitive::default() };
+    world.x.describe(&token(), "77", Some("A wave"), sensitive).await.unwrap();
+    let seen = world.seen();
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&seen[0].body).unwrap(),
+        serde_json::json!({
+            "text": "",
+            "media": {"media_ids": ["77"]},
+            "reply_settings": "mentionedUsers",
+            "made_with_ai": true,
+            "paid_partnership": true,
+        })
+    );
+    assert_eq!(seen[1].line, "POST /2/media/metadata");
+    assert_eq!(seen[1].header("authorization"), Some("Bearer hush-access"));
+    assert_eq!(
+        serde_json::from_slice::<serde_json::Value>(&seen[1].body).unwrap(),
+        serde_json::json!({
+            "id": "77",
+            "metadata": {
+                "alt_text": {"text": "A wave"},
+                "sensitive_media_warning": {"adult_content": true, "graphic_violence": false, "other": false},
+            },
+        })
+    );
+}
+
+#[tokio::test]
 async fn an_answer_says_whether_there_may_be_a_post() {
     let duplicate =
         r#"{"title":"Forbidden","detail":"You are not allowed to create a Tweet with duplicate content."}"#;
     for (status, body, expected) in [
         (403, duplicate, "Refused(Duplicate)"),
         (401, "{}", "Refused(SignedOut)"),
-        (429, "", "Refused(RateLimited(Limit { window: Unknown, resets_at: None }))"),
+        (429, "", r#"Refused(RateLimited(Limit { call: "POST /2/tweets", account: No, app: No }))"#),
         (404, "", "Refused(Trouble(404))"),
         (408, "", r#"Unknown(Refused { status: 408, detail: "" })"#),
         (302, "", "Unknown(Trouble(302))"),
@@ -45,7 +86,8 @@ async fn an_answer_says_whether_there_may_be_a_post() {
         ),
     ] {
         let world = World::new([json(status, body)]).await;
-        let error = world.x.create_post(&token(), "hush, a caption", "77").await.unwrap_err();
+        let error =
+            world.x.create_post(&token(), "hush, a caption", "77", &Options::default()).await.unwrap_err();
         told(&error);
         assert_eq!(format!("{error:?}"), expected, "{status} {body}");
     }
@@ -56,7 +98,8 @@ async fn a_closed_door_means_not_sent() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}", listener.local_addr().unwrap());
     drop(listener);
-    let error = client(&url, None).create_post(&token(), "hush", "77").await.unwrap_err();
+    let error =
+        client(&url, None).create_post(&token(), "hush", "77", &Options::default()).await.unwrap_err();
     assert!(matches!(error, CreateError::NotSent(_)), "{error:?}");
     told(&error);
 }
@@ -68,7 +111,8 @@ async fn a_failed_tls_handshake_means_not_sent() {
     })
     .await;
     let url = url.replace("http:", "https:");
-    let error = client(&url, None).create_post(&token(), "hush", "77").await.unwrap_err();
+    let error =
+        client(&url, None).create_post(&token(), "hush", "77", &Options::default()).await.unwrap_err();
     assert!(matches!(error, CreateError::NotSent(_)), "{error:?}");
     told(&error);
 }
@@ -81,10 +125,25 @@ async fn a_line_cut_after_the_request_means_unknown() {
             stream.write_all(answer.as_bytes()).await.unwrap();
         })
         .await;
-        let error = client(&url, None).create_post(&token(), "hush", "77").await.unwrap_err();
+        let error =
+            client(&url, None).create_post(&token(), "hush", "77", &Options::default()).await.unwrap_err();
         assert!(matches!(error, CreateError::Unknown(_)), "{answer:?}: {error:?}");
         told(&error);
     }
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_means_unknown() {
+    let url = raw_server(async |mut stream| {
+        read_request(&mut stream).await;
+        std::future::pending::<()>().await;
+    })
+    .await;
+    let mut x = client(&url, None);
+    x.patience = std::time::Duration::from_millis(200);
+    let error = x.create_post(&token(), "hush", "77", &Options::default()).await.unwrap_err();
+    assert!(matches!(error, CreateError::Unknown(_)), "{error:?}");
+    told(&error);
 }
 
 #[tokio::test]
@@ -95,7 +154,8 @@ async fn a_refusal_cut_short_is_still_a_refusal() {
         stream.write_all(cut).await.unwrap();
     })
     .await;
-    let error = client(&url, None).create_post(&token(), "hush", "77").await.unwrap_err();
+    let error =
+        client(&url, None).create_post(&token(), "hush", "77", &Options::default()).await.unwrap_err();
     assert!(matches!(error, CreateError::Refused(_)), "{error:?}");
 }
 

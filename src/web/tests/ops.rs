@@ -55,8 +55,9 @@ async fn requests_are_counted_by_route_and_never_by_what_they_hold() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let url = format!("http://{}/metrics", listener.local_addr().unwrap());
     let stop = CancellationToken::new();
-    let served = tokio::spawn(serve_metrics(listener, recorder, stop.clone()));
     let world = World::start().await;
+    let (store, clock) = (world.intake.store.clone(), world.clock.clone());
+    let served = tokio::spawn(serve_metrics(listener, recorder, store, clock, stop.clone()));
     world.get(world.at("/api/social/callback?state=hush")).await;
     world.get(world.at("/hush")).await;
     let shown = world.get(url).await;
@@ -64,6 +65,10 @@ async fn requests_are_counted_by_route_and_never_by_what_they_hold() {
     assert!(shown.body.contains(line), "{}", shown.body);
     assert!(shown.body.contains("toall_http_request_seconds_bucket"), "{}", shown.body);
     assert!(!shown.body.contains("hush"), "{}", shown.body);
+    assert!(shown.body.contains("# HELP toall_queue_age_seconds For how long"), "{}", shown.body);
+    assert!(shown.body.contains("\ntoall_queue_age_seconds 0\n"), "{}", shown.body);
+    assert!(shown.body.contains("\ntoall_posts{state=\"needs_user\"} 0\n"), "{}", shown.body);
+    assert!(shown.body.contains("\ntoall_posts_total{outcome=\"posted\",code=\"\"} 0\n"), "{}", shown.body);
     assert!(shown.headers["content-type"].to_str().unwrap().starts_with("text/plain; version=0.0.4"));
     stop.cancel();
     served.await.unwrap();

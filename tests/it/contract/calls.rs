@@ -138,7 +138,20 @@ async fn every_call_of_the_simulated_x_is_as_x_describes_it() {
     ask(person.get("/2/users/12/tweets"), 200).await;
 
     let video = person.upload().await;
-    ask(person.create(json!({"text": "film", "media": {"media_ids": [video]}})), 201).await;
+    let metadata = json!({
+        "alt_text": {"text": "A wave"},
+        "sensitive_media_warning": {"adult_content": false, "graphic_violence": true, "other": false},
+    });
+    let described = person.post("/2/media/metadata").json(&json!({"id": video, "metadata": metadata}));
+    assert_eq!(ask(described, 200).await["data"]["id"], video);
+    let film = json!({
+        "text": "film",
+        "media": {"media_ids": [video]},
+        "reply_settings": "verified",
+        "made_with_ai": true,
+        "paid_partnership": true,
+    });
+    ask(person.create(film), 201).await;
     for number in 0..6 {
         ask(person.create(json!({"text": format!("post {number}")})), 201).await;
     }
@@ -179,6 +192,7 @@ async fn every_call_of_the_simulated_x_is_as_x_describes_it() {
         Call::Append,
         Call::Finalize,
         Call::Status,
+        Call::Metadata,
         Call::CreatePost,
         Call::Timeline,
     ] {

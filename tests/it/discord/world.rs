@@ -12,7 +12,10 @@ use super::{DIRECT, gateway::Gateway};
 
 pub const APPLICATION: u64 = 900_000_000_000_000_001;
 pub const BOT: u64 = 900_000_000_000_000_002;
-const GUILD: u64 = 900_000_000_000_000_003;
+/// The server that every channel is on.
+pub const GUILD: u64 = 900_000_000_000_000_003;
+/// The role that everybody there has.
+pub const ROLE: u64 = 900_000_000_000_000_004;
 
 /// Message flags.
 pub const LOADING: u64 = 1 << 7;
@@ -156,6 +159,20 @@ impl World {
         }
     }
 
+    /// An option of a slash command as a client sends it: of the type that was registered, and of its choices.
+    pub fn option(&self, command: &str, name: &str, value: &str) -> Value {
+        let named = |list: &[Value], name: &str| list.iter().find(|it| it["name"] == name).cloned();
+        let command = named(&self.commands, command).expect("no such command");
+        let options = command["options"].as_array().map_or(&[][..], Vec::as_slice);
+        let option = named(options, name).unwrap_or_else(|| panic!("no option {name} in {command}"));
+        let choices = option["choices"].as_array().map_or(&[][..], Vec::as_slice);
+        assert!(choices.is_empty() || choices.iter().any(|choice| choice["value"] == value), "{option}");
+        match option["type"].as_u64() {
+            Some(5) => json!({ "name": name, "type": 5, "value": value == "true" }),
+            kind => json!({ "name": name, "type": kind, "value": value }),
+        }
+    }
+
     pub fn begin_interaction(
         &mut self,
         user: &str,
@@ -212,7 +229,7 @@ impl World {
             event["authorizing_integration_owners"] = json!({ "0": "0" });
         } else {
             event["member"] = json!({
-                "user": user, "nick": "the one and only", "roles": [], "joined_at": null,
+                "user": user, "nick": "the one and only", "roles": [ROLE.to_string()], "joined_at": null,
                 "deaf": false, "mute": false, "flags": 0, "permissions": "0",
             });
             event["guild_id"] = json!(GUILD.to_string());

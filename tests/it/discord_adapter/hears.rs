@@ -2,17 +2,17 @@
 
 use serde_json::json;
 use toall::{
-    account::{AccountId, Person, Platform},
+    account::{AccountId, Group, Person, Platform},
     chat::{Ask, ChatError, discord::Discord as Adapter},
     clock::Clock,
-    post::{Attachment, Kind, PostId},
+    post::{Attachment, Kind, Options, PostId, Replies, Sensitive},
     words::{Deed, Message},
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{Bot, MINUTE, NOON};
-use crate::discord::{DIRECT, Discord, Fault, File};
+use crate::discord::{DIRECT, Discord, Fault, File, GUILD, ROLE};
 
 const PUBLIC: (u64, u64) = (5, 0);
 const EPHEMERAL: (u64, u64) = (5, 64);
@@ -34,7 +34,7 @@ async fn commands_are_registered_at_start() {
         .wait_for("the commands", |world| (!world.commands.is_empty()).then(|| world.commands.clone()))
         .await;
     let names: Vec<_> = commands.iter().map(|c| c["name"].as_str().unwrap()).collect();
-    assert_eq!(names, ["connect", "post", "accounts", "disconnect", "posts", "token", "help"]);
+    assert_eq!(names, ["connect", "post", "accounts", "disconnect", "posts", "upload", "token", "help"]);
     let connect = &commands[0]["options"][0];
     assert_eq!(connect["name"], "platform");
     assert_eq!(connect["choices"][0]["value"], "twitter");
@@ -50,12 +50,13 @@ async fn each_command_arrives_and_private_matters_are_ephemeral() {
     let mut bot = Bot::start().await;
     let what = |what: &str| what.to_owned();
     type Case<'a> = (&'a str, &'a [(&'a str, &'a str)], Ask);
-    let cases: [Case; 7] = [
+    let cases: [Case; 8] = [
         ("connect", &[("platform", "twitter")], Ask::Connect { what: what("twitter") }),
         ("accounts", &[], Ask::Accounts),
         ("disconnect", &[], Ask::Disconnect { what: what("") }),
         ("disconnect", &[("account", " @alice ")], Ask::Disconnect { what: what("@alice") }),
         ("posts", &[], Ask::Posts),
+        ("upload", &[], Ask::Upload),
         ("token", &[], Ask::Token),
         ("help", &[], Ask::Help),
     ];
@@ -66,6 +67,45 @@ async fn each_command_arrives_and_private_matters_are_ephemeral() {
         assert_eq!(acknowledged(&bot, id), EPHEMERAL, "{command}");
         assert!(incoming.at.interaction.unwrap().ephemeral);
     }
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_on_a_server_shows_the_server_and_the_roles_and_a_direct_one_nothing() {
+    let mut bot = Bot::start().await;
+    bot.discord.slash("alice", "general", "help", &[], None).await;
+    let there = [Group::DiscordServer(GUILD.to_string()), Group::DiscordRole(ROLE.to_string())];
+    assert_eq!(bot.heard().await.groups, there);
+    bot.discord.slash("alice", DIRECT, "help", &[], None).await;
+    assert_eq!(bot.heard().await.groups, []);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_option_of_a_post_arrives() {
+    let mut bot = Bot::start().await;
+    let video = bot.discord.attach("surf.mov", "video/quicktime", File::from(&b"moov"[..]));
+    let chosen = [
+        ("account", "@alice_makes"),
+        ("replies", "mentionedUsers"),
+        ("alt_text", " A wave "),
+        ("sensitive", "graphic_violence"),
+        ("made_with_ai", "true"),
+        ("paid_partnership", "true"),
+    ];
+    bot.discord.slash("alice", "general", "post", &chosen, Some(&video)).await;
+    let Ask::Post { options, account, .. } = bot.heard().await.ask else { panic!("not a post") };
+    assert_eq!(account, "@alice_makes");
+    assert_eq!(
+        options,
+        Options {
+            replies: Some(Replies::MentionedUsers),
+            alt_text: Some("A wave".to_owned()),
+            sensitive: Sensitive { graphic_violence: true, ..Sensitive::default() },
+            made_with_ai: true,
+            paid_partnership: true,
+        }
+    );
     bot.stop().await;
 }
 
@@ -81,6 +121,8 @@ async fn a_video_arrives_with_its_place_and_is_answered_in_public() {
         incoming.ask,
         Ask::Post {
             caption: "First wave *of* the year".to_owned(),
+            options: Options::default(),
+            account: String::new(),
             file: Some(Attachment {
                 platform: Platform::Discord,
                 source: video.url,

@@ -38,7 +38,7 @@ fn group(text: &str) -> Option<Ask> {
 }
 
 fn post(ask: Ask) -> (String, Option<Attachment>, String) {
-    let Ask::Post { caption, file, dedupe_key } = ask else {
+    let Ask::Post { caption, file, dedupe_key, .. } = ask else {
         panic!("not a post: {ask:?}");
     };
     (caption, file, dedupe_key)
@@ -281,6 +281,14 @@ fn pressed(query: Value) -> Option<Incoming> {
     base.as_object_mut().unwrap().extend(query.as_object().unwrap().clone());
     let update = json!({"update_id": 1, "callback_query": base});
     understand(&parse(update), "ToallBot")
+}
+
+#[test]
+fn writing_or_pressing_in_a_group_shows_who_is_in_it() {
+    let surf = [Group::TelegramChat("-5".to_owned())];
+    assert_eq!(heard("group", json!({"text": "/posts"})).unwrap().groups, surf);
+    assert_eq!(pressed(json!({"data": "connect"})).unwrap().groups, surf);
+    assert_eq!(heard("private", json!({"text": "/posts"})).unwrap().groups, []);
 }
 
 #[test]

@@ -1,0 +1,65 @@
+//! Where people were last seen in a group that may use the bot.
+
+use super::{Store, StoreError, accounts::user_id};
+use crate::account::{Group, Person};
+
+/// How old a sight may grow before it is written down anew.
+const REFRESH_MS: i64 = 60 * 60_000;
+
+impl Store {
+    /// Keeps what a group's place says of a person: that they are in `via`, which admits them, or that nothing does.
+    pub async fn seen(
+        &self,
+        person: &Person,
+        place: &Group,
+        via: Option<&Group>,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let (user, place) = (user_id(person), place.to_string());
+        let known: Option<(String, i64)> =
+            sqlx::query_as("SELECT via, seen_at FROM admissions WHERE user_id = $1 AND place = $2")
+                .bind(&user)
+                .bind(&place)
+                .fetch_optional(&self.read)
+                .await?;
+        match (via.map(Group::to_string), known) {
+            (None, None) => {}
+            (Some(via), Some((known, seen_at))) if known == via && seen_at + REFRESH_MS > now => {}
+            (Some(via), _) => {
+                sqlx::query(
+                    "INSERT INTO admissions (user_id, place, via, seen_at) VALUES ($1, $2, $3, $4)
+                     ON CONFLICT (user_id, place) DO UPDATE SET via = excluded.via, seen_at = excluded.seen_at",
+                )
+                .bind(user)
+                .bind(place)
+                .bind(via)
+                .bind(now)
+                .execute(&self.write)
+                .await?;
+            }
+            (None, Some(_)) => {
+                sqlx::query("DELETE FROM admissions WHERE user_id = $1 AND place = $2")
+                    .bind(user)
+                    .bind(place)
+                    .execute(&self.write)
+                    .await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The groups that admitted a person, each where they were last seen, since `since`.
+    pub async fn admitted_by(&self, person: &Person, since: i64) -> Result<Vec<String>, StoreError> {
+        Ok(sqlx::query_scalar("SELECT via FROM admissions WHERE user_id = $1 AND seen_at > $2")
+            .bind(user_id(person))
+            .bind(since)
+            .fetch_all(&self.read)
+            .await?)
+    }
+
+    /// Forgets sights from before `before`.
+    pub async fn prune_admissions(&self, before: i64) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM admissions WHERE seen_at < $1").bind(before).execute(&self.write).await?;
+        Ok(())
+    }
+}

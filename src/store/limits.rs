@@ -1,0 +1,238 @@
+//! What X has closed for a while, kept so that a restart does not ask in vain.
+
+use sqlx::{Sqlite, Transaction};
+
+use super::{Store, StoreError, incidents};
+use crate::{
+    account::PersonRef,
+    post::{Pause, PostId, State},
+    words::Message,
+};
+
+/// The scope of what concerns every call of every account.
+const APP: &str = "app";
+/// A refusal without a time makes the next one wait twice as long, if it follows within this long.
+const REMEMBER_MS: i64 = 60 * 60_000;
+/// Such a wait doubles this often at most.
+const MOST_DOUBLINGS: u32 = 4;
+/// Rows this long past are of no use to anybody.
+const KEEP_MS: i64 = 24 * 3_600_000;
+
+/// Something that X has closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed {
+    pub why: Pause,
+    /// Unix milliseconds.
+    pub until: i64,
+}
+
+impl Store {
+    /// What keeps `post` from a call that these scopes concern, if anything does.
+    ///
+    /// A pause of the whole app that has lasted its time is tried by one post, which is let through until it has
+    /// come beyond the step that was refused.
+    pub async fn closed(
+        &self,
+        scopes: &[String; 2],
+        post: PostId,
+        now: i64,
+    ) -> Result<Option<Closed>, StoreError> {
+        let rows: Vec<(String, i64, String, Option<String>)> = sqlx::query_as(
+            "SELECT scope, until, reason, prober FROM limits WHERE scope IN ($1, $2, $3) ORDER BY until DESC",
+        )
+        .bind(APP)
+        .bind(&scopes[0])
+        .bind(&scopes[1])
+        .fetch_all(&self.read)
+        .await?;
+        let mut app = None;
+        for (scope, until, reason, prober) in rows {
+            let closed = Closed { why: Pause::from_stored(&reason), until };
+            if scope == APP {
+                app = Some((closed, prober));
+            } else if until > now {
+                return Ok(Some(closed));
+            }
+        }
+        let Some((closed, prober)) = app else { return Ok(None) };
+        if prober.is_some_and(|prober| prober == post.to_string()) {
+            return Ok(None);
+        }
+        let again = now + closed.why.span_ms();
+        if closed.until <= now && self.probe(post, again, now).await? {
+            return Ok(None);
+        }
+        // Somebody else tries at this moment.
+        let until = if closed.until <= now { again } else { closed.until };
+        Ok(Some(Closed { until, ..closed }))
+    }
+
+    /// Makes `post` the one that tries whether the app may go on. False when another was first.
+    async fn probe(&self, post: PostId, again: i64, now: i64) -> Result<bool, StoreError> {
+        let done = sqlx::query("UPDATE limits SET until = $1, prober = $2 WHERE scope = $3 AND until <= $4")
+            .bind(again)
+            .bind(post.to_string())
+            .bind(APP)
+            .bind(now)
+            .execute(&self.write)
+            .await?;
+        Ok(done.rows_affected() == 1)
+    }
+
+    /// Closes what a rate limit concerns until `until`, or for a quarter of an hour and then ever longer when X
+    /// named no time. Returns until when it is closed.
+    pub async fn shut(&self, scope: &str, until: Option<i64>, now: i64) -> Result<i64, StoreError> {
+        let mut tx = self.begin().await?;
+        let former: Option<(i64, i64)> = sqlx::query_as("SELECT until, times FROM limits WHERE scope = $1")
+            .bind(scope)
+            .fetch_optional(&mut *tx)
+            .await?;
+        let (until, times) = match (until, former) {
+            (Some(until), former) => (former.map_or(until, |(at, _)| at.max(until)), 0),
+            // Requests that were in flight together are refused together.
+            (None, Some((at, times))) if at > now => (at, times),
+            (None, former) => {
+                let times = former.filter(|(at, _)| at + REMEMBER_MS > now).map_or(0, |(_, times)| times);
+                let doublings = u32::try_from(times).unwrap_or(u32::MAX).min(MOST_DOUBLINGS);
+                (now + (Pause::RateLimit.span_ms() << doublings), times.saturating_add(1))
+            }
+        };
+        sqlx::query(
+            "INSERT INTO limits (scope, until, reason, times) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (scope) DO UPDATE SET until = excluded.until, times = excluded.times",
+        )
+        .bind(scope)
+        .bind(until)
+        .bind(Pause::RateLimit.as_str())
+        .bind(times)
+        .execute(&mut *tx)
+        .await?;
+        tx.commit().await?;
+        Ok(until)
+    }
+
+    /// Pauses everything that needs X, after it refused `step` for a reason that concerns the whole app. The
+    /// operators are told `message`, once until it is over. Returns until when.
+    pub async fn pause(
+        &self,
+        why: Pause,
+        step: State,
+        operators: &[PersonRef],
+        message: &Message,
+        now: i64,
+    ) -> Result<i64, StoreError> {
+        let until = now + why.span_ms();
+        let mut tx = self.begin().await?;
+        sqlx::query(
+            "INSERT INTO limits (scope, until, reason, step) VALUES ($1, $2, $3, $4)
+             ON CONFLICT (scope) DO UPDATE SET until = excluded.until, reason = excluded.reason,
+                 step = excluded.step, prober = NULL",
+        )
+        .bind(APP)
+        .bind(until)
+        .bind(why.as_str())
+        .bind(step.as_str())
+        .execute(&mut *tx)
+        .await?;
+        incidents::raise(self, &mut tx, why.as_str(), operators, message, now).await?;
+        self.commit(tx).await?;
+        Ok(until)
+    }
+
+    /// Ends the pause of the app if `post` was the one to try, and is past the step that was refused, or posted: what
+    /// waits goes on at once, and the operators are told `message`. True when a pause was ended.
+    pub async fn resume(
+        &self,
+        post: PostId,
+        step: State,
+        operators: &[PersonRef],
+        message: &Message,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        // Asked of a reader first: there is hardly ever a pause.
+        let trying: Option<i64> = sqlx::query_scalar(
+            "SELECT until FROM limits WHERE prober = $1 AND (step = $2 OR $2 = 'publishing')",
+        )
+        .bind(post.to_string())
+        .bind(step.as_str())
+        .fetch_optional(&self.read)
+        .await?;
+        if trying.is_none() {
+            return Ok(false);
+        }
+        let mut tx = self.begin().await?;
+        let done = sqlx::query(
+            "DELETE FROM limits WHERE scope = $1 AND prober = $2 AND (step = $3 OR $3 = 'publishing')",
+        )
+        .bind(APP)
+        .bind(post.to_string())
+        .bind(step.as_str())
+        .execute(&mut *tx)
+        .await?;
+        if done.rows_affected() == 0 {
+            return Ok(false);
+        }
+        wake(&mut tx, now).await?;
+        let names = [Pause::Credits, Pause::SpendCap, Pause::NotEnrolled].map(Pause::as_str);
+        incidents::end(self, &mut tx, &names, operators, message, now).await?;
+        self.commit(tx).await?;
+        Ok(true)
+    }
+
+    /// Has what waits for the app go on at once, unless the app is paused: for a post that began to wait at the
+    /// moment when the pause ended.
+    pub async fn wake_unless_paused(&self, now: i64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        let paused: Option<i64> = sqlx::query_scalar("SELECT until FROM limits WHERE scope = $1")
+            .bind(APP)
+            .fetch_optional(&mut *tx)
+            .await?;
+        if paused.is_none() {
+            wake(&mut tx, now).await?;
+        }
+        Ok(self.commit(tx).await?)
+    }
+
+    /// Why everything that needs X is paused, if it is.
+    pub async fn paused(&self) -> Result<Option<Pause>, StoreError> {
+        let reason: Option<String> = sqlx::query_scalar("SELECT reason FROM limits WHERE scope = $1")
+            .bind(APP)
+            .fetch_optional(&self.read)
+            .await?;
+        Ok(reason.map(|reason| Pause::from_stored(&reason)))
+    }
+
+    /// Forgets limits that ended long ago. A pause of the app ends by trying alone.
+    pub async fn prune_limits(&self, now: i64) -> Result<(), StoreError> {
+        sqlx::query("DELETE FROM limits WHERE scope <> $1 AND until < $2")
+            .bind(APP)
+            .bind(now - KEEP_MS)
+            .execute(&self.write)
+            .await?;
+        Ok(())
+    }
+}
+
+/// Makes every post due that waits for the app, has its status written anew, and makes its lane due. Their number is
+/// bounded by the posts under way, so they are found by what they say that they wait for.
+async fn wake(tx: &mut Transaction<'_, Sqlite>, now: i64) -> Result<(), sqlx::Error> {
+    sqlx::query(
+        "UPDATE x_accounts SET due_at = $1
+          WHERE lease_owner IS NULL AND token_state <> 'broken' AND id IN
+                (SELECT account_id FROM posts WHERE due_at IS NOT NULL AND (waiting LIKE '{\"for\":\"credits\",%'
+                    OR waiting LIKE '{\"for\":\"spend_cap\",%' OR waiting LIKE '{\"for\":\"not_enrolled\",%'))",
+    )
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    sqlx::query(
+        "UPDATE posts SET due_at = $1, waiting = NULL, status_want = status_want + 1, status_attempts = 0,
+                status_due_at = CASE WHEN status_not_before > $1 THEN status_not_before ELSE $1 END
+          WHERE due_at IS NOT NULL AND (waiting LIKE '{\"for\":\"credits\",%'
+                    OR waiting LIKE '{\"for\":\"spend_cap\",%' OR waiting LIKE '{\"for\":\"not_enrolled\",%')",
+    )
+    .bind(now)
+    .execute(&mut **tx)
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,72 @@
+//! What whoever runs the service is told: what only they can mend, once, and when it is over.
+
+use super::Message;
+use crate::post::{Mills, Pause};
+
+/// X refuses everything, and nothing is posted until that is mended.
+pub fn operator_paused(why: Pause) -> Message {
+    let (what, mend, again) = match why {
+        Pause::Credits => (
+            "Your X app has used up its credits.",
+            "Buy more at console.x.com, or switch automatic recharge on there.",
+            "10 minutes",
+        ),
+        Pause::SpendCap => (
+            "Your X app has reached its spending limit for this billing cycle.",
+            "Raise it at console.x.com, or wait for the next cycle.",
+            "hour",
+        ),
+        Pause::NotEnrolled | Pause::RateLimit => (
+            "X does not let your app use its API.",
+            "At console.x.com, put the app into the Pay-per-use package and the Production environment.",
+            "hour",
+        ),
+    };
+    Message::text(format!(
+        "{what} Nothing is posted until that is mended; what people send is kept.\n{mend} I try again every {again}, \
+         and tell you when it goes on."
+    ))
+}
+
+/// X takes requests again.
+pub fn operator_resumed() -> Message {
+    Message::text("X lets your app post again. What was waiting goes on now.")
+}
+
+/// X does not accept the app's own credentials.
+pub fn operator_client_rejected() -> Message {
+    Message::text(
+        "X does not accept the client id and secret of your app, so accounts can be neither linked nor kept signed in. \
+         Posts are kept and wait.\nCopy twitter.client_id and twitter.client_secret again from console.x.com and \
+         restart me; `toall check` says whether they are right.",
+    )
+}
+
+/// X accepts the app's credentials again.
+pub fn operator_client_accepted() -> Message {
+    Message::text("X accepts your app's client id and secret again.")
+}
+
+/// The app may read no more posts.
+pub fn operator_read_cap() -> Message {
+    Message::text(
+        "Your X app has read as many posts as its plan allows. Posting goes on; but when X leaves open whether it made \
+         a post, I cannot look for it and have to ask the person who sent it.\nconsole.x.com shows the cap.",
+    )
+}
+
+/// Most of the month's budget is spent or spoken for.
+pub fn operator_budget_near(spent: Mills, budget: Mills) -> Message {
+    Message::text(format!(
+        "{spent} of this month's {budget} are spent or spoken for by posts under way. At {budget} I take no more posts \
+         until next month. limits.monthly_budget_usd in the config changes that."
+    ))
+}
+
+/// A post was refused because the month's budget is spent.
+pub fn operator_budget_spent(budget: Mills) -> Message {
+    Message::text(format!(
+        "This month's budget of {budget} is used up, so I take no more posts until next month (UTC). Posts under way \
+         are finished. limits.monthly_budget_usd in the config changes that."
+    ))
+}

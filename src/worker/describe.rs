@@ -1,0 +1,66 @@
+//! Tells X what the options say about the video itself: its alternative text, and what to warn of before it is shown.
+
+use std::time::Duration;
+
+use super::{Next, StepError, Worker, access::Access};
+use crate::{
+    post::{Failure, Note, Party, Post, Sensitive, State},
+    store::Lease,
+    twitter::{XError, call},
+};
+
+/// Times that X says *not found* before it is believed: its media endpoints have done so for hours
+/// (docs.x.com, incidents of February 2025).
+const BELIEVED_AFTER: u32 = 4;
+
+/// Sends both in one call, which X bills; repeating it changes nothing.
+///
+/// Whether X takes an alternative text for a video is not documented. A post goes out without it, and says so; it
+/// does not go out without the warning that its person wanted.
+pub(super) async fn describe(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next, StepError> {
+    let done = Ok(Next::Go(State::Publishing, Duration::ZERO));
+    let Some(media) = &post.media else { return Ok(Next::Go(State::Uploading, Duration::ZERO)) };
+    let given_up = post.notes.contains(&Note::AltTextNotTaken);
+    let alt_text = post.options.alt_text.as_deref().filter(|_| !given_up);
+    let sensitive = post.options.sensitive;
+    if alt_text.is_none() && !sensitive.any() {
+        return done;
+    }
+    let access = Access::new(worker, lease);
+    let token = access.token_for(call::METADATA).await?;
+    match worker.x.describe(&token, &media.id, alt_text, sensitive).await {
+        Ok(()) => done,
+        Err(error @ (XError::UploadGone | XError::NotFound | XError::InvalidMedia)) => {
+            match worker.x.status(&token, &media.id).await {
+                Err(XError::UploadGone | XError::NotFound) => {
+                    post.media = None;
+                    Err(StepError::Back {
+                        to: State::Uploading,
+                        why: "X has forgotten the upload".to_owned(),
+                    })
+                }
+                _ if post.attempt < BELIEVED_AFTER => {
+                    Err(StepError::Trouble { with: Party::X, why: error.to_string() })
+                }
+                _ => without(post, alt_text.is_some(), sensitive),
+            }
+        }
+        Err(XError::Refused { status, .. }) if status.is_client_error() => {
+            without(post, alt_text.is_some(), sensitive)
+        }
+        Err(XError::NotPermitted { .. }) => without(post, alt_text.is_some(), sensitive),
+        Err(error) => Err(access.sorted(&token, error).await),
+    }
+}
+
+/// What follows when X does not take what it was told.
+fn without(post: &mut Post, had_alt_text: bool, sensitive: Sensitive) -> Result<Next, StepError> {
+    if !had_alt_text {
+        return Err(StepError::Fail(Failure::WarningNotTaken));
+    }
+    post.notes.push(Note::AltTextNotTaken);
+    post.attempt = 0;
+    // The text may have been all that X minded.
+    let next = if sensitive.any() { State::Describing } else { State::Publishing };
+    Ok(Next::Go(next, Duration::ZERO))
+}
