@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use toall::{
     account::{AccountId, Platform},
     chat::Ask,
-    post::{Attachment, Kind, PostId},
+    post::{Attachment, Kind, Options, PostId},
     words::{Act, Deed},
 };
 
@@ -40,6 +40,17 @@ fn files() -> impl Strategy<Value = Option<Attachment>> {
     }))
 }
 
+fn options() -> impl Strategy<Value = Options> {
+    (prop::option::of(words()), any::<bool>(), any::<bool>()).prop_map(
+        |(alt_text, made_with_ai, paid_partnership)| Options {
+            alt_text,
+            made_with_ai,
+            paid_partnership,
+            ..Options::default()
+        },
+    )
+}
+
 fn asks() -> impl Strategy<Value = Ask> {
     let post = any::<u128>().prop_map(|id| PostId(uuid::Uuid::from_u128(id)));
     let account = "[0-9]{1,20}".prop_map(AccountId);
@@ -57,11 +68,11 @@ fn asks() -> impl Strategy<Value = Ask> {
         words().prop_map(|what| Ask::Connect { what }),
         words().prop_map(|what| Ask::Disconnect { what }),
         words().prop_map(|command| Ask::Unknown { command }),
-        (words(), files(), words()).prop_map(|(caption, file, dedupe_key)| Ask::Post {
-            caption,
-            file,
-            dedupe_key
-        }),
+        (words(), words(), options(), files(), words()).prop_map(
+            |(caption, account, options, file, dedupe_key)| {
+                Ask::Post { caption, account, options, file, dedupe_key }
+            }
+        ),
         deed.prop_map(Ask::Press),
         prop::sample::select(plain),
     ]

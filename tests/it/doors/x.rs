@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use toall::{
     account::AccountId,
     config,
+    post::Options,
     twitter::{CreateError, X},
 };
 use tokio::{net::TcpListener, runtime::Runtime};
@@ -77,7 +78,7 @@ async fn call(client: &X, which: usize) -> Option<Box<dyn Error>> {
         }
         3 => error(client.finalize(&access, "1").await),
         4 => error(client.status(&access, "1").await),
-        5 => error(client.create_post(&access, "text", "1").await),
+        5 => error(client.create_post(&access, "text", "1", &Options::default()).await),
         6 => error(client.find_post(&access, &AccountId("1".to_owned()), NOW, &["1"]).await),
         7 => error(client.exchange("hush-code".to_owned().into(), access.clone(), NOW).await),
         8 => error(client.refresh(&access, NOW).await),
