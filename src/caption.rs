@@ -8,6 +8,8 @@ use std::fmt;
 use emojis::EmojiVersion;
 use unicode_normalization::UnicodeNormalization;
 
+use crate::account::Tier;
+
 mod links;
 #[cfg(test)]
 mod tests;
@@ -16,6 +18,14 @@ mod tests;
 pub const LIMIT: u32 = 280;
 /// What an account with Premium may post (X's changelog, 2024-08-20).
 pub const PREMIUM_LIMIT: u32 = 25_000;
+/// What an account with this subscription may post. For Basic it is unsure, so the lower limit holds.
+pub fn limit_for(tier: Tier) -> u32 {
+    match tier {
+        Tier::Premium | Tier::PremiumPlus => PREMIUM_LIMIT,
+        Tier::Free | Tier::Basic => LIMIT,
+    }
+}
+
 /// What every link weighs, whatever its length: X replaces it by a t.co address.
 const LINK_WEIGHT: u32 = 23;
 const EMOJI_WEIGHT: u32 = 2;

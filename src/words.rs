@@ -7,6 +7,7 @@ mod replies;
 mod status;
 #[cfg(test)]
 mod tests;
+mod video;
 
 use std::{fmt, str::FromStr};
 
@@ -17,6 +18,7 @@ pub use linking::*;
 pub use operator::*;
 pub use replies::*;
 pub use status::{Links, Pace, bytes_done, posted_twice, state_line, status};
+pub use video::{refusal, warning};
 
 /// A chat message: what it says and what can be pressed under it.
 ///

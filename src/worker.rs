@@ -13,6 +13,7 @@ mod publish;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod tier;
 mod upload;
 mod verdict;
 mod writing;
@@ -198,7 +199,7 @@ impl Worker {
     async fn act(&self, lease: &Lease, post: &mut Post, stop: &CancellationToken) -> Result<Next, StepError> {
         match post.state {
             State::Staging => stage::stage(self, lease, post, stop).await,
-            State::Inspecting => inspect::inspect(self, post).await,
+            State::Inspecting => inspect::inspect(self, lease, post).await,
             State::Uploading => upload::upload(self, lease, post, stop).await,
             State::Processing => process::process(self, lease, post).await,
             State::Describing => describe::describe(self, lease, post).await,

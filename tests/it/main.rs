@@ -15,6 +15,7 @@ mod discord_adapter;
 mod doors;
 mod doubt;
 mod house;
+mod judging;
 mod killed;
 mod limits;
 mod linking;

@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use toall::{
     account::AccountId,
     config,
-    post::Options,
+    post::{Options, Sensitive},
     twitter::{CreateError, X},
 };
 use tokio::{net::TcpListener, runtime::Runtime};
@@ -82,7 +82,8 @@ async fn call(client: &X, which: usize) -> Option<Box<dyn Error>> {
         6 => error(client.find_post(&access, &AccountId("1".to_owned()), NOW, &["1"]).await),
         7 => error(client.exchange("hush-code".to_owned().into(), access.clone(), NOW).await),
         8 => error(client.refresh(&access, NOW).await),
-        _ => error(client.check_app().await),
+        9 => error(client.check_app().await),
+        _ => error(client.describe(&access, "1", Some("A wave"), Sensitive::default()).await),
     }
 }
 
@@ -158,7 +159,7 @@ fn any_answer_of_xs_is_used_or_explained() {
         let told = told.clone();
         move || told.lock().unwrap().clone().response()
     });
-    each(&runtime, 500, 1, &(0..10_usize, answers()), async |(which, answer)| {
+    each(&runtime, 500, 1, &(0..11_usize, answers()), async |(which, answer)| {
         let status = answer.status;
         *told.lock().unwrap() = answer;
         let Some(error) = call(&client, which).await else {
