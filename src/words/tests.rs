@@ -332,6 +332,22 @@ fn what_x_may_mind_about_a_video() {
 }
 
 #[test]
+fn a_list_of_accounts_fits_into_a_message_of_any_chat() {
+    let mut longest = account();
+    longest.username = "_".repeat(15);
+    longest.name = "*".repeat(50);
+    longest.preferred = false;
+    longest.state = AccountState::ReconnectNeeded;
+    let many = vec![longest; 60];
+    for message in [accounts(&many), unknown_account(&"*".repeat(80), &many)] {
+        let text = read(&message);
+        // Discord takes 2,000 characters, and each may need a backslash.
+        assert!(text.chars().count() <= 1_000, "{}", text.chars().count());
+        assert!(text.contains(" more"), "{text}");
+    }
+}
+
+#[test]
 fn deeds_survive_the_way_through_a_chat() {
     let id = PostId(Uuid::now_v7());
     let account = AccountId("9".repeat(20));
