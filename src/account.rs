@@ -218,8 +218,20 @@ pub struct Account {
     pub avatar_url: Option<String>,
     pub tier: Tier,
     pub state: AccountState,
+    /// When X last said all of this, in Unix milliseconds.
+    pub profile_at: i64,
     /// Whether this person's `/post` goes here.
     pub preferred: bool,
+}
+
+/// A profile older than this is asked for again where it decides; X bills a read of one once a day.
+const PROFILE_FRESH_MS: i64 = 24 * 3_600_000;
+
+impl Account {
+    /// Whether a subscription may have been bought, or have lapsed, since X last said.
+    pub fn may_have_changed(&self, now: i64) -> bool {
+        now - self.profile_at >= PROFILE_FRESH_MS
+    }
 }
 
 /// Whether an account can be posted to.

@@ -93,11 +93,13 @@ pub enum StartError {
 impl App {
     /// Binds what `config` says to listen on, and starts the parts that `roles` name.
     pub async fn start(config: &Config, roles: &[Role], clock: Clock) -> Result<App, StartError> {
+        // First, since who starts it twice should hear that, not that an address is taken.
+        let store = open_store(config, &clock).await?;
         let listener = match roles.contains(&Role::Web) {
             true => Some(listen("web.listen", config.web.listen).await?),
             false => None,
         };
-        let mut app = App::start_on(config, roles, clock.clone(), listener, None).await?;
+        let mut app = App::assemble(config, roles, clock.clone(), store, listener, None).await?;
         if let Some(metrics) = &config.metrics {
             let listener = listen("metrics.listen", metrics.listen).await?;
             let recorder = web::install_recorder().map_err(|error| StartError::Metrics(error.to_string()))?;
@@ -119,6 +121,17 @@ impl App {
         console: Option<Console>,
     ) -> Result<App, StartError> {
         let store = open_store(config, &clock).await?;
+        App::assemble(config, roles, clock, store, listener, console).await
+    }
+
+    async fn assemble(
+        config: &Config,
+        roles: &[Role],
+        clock: Clock,
+        store: Store,
+        listener: Option<TcpListener>,
+        console: Option<Console>,
+    ) -> Result<App, StartError> {
         let (staging, embedded) = open_staging(config).await?;
         let x = X::new(&config.twitter, config.callback_url())?;
         let discord = config.discord.as_ref().map(|settings| Discord::new(settings, clock.clone()));
@@ -306,14 +319,23 @@ pub async fn serve(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
              Leave out --role."
         );
     }
-    let problems = check::out_of_reach(config, roles).await;
-    if !problems.is_empty() {
-        anyhow::bail!("toall cannot start:\n  {}", problems.join("\n  "));
-    }
-    let mut app = App::start(config, roles, Clock::system()).await?;
+    let mut stop = std::pin::pin!(stop_signal());
+    let start = async {
+        let problems = check::out_of_reach(config, roles).await;
+        if !problems.is_empty() {
+            anyhow::bail!("toall cannot start:\n  {}", problems.join("\n  "));
+        }
+        Ok(App::start(config, roles, Clock::system()).await?)
+    };
+    let mut app = tokio::select! {
+        biased;
+        // Nothing was taken in yet, so there is nothing to bring to an end.
+        signal = &mut stop => return Ok(signal?),
+        app = start => app?,
+    };
     tracing::info!(listen = %config.web.listen, public_url = %config.public_url, "ready");
     let outcome = tokio::select! {
-        signal = stop_signal() => signal.map_err(Into::into),
+        signal = stop => signal.map_err(Into::into),
         error = app.failed() => Err(error.into()),
     };
     tracing::info!("stopping");

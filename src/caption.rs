@@ -5,7 +5,10 @@
 
 use std::fmt;
 
+use emojis::EmojiVersion;
 use unicode_normalization::UnicodeNormalization;
+
+use crate::account::Tier;
 
 mod links;
 #[cfg(test)]
@@ -15,9 +18,22 @@ mod tests;
 pub const LIMIT: u32 = 280;
 /// What an account with Premium may post (X's changelog, 2024-08-20).
 pub const PREMIUM_LIMIT: u32 = 25_000;
+/// What an account with this subscription may post. For Basic it is unsure, so the lower limit holds.
+pub fn limit_for(tier: Tier) -> u32 {
+    match tier {
+        Tier::Premium | Tier::PremiumPlus => PREMIUM_LIMIT,
+        Tier::Free | Tier::Basic => LIMIT,
+    }
+}
+
 /// What every link weighs, whatever its length: X replaces it by a t.co address.
 const LINK_WEIGHT: u32 = 23;
 const EMOJI_WEIGHT: u32 = 2;
+/// What X's text library reads as one emoji (twitter-text 3.1 with twemoji-parser 11). Whether X itself has learnt newer
+/// ones is not known: their parts are counted, so that no caption is passed that X would refuse.
+const NEWEST_EMOJI: EmojiVersion = EmojiVersion::new(11, 0);
+/// Emoji of that time which the library does not read as one.
+const READ_BY_PARTS: [&str; 2] = ["♾\u{fe0f}", "👁\u{fe0f}\u{200d}🗨\u{fe0f}"];
 /// The longest emoji (a flag spelled in tags, a couple with skin tones) has fewer characters.
 const MAX_EMOJI_CHARS: usize = 14;
 
@@ -143,9 +159,13 @@ fn weight(c: char) -> u32 {
 /// keycaps are one emoji each.
 fn emoji_len(text: &[char]) -> Option<usize> {
     let first = *text.first()?;
-    let second = text.get(1).copied();
-    // Digits and signs in plain text are emoji only with a mark after them: `1`, `©`.
-    if weight(first) == 1 && !matches!(second, Some('\u{fe0f}' | '\u{20e3}')) {
+    let mut rest = text[1..].iter().copied().take(2);
+    // In plain text these are emoji only with the mark that makes them one: `1` in a keycap, `©` as a picture.
+    let marked = match first {
+        '#' | '*' | '0'..='9' => rest.any(|mark| mark == '\u{20e3}'),
+        _ => weight(first) == 2 || rest.next() == Some('\u{fe0f}'),
+    };
+    if !marked {
         return None;
     }
     let mut ends = [0; MAX_EMOJI_CHARS];
@@ -155,7 +175,15 @@ fn emoji_len(text: &[char]) -> Option<usize> {
         *end = window.len();
     }
     let available = text.len().min(MAX_EMOJI_CHARS);
-    (1..=available).rev().find(|&len| emojis::get(&window[..ends[len - 1]]).is_some())
+    let known = |len: &usize| {
+        let sequence = &window[..ends[len - 1]];
+        emojis::get(sequence).is_some_and(|emoji| {
+            // Joined ones must be complete, with each U+FE0F that belongs to them; no other may have one too many.
+            let complete = emoji.as_str() == sequence || !sequence.contains(['\u{200d}', '\u{fe0f}']);
+            complete && emoji.emoji_version() <= NEWEST_EMOJI && !READ_BY_PARTS.contains(&sequence)
+        })
+    };
+    (1..=available).rev().find(known)
 }
 
 /// No post may hold it: X's text library calls three characters invalid, and control characters

@@ -304,6 +304,11 @@ pub enum Failure {
     },
     /// X never finished with the file.
     ProcessingTooLong,
+    /// The text is longer than the account may post, in weighted characters.
+    CaptionTooLong {
+        weighted: u32,
+        limit: u32,
+    },
     /// X already has the same post.
     Duplicate,
     /// The account may post at most this long; unknown when X does not say.

@@ -43,6 +43,9 @@ pub const UPLOADS: &str = "uploads/";
 /// [`Staging::sweep`] touches nothing else in the bucket.
 const PREFIXES: [&str; 2] = [POSTS, UPLOADS];
 
+/// Begins the name of a file that [`Staging::probe`] writes, and leaves behind when it dies.
+pub const PROBE: &str = "probe-";
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// Covers sending a part as well: 8 MiB in this time is 0.6 Mbit/s.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
@@ -172,7 +175,7 @@ impl Staging {
 
     /// Proves that storage works: puts, reads and deletes a few bytes, with no other rights than that.
     pub async fn probe(&self) -> Result<(), StagingError> {
-        let key = format!("{POSTS}probe-{}", Uuid::now_v7());
+        let key = format!("{POSTS}{PROBE}{}", Uuid::now_v7());
         let put = self.client.put_object().bucket(&self.bucket).key(&key);
         put.body(ByteStream::from_static(b"toall")).send().await?;
         let read: Result<Vec<Bytes>, _> = async { self.read(&key, 2..4).await?.try_collect().await }.await;

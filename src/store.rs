@@ -33,7 +33,7 @@ use std::{
 };
 
 use sqlx::{
-    Sqlite, SqlitePool, Transaction,
+    Connection, Sqlite, SqliteConnection, SqlitePool, Transaction,
     migrate::{MigrateError, Migrator},
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
 };
@@ -131,6 +131,7 @@ impl Store {
             .max_connections(1)
             .idle_timeout(None)
             .max_lifetime(None)
+            .after_release(|connection, _| Box::pin(usable_again(connection)))
             .connect_with(options.clone())
             .await
             .map_err(database)?;
@@ -215,6 +216,17 @@ impl Store {
     fn changed(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
     }
+}
+
+/// Whether a connection may be used again after what was done with it.
+///
+/// SQLite itself rolls back when the disk is full (<https://sqlite.org/lang_transaction.html>, section 3.1). The
+/// rollback that follows is then refused, and sqlx takes the transaction for open ever after: no write would begin on
+/// this connection again.
+async fn usable_again(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // Has a rollback done that was only asked for so far.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
 }
 
 /// Takes the file beside the database that says whose it is, for as long as the value lives.

@@ -9,6 +9,7 @@ mod status;
 #[cfg(test)]
 mod tests;
 mod tokens;
+mod video;
 
 use std::{fmt, str::FromStr};
 
@@ -23,6 +24,7 @@ pub use operator::*;
 pub use replies::*;
 pub use status::{Links, Pace, bytes_done, failure, lasts, posted_twice, state_line, status};
 pub use tokens::{api_token, api_tokens, too_many_tokens};
+pub use video::{refusal, warning};
 
 /// A chat message: what it says and what can be pressed under it.
 ///

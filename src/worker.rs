@@ -13,9 +13,11 @@ mod publish;
 mod stage;
 #[cfg(test)]
 mod tests;
+mod tier;
 mod upload;
 mod uploads;
 mod verdict;
+mod writing;
 
 use std::{
     collections::HashMap,
@@ -28,6 +30,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use verdict::ask;
+use writing::insist;
 
 use crate::{
     account::{AccountId, PersonRef},
@@ -197,7 +200,7 @@ impl Worker {
     async fn act(&self, lease: &Lease, post: &mut Post, stop: &CancellationToken) -> Result<Next, StepError> {
         match post.state {
             State::Staging => stage::stage(self, lease, post, stop).await,
-            State::Inspecting => inspect::inspect(self, post).await,
+            State::Inspecting => inspect::inspect(self, lease, post).await,
             State::Uploading => upload::upload(self, lease, post, stop).await,
             State::Processing => process::process(self, lease, post).await,
             State::Describing => describe::describe(self, lease, post).await,
@@ -233,7 +236,7 @@ impl Worker {
         let due = match outcome {
             Ok(Next::Stopped) => {
                 came_to("stopped");
-                self.written(self.store.give_back(lease, now).await);
+                self.write_down(&lease, || self.store.give_back(&lease, now)).await;
                 return;
             }
             Ok(Next::Posted(x_post_id)) => {
@@ -279,36 +282,10 @@ impl Worker {
         came_to(kind);
         let due_at = due.map(|after| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2));
         tracing::debug!(kind, state = post.state.as_str(), due_at, "step over");
-        self.written(self.store.save(lease, &post, due_at, kind, now).await);
+        self.write_down(&lease, || self.store.save(&lease, &post, due_at, kind, now)).await;
         if post.waiting.as_ref().is_some_and(Waiting::is_for_the_app) {
             // The pause may have ended between asking and writing down.
-            self.written(self.store.wake_unless_paused(now).await);
-        }
-    }
-
-    /// A row that could not be written keeps its lease until that runs out; then the step is done again.
-    fn written(&self, result: Result<(), StoreError>) {
-        match result {
-            Ok(()) => {}
-            Err(StoreError::LeaseLost) => tracing::info!("the lease was lost; nothing is written"),
-            Err(error) => {
-                tracing::error!(error = chain(&error), "what the step found could not be written down")
-            }
-        }
-    }
-}
-
-/// Writes down what nobody else knows: tried until it is written.
-async fn insist<T, F: Future<Output = Result<T, StoreError>>>(mut write: impl FnMut() -> F) -> T {
-    let mut pause = Duration::from_millis(50);
-    loop {
-        match write().await {
-            Ok(done) => return done,
-            Err(error) => {
-                tracing::error!(error = chain(&error), "what was learnt cannot be written down yet");
-                tokio::time::sleep(pause).await;
-                pause = (pause * 2).min(Duration::from_secs(5));
-            }
+            self.write_down(&lease, || self.store.wake_unless_paused(now)).await;
         }
     }
 }

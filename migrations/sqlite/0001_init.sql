@@ -17,6 +17,7 @@ CREATE TABLE x_accounts (
     name              TEXT NOT NULL,
     avatar_url        TEXT,
     tier              TEXT NOT NULL,
+    profile_at        INTEGER NOT NULL,               -- when X last said all of this
     active            INTEGER NOT NULL,               -- 0 once nobody links it any more
     due_at            INTEGER,                        -- look at this lane then: work, or the end of its lease
     lease_owner       TEXT,
@@ -83,6 +84,7 @@ CREATE TABLE posts (
     status_due_at      INTEGER,
     status_not_before  INTEGER NOT NULL DEFAULT 0,
     status_attempts    INTEGER NOT NULL DEFAULT 0,
+    status_deleted     INTEGER NOT NULL DEFAULT 0,    -- messages of this status that somebody deleted
     clean_at           INTEGER,                       -- delete the staged file then
     counted_bytes      INTEGER NOT NULL DEFAULT 0,    -- towards its person's day: as the chat says, then as received
     price              INTEGER NOT NULL DEFAULT 0,    -- what X charges for it, in thousandths of a US dollar

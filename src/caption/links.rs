@@ -6,6 +6,7 @@ use std::ops::Range;
 use domain::{Run, ascii_domains, is_accented_latin, label_fits, starts_with};
 
 mod domain;
+mod tld;
 
 /// Longer than this and X links nothing, scheme included (twitter-text `MAX_URL_LENGTH`).
 const MAX_URL_CHARS: usize = 4096;
@@ -18,18 +19,20 @@ const MAX_SHORT_CODE_CHARS: usize = 40;
 pub(super) fn find(text: &[char]) -> Vec<Range<usize>> {
     let mut links = Vec::new();
     let mut run = Run::default();
-    let mut at = 0;
+    let (mut at, mut ended) = (0, 0);
     while at < text.len() {
         // A link needs a character before it that could not be a part of it; the first
         // character of the text is tried as that one, then as the start of the link.
-        let after = precedes_link(text[at]).then(|| candidate(text, at + 1, &mut run));
-        let first = || (at == 0).then(|| candidate(text, 0, &mut run)).flatten();
-        let Some(found) = after.flatten().or_else(first) else {
+        let after = precedes_link(text[at]).then(|| candidate(text, at + 1, &mut run)).flatten();
+        let fresh = at == ended || !precedes_link(text[at - 1]);
+        let may_start = at == 0 || (fresh && is_pair(text[at]));
+        let inner = after.is_some() && matches!(text[at], '-' | '_' | '.' | '/');
+        let Some(found) = after.or_else(|| may_start.then(|| candidate(text, at, &mut run)).flatten()) else {
             at += 1;
             continue;
         };
-        at = found.end;
-        found.links(text, &mut links);
+        (at, ended) = (found.end, found.end);
+        found.links(text, inner, &mut links);
     }
     links
 }
@@ -43,8 +46,9 @@ struct Candidate {
 }
 
 impl Candidate {
-    /// What of this X would link: all of it after a scheme, only the ASCII domains otherwise.
-    fn links(&self, text: &[char], links: &mut Vec<Range<usize>>) {
+    /// What of this X would link: all of it after a scheme, only the ASCII domains otherwise, and those not where
+    /// they are the `inner` part of something longer.
+    fn links(&self, text: &[char], inner: bool, links: &mut Vec<Range<usize>>) {
         let has_scheme = self.start < self.domain.start;
         // The library adds the scheme to the length even when the text has one.
         let scheme = if has_scheme { self.domain.start - self.start } else { "https://".len() };
@@ -67,11 +71,12 @@ impl Candidate {
             }
             return;
         }
-        if self.start > 0 && matches!(text[self.start - 1], '-' | '_' | '.' | '/') {
+        if inner {
             return;
         }
+        // Where other characters stand between, the library drops them from the link; here they and the path weigh.
         if self.has_path
-            && let Some(last) = plain.last_mut()
+            && let Some(last) = plain.last_mut().filter(|last| last.end == self.domain.end)
         {
             last.end = self.end;
         }
@@ -171,6 +176,11 @@ fn query(text: &[char], at: usize) -> Option<usize> {
 
 fn precedes_link(c: char) -> bool {
     !c.is_ascii_alphanumeric() && !matches!(c, '@' | '＠' | '$' | '#' | '＃') && !super::is_refused_by_x(c)
+}
+
+/// Two units of UTF-16, in which the library reads: to it, the first is a character that may stand before a link.
+fn is_pair(c: char) -> bool {
+    c.len_utf16() == 2
 }
 
 fn in_path(c: char) -> bool {

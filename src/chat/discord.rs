@@ -5,6 +5,7 @@ mod gateway;
 mod interaction;
 mod markup;
 mod media;
+mod menu;
 mod render;
 mod rest;
 
@@ -132,9 +133,13 @@ impl Discord {
         self.move_to_direct(place, at, body).await
     }
 
-    /// Fetches an attachment, from Discord's media hosts only.
+    /// Fetches an attachment, from Discord's media hosts only. Its address is signed for a day; a post may wait longer
+    /// for its turn, and then a new one is asked for.
     pub async fn fetch(&self, file: &Attachment) -> Result<Download, ChatError> {
-        self.media.fetch(&file.source).await
+        match self.media.fetch(&file.source).await {
+            Err(ChatError::Gone(_)) => self.media.fetch(&self.rest.refreshed(&file.source).await?).await,
+            fetched => fetched,
+        }
     }
 
     fn live<'a>(&self, place: &'a Place) -> Option<&'a Interaction> {

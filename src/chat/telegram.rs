@@ -119,31 +119,34 @@ impl Telegram {
         message: &Message,
         _nonce: Option<&str>,
     ) -> Result<MessageRef, ChatError> {
-        let direct = audience == Audience::Asker && !to.private;
         let outgoing = render(message, self.clock.now_ms());
-        let sent = if direct {
-            let person = ChatId(number(&to.person)?);
-            let sent = self.send(person, None, &outgoing).await;
-            sent.map_err(error::sort_direct)?
-        } else {
-            let chat = ChatId(number(&to.chat)?);
-            match self.send(chat, Some(to), &outgoing).await {
-                // The group became a supergroup, where the old message ids mean nothing.
-                Err(RequestError::MigrateToChatId(chat)) => self.send(chat, None, &outgoing).await,
-                sent => sent,
-            }
-            .map_err(error::sort)?
+        if audience == Audience::Asker && !to.private {
+            return self.tell(&to.person, &outgoing).await;
+        }
+        let chat = ChatId(number(&to.chat)?);
+        let sent = match self.send(chat, Some(to), &outgoing).await {
+            // The group became a supergroup, where the old message ids mean nothing.
+            Err(RequestError::MigrateToChatId(chat)) => self.send(chat, None, &outgoing).await,
+            sent => sent,
         };
-        Ok(MessageRef { chat: sent.chat.id.to_string(), message: sent.message_id.to_string() })
+        match sent.map_err(error::sort) {
+            Ok(sent) => Ok(sent.into()),
+            // The bot was removed or silenced, or the topic or the group is no more.
+            Err(ChatError::Forbidden(_) | ChatError::Gone(_)) if !to.private => {
+                self.tell(&to.person, &outgoing).await
+            }
+            Err(error) => Err(error),
+        }
     }
 
-    /// Replaces a message of ours. One that already reads the same counts as replaced.
+    /// Replaces a message of ours. One that already reads the same counts as replaced. From a group where the bot may
+    /// no longer write, it moves to the asker's private chat, and the returned reference names the new one.
     ///
     /// # Errors
     /// [`ChatError::Gone`] if the message was deleted or can no longer be edited.
     pub async fn edit(
         &self,
-        _place: &Place,
+        place: &Place,
         at: &MessageRef,
         message: &Message,
     ) -> Result<MessageRef, ChatError> {
@@ -155,10 +158,23 @@ impl Telegram {
             chat = moved;
             edited = self.replace(chat, id, &outgoing).await;
         }
+        let stays = MessageRef { chat: chat.to_string(), message: at.message.clone() };
         match edited {
-            Err(refusal) if !error::is_not_modified(&refusal) => Err(error::sort(refusal)),
-            _ => Ok(MessageRef { chat: chat.to_string(), message: at.message.clone() }),
+            Ok(_) => Ok(stays),
+            Err(refusal) if error::is_not_modified(&refusal) => Ok(stays),
+            Err(refusal) => match error::sort(refusal) {
+                ChatError::Forbidden(_) if !place.private && at.chat != place.person => {
+                    self.tell(&place.person, &outgoing).await
+                }
+                error => Err(error),
+            },
         }
+    }
+
+    /// Writes to a person in private.
+    async fn tell(&self, person: &str, outgoing: &Outgoing) -> Result<MessageRef, ChatError> {
+        let sent = self.send(ChatId(number(person)?), None, outgoing).await;
+        Ok(sent.map_err(error::sort_direct)?.into())
     }
 
     /// Fetches a file: over HTTP, or from disk where a local Bot API server put it.
@@ -212,6 +228,12 @@ impl Telegram {
             request = request.reply_markup(keyboard.clone());
         }
         JsonRequest::new(self.bot.clone(), Briefly(request)).await
+    }
+}
+
+impl From<Sent> for MessageRef {
+    fn from(sent: Sent) -> MessageRef {
+        MessageRef { chat: sent.chat.id.to_string(), message: sent.message_id.to_string() }
     }
 }
 

@@ -6,6 +6,8 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "snake_case")]
 pub enum Note {
+    /// X may mind something about the video; what, in plain words.
+    Video { warning: String },
     /// X did not take the alternative text for the video.
     AltTextNotTaken,
     /// Something that a later version wrote.

@@ -22,6 +22,7 @@ struct AccountRow {
     name: String,
     avatar_url: Option<String>,
     tier: String,
+    profile_at: i64,
     token_state: String,
     preferred: i64,
 }
@@ -38,6 +39,7 @@ impl From<AccountRow> for Account {
                 "broken" => AccountState::ReconnectNeeded,
                 _ => AccountState::Active,
             },
+            profile_at: row.profile_at,
             preferred: row.preferred == 1,
         }
     }
@@ -85,10 +87,10 @@ impl Store {
         let user = upsert_user(tx, person, now).await?;
         sqlx::query(
             "INSERT INTO x_accounts (id, username, name, avatar_url, tier, active, token_state, tokens_sealed, scope,
-                                     access_expires_at, token_rev, updated_at)
-             VALUES ($1, $2, $3, $4, $5, 1, 'ok', $6, $7, $8, 1, $9)
+                                     access_expires_at, token_rev, updated_at, profile_at)
+             VALUES ($1, $2, $3, $4, $5, 1, 'ok', $6, $7, $8, 1, $9, $9)
              ON CONFLICT (id) DO UPDATE SET username = excluded.username, name = excluded.name,
-                 avatar_url = excluded.avatar_url, tier = excluded.tier, active = 1, token_state = 'ok',
+                 avatar_url = excluded.avatar_url, tier = excluded.tier, profile_at = excluded.profile_at, active = 1, token_state = 'ok',
                  tokens_sealed = excluded.tokens_sealed, scope = excluded.scope,
                  access_expires_at = excluded.access_expires_at, token_rev = x_accounts.token_rev + 1,
                  updated_at = excluded.updated_at,
@@ -136,7 +138,7 @@ impl Store {
     /// A person's accounts, in the order they were linked.
     pub async fn accounts(&self, person: &Person) -> Result<Vec<Account>, StoreError> {
         let rows: Vec<AccountRow> = sqlx::query_as(
-            "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.token_state,
+            "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.profile_at, a.token_state,
                     CASE WHEN u.default_account = a.id THEN 1 ELSE 0 END AS preferred
                FROM account_links l JOIN x_accounts a ON a.id = l.account_id JOIN users u ON u.id = l.user_id
               WHERE l.user_id = $1 ORDER BY l.created_at, a.id",
@@ -150,12 +152,29 @@ impl Store {
     /// One account, whoever linked it. `preferred` is not known here.
     pub async fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
         let row: Option<AccountRow> = sqlx::query_as(
-            "SELECT id, username, name, avatar_url, tier, token_state, 0 AS preferred FROM x_accounts WHERE id = $1",
+            "SELECT id, username, name, avatar_url, tier, profile_at, token_state, 0 AS preferred FROM x_accounts WHERE id = $1",
         )
         .bind(&id.0)
         .fetch_optional(&self.read)
         .await?;
         Ok(row.map(Account::from))
+    }
+
+    /// Keeps what X says of an account now.
+    pub async fn save_profile(&self, profile: &Profile, now: i64) -> Result<(), StoreError> {
+        sqlx::query(
+            "UPDATE x_accounts SET username = $1, name = $2, avatar_url = $3, tier = $4, profile_at = $5 WHERE id = $6",
+        )
+        .bind(&profile.username)
+        .bind(&profile.name)
+        .bind(&profile.avatar_url)
+        .bind(profile.tier.as_str())
+        .bind(now)
+        .bind(&profile.id.0)
+        .execute(&self.write)
+        .await?;
+        self.changed();
+        Ok(())
     }
 
     /// Makes an account the one that this person's `/post` goes to. False when they have not linked it.
@@ -185,7 +204,7 @@ impl Store {
         let user = user_id(person);
         let mut tx = self.begin().await?;
         let row: Option<AccountRow> = sqlx::query_as(
-            "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.token_state, 0 AS preferred
+            "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.profile_at, a.token_state, 0 AS preferred
                FROM account_links l JOIN x_accounts a ON a.id = l.account_id
               WHERE l.user_id = $1 AND l.account_id = $2",
         )

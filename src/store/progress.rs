@@ -188,14 +188,14 @@ impl Store {
     /// Writes down what a step found, due again at `due_at` (`None`: nothing more to do), and lets the lane go.
     pub async fn save(
         &self,
-        lease: Lease,
+        lease: &Lease,
         post: &Post,
         due_at: Option<i64>,
         kind: &str,
         now: i64,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        self.fence(&mut tx, &lease).await?;
+        self.fence(&mut tx, lease).await?;
         let text = |value: Option<serde_json::Result<String>>| {
             value.transpose().map_err(|_| StoreError::Unreadable("a value to store"))
         };

@@ -158,9 +158,9 @@ impl Store {
     }
 
     /// Lets a lane go with nothing found: the same step is due again at once.
-    pub async fn give_back(&self, lease: Lease, now: i64) -> Result<(), StoreError> {
+    pub async fn give_back(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        self.fence(&mut tx, &lease).await?;
+        self.fence(&mut tx, lease).await?;
         sqlx::query("UPDATE posts SET claims = 0 WHERE id = $1")
             .bind(lease.post.id.to_string())
             .execute(&mut *tx)

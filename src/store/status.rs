@@ -16,6 +16,8 @@ pub struct StatusJob {
     pub place: Place,
     /// The message to edit; none yet when `None`.
     pub shown_at: Option<MessageRef>,
+    /// Messages of this status that somebody deleted.
+    pub deleted: u32,
     /// Edits of this status that failed in a row.
     pub attempts: u32,
     want: i64,
@@ -38,6 +40,7 @@ struct StatusRow {
     status_msg: Option<String>,
     status_want: i64,
     status_attempts: i64,
+    status_deleted: i64,
 }
 
 fn attempts(count: i64) -> u32 {
@@ -92,6 +95,7 @@ impl Store {
             post,
             place,
             shown_at,
+            deleted: attempts(row.status_deleted),
             attempts: attempts(row.status_attempts),
             want: row.status_want,
         })
@@ -154,6 +158,7 @@ impl Store {
     pub async fn status_later(&self, job: &StatusJob, due_at: i64, forget: bool) -> Result<(), StoreError> {
         sqlx::query(
             "UPDATE posts SET status_attempts = status_attempts + 1, status_due_at = $1, status_not_before = $1,
+                    status_deleted = status_deleted + $2,
                     status_msg = CASE WHEN $2 = 1 THEN NULL ELSE status_msg END
               WHERE id = $3",
         )

@@ -49,8 +49,8 @@ async fn finished(store: &Store, posts: i64) {
     for statement in [
         "INSERT INTO users (id, platform, platform_user, name, created_at) VALUES ('u', 'console', 'u', 'u', 0)",
         "INSERT INTO x_accounts (id, username, name, tier, active, due_at, token_state, scope, access_expires_at,
-                                 updated_at)
-         VALUES ('1', 'one', 'one', 'free', 1, 5, 'ok', '', 0, 0)",
+                                 profile_at, updated_at)
+         VALUES ('1', 'one', 'one', 'free', 1, 5, 'ok', '', 0, 0, 0)",
         "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
          INSERT INTO posts (id, dedupe_key, request_id, user_id, account_id, caption, attachment, options, state, due_at, x_post_id,
                             place_sealed, created_at, updated_at)

@@ -1,3 +1,5 @@
+mod trees;
+
 use proptest::prelude::*;
 
 use super::*;
@@ -384,7 +386,7 @@ fn less_than_was_wanted_means_that_the_end_is_missing() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(4_000))]
+    #![proptest_config(ProptestConfig::with_cases(10_000))]
 
     #[test]
     fn any_bytes_are_judged(bytes in proptest::collection::vec(any::<u8>(), 0..2_000), kind in 0..4_usize) {

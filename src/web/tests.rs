@@ -5,6 +5,7 @@ mod hostile;
 mod linking;
 mod log;
 mod ops;
+mod requests;
 mod visits;
 
 use std::time::{Duration, UNIX_EPOCH};

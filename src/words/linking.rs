@@ -62,6 +62,11 @@ pub fn not_linked() -> Message {
         .button("Connect X", Deed::Connect)
 }
 
+/// Accounts that a list names one by one: a message holds so many with names as long as X allows.
+const LISTED: usize = 8;
+/// User names that a sentence names.
+const NAMED: usize = 20;
+
 /// `/accounts`
 pub fn accounts(accounts: &[Account]) -> Message {
     if accounts.is_empty() {
@@ -71,7 +76,7 @@ pub fn accounts(accounts: &[Account]) -> Message {
         1 => "Your X account:",
         _ => "Your X accounts:",
     });
-    for account in accounts {
+    for account in accounts.iter().take(LISTED) {
         let mut line = format!("\n{}", name(&account.username, &account.name));
         if account.preferred && accounts.len() > 1 {
             line += " · /post goes here";
@@ -80,6 +85,9 @@ pub fn accounts(accounts: &[Account]) -> Message {
             line += " · must be connected again";
         }
         message = message.then(line);
+    }
+    if accounts.len() > LISTED {
+        message = message.then(format!("\nand {} more", accounts.len() - LISTED));
     }
     for account in accounts.iter().take(4) {
         if !account.preferred {
@@ -108,7 +116,11 @@ pub fn disconnect_which(accounts: &[Account]) -> Message {
 /// A name that is none of the person's accounts.
 pub fn unknown_account(name: &str, accounts: &[Account]) -> Message {
     let name: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
-    let known: Vec<_> = accounts.iter().map(|account| format!("@{}", account.username)).collect();
+    let mut known: Vec<_> =
+        accounts.iter().take(NAMED).map(|account| format!("@{}", account.username)).collect();
+    if accounts.len() > NAMED {
+        known.push(format!("and {} more", accounts.len() - NAMED));
+    }
     Message::text(format!("You have not linked @{name}. Linked: {}.", known.join(", ")))
 }
 

@@ -5,7 +5,6 @@ use crate::{
     account::{Account, Platform},
     caption::CaptionError,
     post::{ALT_TEXT_LIMIT, AltTextTooLong, Kind, Post},
-    video::{self, Damage, Refusal},
 };
 
 /// `/help`
@@ -176,6 +175,14 @@ pub fn moved() -> Message {
 /// A button of a message that is too old to be understood.
 pub const BUTTON_OUT_OF_DATE: &str = "This button is out of date.";
 
+/// The label of the field in the form that *Post to X* opens.
+pub const FORM_CAPTION: &str = "Caption";
+
+/// A form that was open for so long that nobody knows which video it was about.
+pub fn form_out_of_date() -> Message {
+    Message::text("I no longer know which video that was. Choose Post to X in the menu of the message again.")
+}
+
 /// A button or command that comes too late.
 pub fn too_late() -> Message {
     Message::text("That no longer applies: the post has moved on.")
@@ -232,55 +239,4 @@ pub fn with_upload_button(message: Message) -> Message {
 /// Something of ours did not work.
 pub fn our_fault() -> Message {
     Message::text("Something went wrong on my side, and nothing was changed. Please try again in a minute.")
-}
-
-/// Why X would not take a file.
-pub fn refusal(refusal: &Refusal) -> String {
-    match refusal {
-        Refusal::Empty => "The file is empty. Send the video again.".to_owned(),
-        Refusal::NotVideo(kind) => {
-            let what = match kind {
-                video::Kind::Picture(_) => "a picture",
-                video::Kind::Sound(_) => "sound without a picture",
-                video::Kind::Document(_) => "a document",
-                video::Kind::Archive(_) => "an archive or a program",
-                video::Kind::Text => "text",
-                video::Kind::Unknown => "nothing I can recognise",
-            };
-            format!(
-                "The file is not a video, whatever its name says: it is {what}. Send an MP4 or MOV video."
-            )
-        }
-        Refusal::Container(ending) => {
-            format!("X does not take .{ending} videos. Send it as MP4 with H.264 video and AAC sound.")
-        }
-        Refusal::NoPicture => {
-            "There is no picture in the file, only sound or nothing. Send a video.".to_owned()
-        }
-        Refusal::Damaged(Damage::Truncated) => {
-            "The end of the file is missing. Send the video again.".to_owned()
-        }
-        Refusal::Damaged(Damage::NoIndex) => {
-            "The file has no index, as after a recording that was cut off. Export the video again.".to_owned()
-        }
-        Refusal::Damaged(Damage::Malformed) => "The file is damaged. Export the video again.".to_owned(),
-        Refusal::Codec(codec) => {
-            format!(
-                "The video is encoded as {codec}, which X does not take. Send it as MP4 with H.264 video."
-            )
-        }
-        Refusal::TooLong { duration, max } => format!(
-            "The video is {} long; this account may post at most {}. Shorten it.",
-            super::length(ms(*duration)),
-            super::length(ms(*max))
-        ),
-        Refusal::TooShort(_) => "The video is shorter than half a second, which X does not take.".to_owned(),
-        Refusal::TooLarge { bytes, max } => {
-            format!("The file is {}. X takes at most {}. Send a smaller version.", size(*bytes), size(*max))
-        }
-    }
-}
-
-fn ms(span: std::time::Duration) -> u64 {
-    u64::try_from(span.as_millis()).unwrap_or(u64::MAX)
 }

@@ -44,7 +44,7 @@ fn uploaded(media: &Media, total: u64) -> u64 {
 /// The status of a post as it stands at `now` (Unix milliseconds).
 pub fn status(post: &Post, account: &Account, links: Links<'_>, pace: Option<Pace>, now: i64) -> Message {
     match post.state {
-        State::Posted => noted(posted(account, links), post),
+        State::Posted => without_alt_text(posted(account, links), post),
         State::NeedsUser => unsure(post, account, links),
         State::Failed => failed(post, account, links),
         State::Canceled if post.intent_at.is_some() => Message::text(format!(
@@ -100,13 +100,19 @@ pub fn posted_twice(name: &str, username: &str, first: &str, second: &str) -> Me
     .then("\nDelete the one you do not want on X.")
 }
 
-/// Adds what the person is to know besides.
-fn noted(message: Message, post: &Post) -> Message {
+/// Says of a post that is there what it lacks.
+fn without_alt_text(message: Message, post: &Post) -> Message {
+    match post.notes.contains(&Note::AltTextNotTaken) {
+        true => message.then("\nX did not take the alternative text, so the post is there without it."),
+        false => message,
+    }
+}
+
+/// Adds what X may mind about the video, or may have.
+fn warned(message: Message, post: &Post) -> Message {
     post.notes.iter().fold(message, |message, note| match note {
-        Note::AltTextNotTaken => {
-            message.then("\nX did not take the alternative text, so the post is there without it.")
-        }
-        Note::Unknown => message,
+        Note::Video { warning } => message.then(format!("\n{warning}")),
+        Note::AltTextNotTaken | Note::Unknown => message,
     })
 }
 
@@ -176,6 +182,7 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
             ))
         }
     };
+    let message = warned(message, post);
     match post.intent_at {
         None => message.button("Cancel", Deed::Cancel(post.id)),
         Some(_) => message,
@@ -283,6 +290,15 @@ fn failed(post: &Post, account: &Account, links: Links<'_>) -> Message {
         None => ("Something went wrong.".to_owned(), Remedy::TryAgain),
     };
     let message = Message::text(format!("{name} was not posted to @{}.\n{why}", account.username));
+    let message = match post.failure {
+        Some(
+            Failure::MediaRejected { .. }
+            | Failure::ProcessingTooLong
+            | Failure::TooLongForAccount { .. }
+            | Failure::Refused { .. },
+        ) => warned(message, post),
+        _ => message,
+    };
     match remedy {
         Remedy::SendAnother if matches!(post.failure, Some(Failure::FileTooLarge { limit }) if limit < MAX_BYTES) => {
             super::with_upload_button(message)
@@ -358,6 +374,17 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
         }
         Failure::ProcessingTooLong => {
             ("X did not finish processing the video in time. Try again later.", TryAgain)
+        }
+        Failure::CaptionTooLong { weighted, limit } => {
+            return (
+                format!(
+                    "The caption is {weighted} of {limit} characters as X counts them for @{}. Shorten it by {} and \
+                     send the video again.",
+                    account.username,
+                    weighted.saturating_sub(*limit)
+                ),
+                SendAnother,
+            );
         }
         Failure::Duplicate => (
             "X says that this account has posted the same text already. Look there first, then change the text.",

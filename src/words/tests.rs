@@ -10,6 +10,7 @@ use crate::{
         Post, Sensitive, State, Waiting,
     },
     ticket::ApiToken,
+    video::{AudioCodec, Container, VideoCodec, Warning},
 };
 
 const NOW: i64 = 1_795_348_800_000;
@@ -22,6 +23,7 @@ fn account() -> Account {
         avatar_url: None,
         tier: Tier::Free,
         state: AccountState::Active,
+        profile_at: NOW,
         preferred: true,
     }
 }
@@ -112,7 +114,16 @@ fn a_post_under_way() {
     described.options.sensitive = Sensitive { other: true, ..Sensitive::default() };
     let mut without = posted.clone();
     without.notes = vec![Note::AltTextNotTaken];
+    let warned = |mut post: Post| {
+        let warning = warning(&Warning::MayBeTooLong(std::time::Duration::from_secs(300)));
+        post.notes = vec![Note::Video { warning }];
+        post
+    };
+    let mut rejected = post(State::Failed);
+    rejected.failure = Some(Failure::MediaRejected { reason: String::new() });
     insta::assert_snapshot!(catalogue([
+        ("with a warning".into(), shown(&warned(post(State::Processing)))),
+        ("failed, with a warning".into(), shown(&warned(rejected))),
         ("waiting".into(), shown(&post(State::Staging))),
         ("receiving".into(), shown(&received)),
         ("checking".into(), shown(&post(State::Inspecting))),
@@ -179,6 +190,7 @@ fn a_post_that_failed() {
         Failure::MediaRejected { reason: String::new() },
         Failure::MediaRejected { reason: text("InvalidMedia") },
         Failure::ProcessingTooLong,
+        Failure::CaptionTooLong { weighted: 302, limit: 280 },
         Failure::Duplicate,
         Failure::TooLongForAccount { minutes: Some(2) },
         Failure::TooLongForAccount { minutes: None },
@@ -300,6 +312,7 @@ fn answers() {
         ("tokens", api_tokens(&tokens)),
         ("too many tokens", too_many_tokens(&tokens)),
         ("our fault", our_fault()),
+        ("form out of date", form_out_of_date()),
         ("moved", moved()),
     ];
     insta::assert_snapshot!(catalogue(messages.map(|(name, message)| (name.to_owned(), read(&message)))));
@@ -328,6 +341,43 @@ fn limits_of_the_operator_and_what_only_they_can_mend() {
         told("operator: budget near", operator_budget_near(Mills(20_015), Mills(25_000))),
         told("operator: budget spent", operator_budget_spent(Mills(25_000))),
     ]));
+}
+
+#[test]
+fn what_x_may_mind_about_a_video() {
+    let seconds = std::time::Duration::from_secs;
+    let warnings = [
+        Warning::MayBeTooLong(seconds(300)),
+        Warning::DurationUnknown,
+        Warning::NotRead(Container::WebM),
+        Warning::VideoCodec(VideoCodec::Hevc),
+        Warning::AudioCodec(AudioCodec::HeAac),
+        Warning::Channels(6),
+        Warning::Size(3840, 2160),
+        Warning::OddSize(721, 1280),
+        Warning::AspectRatio(2000, 200),
+        Warning::StretchedPixels,
+        Warning::FrameRate(119.88),
+        Warning::PixelFormat(Some(10), None),
+    ];
+    let lines: Vec<String> = warnings.iter().map(warning).collect();
+    insta::assert_snapshot!(lines.join("\n"));
+}
+
+#[test]
+fn a_list_of_accounts_fits_into_a_message_of_any_chat() {
+    let mut longest = account();
+    longest.username = "_".repeat(15);
+    longest.name = "*".repeat(50);
+    longest.preferred = false;
+    longest.state = AccountState::ReconnectNeeded;
+    let many = vec![longest; 60];
+    for message in [accounts(&many), unknown_account(&"*".repeat(80), &many)] {
+        let text = read(&message);
+        // Discord takes 2,000 characters, and each may need a backslash.
+        assert!(text.chars().count() <= 1_000, "{}", text.chars().count());
+        assert!(text.contains(" more"), "{text}");
+    }
 }
 
 #[test]

@@ -14,7 +14,8 @@ use tokio_util::sync::CancellationToken;
 use super::{POLL, RECOVERY, Worker, chain, insist, uploads, verdict::backoff};
 use crate::{
     chat::{Audience, ChatError},
-    post::{PostId, State},
+    post::{Post, PostId, State},
+    staging::PROBE,
     store::{Notice, StatusJob, StoreError},
     words::{self, Links, Pace},
 };
@@ -102,37 +103,45 @@ async fn cleaning(worker: &Worker, stop: &CancellationToken) {
 /// What is remembered between passes; losing it costs a little politeness, nothing else.
 #[derive(Default)]
 struct Memory {
-    /// When each chat may be written to again.
+    /// When a message in each chat may be edited again.
     chats: HashMap<String, i64>,
+    /// Until when each chat that asked to be left alone is.
+    silences: HashMap<String, i64>,
     /// When each post in flight was first seen at its present state, and how far it was.
     paces: HashMap<PostId, (State, Pace)>,
 }
 
 async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<(), StoreError> {
     memory.chats.retain(|_, at| *at > now);
-    let mut chats = HashSet::new();
+    memory.silences.retain(|_, until| *until > now);
+    let mut due = worker.store.due_statuses(now, BATCH).await?;
+    // Where only one message of a chat may be edited, an outcome goes before progress.
+    due.sort_by_key(|job| !matters(&job.post));
     let mut jobs = Vec::new();
-    for job in worker.store.due_statuses(now, BATCH).await? {
-        let chat = format!("{}:{}", job.place.platform.as_str(), job.place.chat);
-        // The last word on a post does not wait for the chat's turn; Telegram says so if it minds.
-        let free = memory.chats.get(&chat).copied().unwrap_or(now);
-        let pause = ms(worker.chats.pause(job.place.platform));
-        if !job.post.state.is_over() && job.shown_at.is_some() && (free > now || !chats.insert(chat.clone()))
-        {
-            worker.store.status_not_before(&job, free.max(now + pause)).await?;
+    for job in due {
+        let chat = chat_of(&job);
+        let silence = memory.silences.get(&chat).copied();
+        let turn = memory.chats.get(&chat).copied().filter(|_| job.shown_at.is_some());
+        if let Some(at) = silence.or(turn) {
+            worker.store.status_not_before(&job, at).await?;
             continue;
         }
-        memory.chats.insert(chat, now + pause);
+        memory.chats.insert(chat, now + ms(worker.chats.pause(job.place.platform)));
         let pace = memory.pace(&job, now);
         jobs.push((job, pace));
     }
-    stream::iter(jobs)
-        .for_each_concurrent(PARALLEL, |(job, pace)| async move {
-            if let Err(error) = show(worker, &job, pace, now).await {
+    let silences: Vec<Option<(String, i64)>> = stream::iter(jobs)
+        .map(async |(job, pace)| match show(worker, &job, pace, now).await {
+            Ok(silence) => silence.map(|wait| (chat_of(&job), now + ms(wait))),
+            Err(error) => {
                 tracing::error!(post = %job.post.id, error = chain(&error), "a status could not be kept");
+                None
             }
         })
+        .buffer_unordered(PARALLEL)
+        .collect()
         .await;
+    memory.silences.extend(silences.into_iter().flatten());
     let notices = worker.store.due_notices(now, BATCH).await?;
     stream::iter(notices)
         .for_each_concurrent(PARALLEL, |notice| async move {
@@ -160,13 +169,34 @@ impl Memory {
     }
 }
 
-async fn show(worker: &Worker, job: &StatusJob, pace: Option<Pace>, now: i64) -> Result<(), StoreError> {
-    let Some(account) = worker.store.account(&job.post.account).await? else { return Ok(()) };
+/// The chat that a status stands in, or will.
+fn chat_of(job: &StatusJob) -> String {
+    let chat = job.shown_at.as_ref().map_or(&job.place.chat, |at| &at.chat);
+    format!("{}:{chat}", job.place.platform.as_str())
+}
+
+/// Whether people wait for what a status says now.
+fn matters(post: &Post) -> bool {
+    post.state.is_over() || post.state == State::NeedsUser
+}
+
+/// Writes a status, and says how long its chat wants to be left alone, if it does.
+async fn show(
+    worker: &Worker,
+    job: &StatusJob,
+    pace: Option<Pace>,
+    now: i64,
+) -> Result<Option<Duration>, StoreError> {
+    let Some(account) = worker.store.account(&job.post.account).await? else { return Ok(None) };
     let link = job.post.x_post_id.as_deref().map(|id| worker.x.post_link(&account.username, id).to_string());
     let profile = worker.x.profile_link(&account.username).to_string();
     let links = Links { profile: &profile, post: link.as_deref() };
     let message = words::status(&job.post, &account, links, pace, now);
-    let nonce = job.post.id.to_string();
+    // A service that knows the name of a message may take a new one for the one that somebody deleted.
+    let nonce = match job.deleted {
+        0 => job.post.id.to_string(),
+        deleted => format!("{}:{deleted}", job.post.id),
+    };
     let told = async {
         match &job.shown_at {
             Some(at) => worker.chats.edit(&job.place, at, &message).await,
@@ -177,31 +207,35 @@ async fn show(worker: &Worker, job: &StatusJob, pace: Option<Pace>, now: i64) ->
     metrics::counter!("toall_chat_edits_total", "ok" => if result.is_ok() { "yes" } else { "no" })
         .increment(1);
     let not_before = now + ms(worker.chats.pause(job.place.platform));
-    let matters = job.post.state.is_over() || job.post.state == State::NeedsUser;
+    let matters = matters(&job.post);
     let tries = if matters { TRIES_FINAL } else { TRIES_MEANWHILE };
     match result {
         // Said is said: forgetting it would have it said again.
         Ok(at) => {
             insist(|| worker.store.status_shown(job, Some(&at), not_before, leave_at(job, now))).await;
-            Ok(())
         }
-        Err(ChatError::SlowDown(wait)) => worker.store.status_later(job, now + ms(wait), false).await,
+        Err(ChatError::SlowDown(wait)) => {
+            worker.store.status_later(job, now + ms(wait), false).await?;
+            return Ok(Some(wait));
+        }
         // Somebody deleted the message: progress is not wanted there, the outcome is.
-        Err(ChatError::Gone(_)) if job.shown_at.is_some() && matters && job.attempts < TRIES_FINAL => {
-            worker.store.status_later(job, now, true).await
+        Err(ChatError::Gone(_)) if job.shown_at.is_some() && !matters => {
+            worker.store.status_shown(job, job.shown_at.as_ref(), not_before, None).await?;
         }
-        // A permission that is missing may come back, as after a change of roles.
-        Err(error @ (ChatError::Trouble(_) | ChatError::Refused(_) | ChatError::Forbidden(_)))
-            if job.attempts < tries =>
-        {
+        Err(ChatError::Gone(_)) if job.shown_at.is_some() && job.attempts < tries => {
+            worker.store.status_later(job, now, true).await?;
+        }
+        // What is missing may come back: a permission by a change of roles, a blocked chat by being opened again.
+        Err(error) if job.attempts < tries => {
             tracing::warn!(post = %job.post.id, %error, "the status could not be shown yet");
-            worker.store.status_later(job, now + ms(backoff(job.attempts + 1)), false).await
+            worker.store.status_later(job, now + ms(backoff(job.attempts + 1)), false).await?;
         }
         Err(error) => {
             tracing::warn!(post = %job.post.id, %error, "the status cannot be shown");
-            worker.store.status_shown(job, job.shown_at.as_ref(), not_before, None).await
+            worker.store.status_shown(job, job.shown_at.as_ref(), not_before, None).await?;
         }
     }
+    Ok(None)
 }
 
 /// One slow chat must not keep the others waiting.
@@ -270,8 +304,11 @@ async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
     worker.store.prune_events(now - KEEP_EVENTS_MS).await?;
     worker.store.prune_admissions(now - KEEP_SIGHTS_MS).await?;
     let known: HashSet<String> = worker.store.staged_keys().await?.into_iter().collect();
-    // Another program's files in the same bucket are none of ours: ours end in an id.
-    let ours = |key: &str| key.rsplit('/').next().is_some_and(|name| name.parse::<PostId>().is_ok());
+    // Another program's files in the same bucket are none of ours: ours end in an id, those of a probe too.
+    let ours = |key: &str| {
+        let name = key.rsplit('/').next().unwrap_or_default();
+        name.strip_prefix(PROBE).unwrap_or(name).parse::<PostId>().is_ok()
+    };
     let now = UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
     match worker.staging.sweep(|key| known.contains(key) || !ours(key), now - ORPHANED_FOR).await {
         Ok(swept) if swept.objects + swept.uploads > 0 => tracing::info!(?swept, "orphaned files removed"),

@@ -5,7 +5,7 @@
 
 use std::time::Duration;
 
-use super::{Next, StepError, Worker, access::Access, insist};
+use super::{Next, StepError, Worker, access::Access, insist, tier};
 use crate::{
     config::OnUnsure,
     post::{Failure, Party, Post, State, Waiting},
@@ -90,6 +90,12 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
         }
         Err(CreateError::NotSent(error) | CreateError::Refused(error)) => {
             before.restore(post);
+            if let XError::TooLong { .. } | XError::NotPermitted { .. } = &error
+                && let Some(account) = worker.store.account(&post.account).await?
+            {
+                // So that the next post is judged by what the account may do now.
+                tier::current(worker, &access, &account).await;
+            }
             Err(access.sorted(&token, error).await)
         }
     }

@@ -118,7 +118,7 @@ async fn ready_to_post(store: &Store) -> Lease {
     post.state = State::Publishing;
     post.media = Some(Media { id: "99".to_owned(), expires_at: None, chunk_bytes: 1, segments_done: 1 });
     post.chunk_bytes = Some(1);
-    store.save(lease, &post, Some(NOW), "goes_on", NOW).await.unwrap();
+    store.save(&lease, &post, Some(NOW), "goes_on", NOW).await.unwrap();
     store.claim(NOW).await.unwrap().unwrap()
 }
 

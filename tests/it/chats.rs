@@ -1,5 +1,8 @@
 //! The whole way from Telegram and Discord, over their own protocols, to X and back.
 
+mod on_discord;
+mod on_telegram;
+
 use std::time::Duration;
 
 use reqwest::StatusCode;
@@ -38,7 +41,11 @@ fn link_in(text: &str) -> Url {
 
 /// Authorises as `alice_makes` and confirms in the browser; returns what the page asked.
 async fn confirm(world: &World, link: &Url) -> String {
-    let callback = world.authorise(link, "alice_makes", "authorize").await;
+    confirm_as(world, link, "alice_makes").await
+}
+
+async fn confirm_as(world: &World, link: &Url, x_user: &str) -> String {
+    let callback = world.authorise(link, x_user, "authorize").await;
     let page = Page::open(&callback).await;
     assert_eq!(page.status, StatusCode::OK, "{}", page.html);
     page.submit(0).await;
@@ -59,19 +66,26 @@ async fn link_on_telegram(telegram: &Telegram, world: &World) {
 }
 
 async fn link_on_discord(discord: &Discord, world: &World) {
+    link_on_discord_as(discord, world, "alice_makes").await;
+}
+
+async fn link_on_discord_as(discord: &Discord, world: &World, x_user: &str) {
+    let before = discord.ephemeral("alice").len();
     discord.slash("alice", "general", "connect", &[("platform", "twitter")], None).await;
     let url = discord
         .wait_for("the link", |world| {
-            let shown = world.messages.values().find(|shown| shown.ephemeral_for.is_some())?;
+            let private = world.messages.values().filter(|shown| shown.ephemeral_for.is_some());
+            let shown = private.skip(before).find(|shown| !shown.content.is_empty())?;
             let url = shown.buttons().find_map(|button| button["url"].as_str().map(str::to_owned));
             url.or_else(|| shown.shown().contains("http").then(|| link_in(&shown.shown()).to_string()))
         })
         .await;
-    let asked = confirm(world, &url.parse().unwrap()).await;
+    let asked = confirm_as(world, &url.parse().unwrap(), x_user).await;
     assert!(asked.contains("Discord user"), "{asked}");
+    let word = format!("Linked @{x_user}");
     discord
         .wait_for("the word that it is linked", |world| {
-            world.messages.values().find(|shown| shown.shown().starts_with("Linked @alice_makes")).cloned()
+            world.messages.values().find(|shown| shown.shown().starts_with(&word)).cloned()
         })
         .await;
 }

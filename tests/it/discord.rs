@@ -116,10 +116,7 @@ impl Discord {
         let mut resolved = json!({});
         if let Some(file) = attachment {
             given.push(json!({ "name": "video", "type": 11, "value": file.id.to_string() }));
-            resolved = json!({ "attachments": { file.id.to_string(): {
-                "id": file.id.to_string(), "filename": file.name, "size": file.size,
-                "url": file.url, "proxy_url": file.url, "content_type": file.content_type,
-            } } });
+            resolved = json!({ "attachments": { file.id.to_string(): file.json() } });
         }
         let id = self.world().snowflake().to_string();
         let data = json!({
@@ -143,6 +140,39 @@ impl Discord {
         };
         let data = json!({ "custom_id": custom_id, "component_type": 2 });
         self.interact(user, &channel, 3, data, Some((message, shown))).await
+    }
+
+    /// A user chooses *Post to X* in the menu of somebody's message with these files. Returns the interaction's id.
+    pub async fn choose(&self, user: &str, channel: &str, content: &str, files: &[&Attached]) -> u64 {
+        self.wait_for("the bot to be online", |world| world.gateway.session()).await;
+        let (target, mut message) = {
+            let mut world = self.world();
+            assert!(world.commands.iter().any(|it| it["name"] == "Post to X" && it["type"] == 3));
+            let (channel, author) = (world.channel(channel), world.user("carol"));
+            let target = world.write(channel, 0, None);
+            let mut message = world.messages.remove(&target).unwrap().json();
+            message["author"] = world::user_json(author, "carol", false);
+            (target.to_string(), message)
+        };
+        message["content"] = json!(content);
+        message["attachments"] = files.iter().map(|file| file.json()).collect();
+        let data = json!({
+            "id": target, "name": "Post to X", "type": 3, "target_id": target,
+            "resolved": { "messages": { target: message } },
+        });
+        self.interact(user, channel, 2, data, None).await
+    }
+
+    /// A user sends the form that an interaction opened, with this text in its one field. Returns the new interaction's id.
+    pub async fn submit(&self, user: &str, channel: &str, form: &Value, text: &str) -> u64 {
+        let field = &form["components"][0]["components"][0];
+        let data = json!({
+            "custom_id": form["custom_id"],
+            "components": [{ "type": 1, "components": [
+                { "type": 4, "custom_id": field["custom_id"], "value": text },
+            ] }],
+        });
+        self.interact(user, channel, 5, data, None).await
     }
 
     async fn interact(
@@ -171,7 +201,7 @@ impl Discord {
         let id = world.snowflake();
         let path = format!("/attachments/{id}/{name}");
         let size = file.size();
-        let url = format!("http://{}{path}?ex=1&is=2&hm=3", self.address);
+        let url = rest::signed(&format!("http://{}{path}", self.address), self.state.clock.now_ms());
         world.files.insert(path, file);
         Attached { id, name: name.to_owned(), content_type: content_type.to_owned(), size, url }
     }
@@ -209,6 +239,15 @@ pub struct Attached {
     pub content_type: String,
     pub size: usize,
     pub url: String,
+}
+
+impl Attached {
+    fn json(&self) -> Value {
+        json!({
+            "id": self.id.to_string(), "filename": self.name, "size": self.size,
+            "url": self.url, "proxy_url": self.url, "content_type": self.content_type,
+        })
+    }
 }
 
 impl From<&'static [u8]> for File {

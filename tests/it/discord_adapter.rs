@@ -2,6 +2,7 @@
 
 mod hears;
 mod media;
+mod menu;
 mod speaks;
 
 use std::time::Duration;

@@ -9,10 +9,14 @@ mod bucket;
 mod cancelling;
 mod chats;
 mod contract;
+#[cfg(unix)]
+mod crash;
 mod discord;
 mod discord_adapter;
+mod doors;
 mod doubt;
 mod house;
+mod judging;
 mod killed;
 mod limits;
 mod linking;

@@ -9,6 +9,7 @@ use toall::{
     config::Limits,
     post::{Failure, Mills, State},
     sandbox::{Answer, Call, Effect, Fault},
+    words::Deed,
 };
 
 use crate::world::{NOON, World, moments, named, person, sample};
@@ -174,9 +175,11 @@ async fn two_of_unknown_size_are_not_both_let_in() {
     let size = std::fs::metadata(sample()).unwrap().len();
     let world = limited(Limits { bytes_per_person_per_day: Some(size * 3 / 2), ..unlimited() }).await;
     world.x.add_user("alice_second", "Alice", toall::sandbox::Subscription::None);
+    world.link("alice", "alice_second").await;
+    let first = world.app().store.accounts(&person("alice")).await.unwrap().remove(0).id;
     // On two lanes, so that they are received together.
     world.ask("alice", world.without_size("one")).await;
-    world.link("alice", "alice_second").await;
+    world.press_deed("alice", Deed::Prefer(first)).await;
     world.ask("alice", world.without_size("two")).await;
     world.settle().await;
     assert_eq!(world.x.posts().len(), 1);

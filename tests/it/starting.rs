@@ -77,11 +77,15 @@ async fn a_second_process_on_one_database_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_address_that_is_taken_is_named_with_its_setting() {
     let world = World::new().await;
+    let elsewhere = tempfile::TempDir::new().unwrap();
+    let mut config = world.config.clone();
+    config.data_dir = elsewhere.path().to_owned();
+    config.database.url = format!("sqlite:{}/toall.db", elsewhere.path().display()).into();
 
-    let refused = App::start(&world.config, &ALL, Clock::by_hand(NOON)).await;
+    let refused = App::start(&config, &ALL, Clock::by_hand(NOON)).await;
 
     let said = refused.err().expect("two listeners on one address").to_string();
-    let address = world.config.web.listen.to_string();
+    let address = config.web.listen.to_string();
     assert!(said.starts_with(&format!("Cannot listen on {address}: ")), "{said}");
     assert!(said.ends_with("Choose another address for web.listen in the config."), "{said}");
 }

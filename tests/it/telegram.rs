@@ -172,6 +172,11 @@ impl Telegram {
         self.shared.change(|state| state.shut.insert(user.id));
     }
 
+    /// The person lets the bot write again.
+    pub fn unblock(&self, user: User) {
+        self.shared.change(|state| state.shut.remove(&user.id));
+    }
+
     /// The bot is removed from a chat.
     pub fn kick(&self, chat: i64) {
         self.shared.change(|state| state.shut.insert(chat));

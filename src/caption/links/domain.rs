@@ -4,9 +4,11 @@ use std::ops::Range;
 
 use idna::punycode;
 
+use super::tld::is_tld;
+
 /// Longest label of a domain in its ASCII form (RFC 1035).
 const MAX_LABEL_BYTES: usize = 63;
-/// No top-level domain written in its own script is longer than this.
+/// No top-level domain is longer than this, in ASCII or in its own script.
 const MAX_TLD_CHARS: usize = 24;
 
 /// A stretch of characters that domains are made of, cut at its dots. Kept between attempts, so
@@ -88,21 +90,21 @@ fn tld_end(text: &[char], label: Range<usize>) -> Option<usize> {
         let rest = word.iter().take_while(|c| c.is_ascii_alphanumeric() || **c == '-');
         return Some(label.start + rest.count()).filter(|end| *end > label.start + "xn--".len());
     }
-    let ascii = word.iter().take_while(|c| c.is_ascii_alphanumeric()).count();
-    let end = if ascii > 0 {
-        let name: String = word[..ascii].iter().map(char::to_ascii_lowercase).collect();
-        // twitter-text adds the one name that the root zone leaves out (RFC 7686).
-        (tld::exist(&name) || name == "onion").then_some(ascii)?
-    } else {
-        let longest = word.iter().take_while(|c| !c.is_ascii()).take(MAX_TLD_CHARS).count();
-        (1..=longest).rev().find(|&len| {
-            let name: String = word[..len].iter().flat_map(|c| c.to_lowercase()).collect();
-            punycode::encode_str(&name).is_some_and(|ascii| tld::exist(&format!("xn--{ascii}")))
-        })?
+    let may_follow = |at: usize| {
+        let closed = |c: &char| !(c.is_ascii_alphanumeric() || matches!(c, '@' | '+' | '-'));
+        text.get(label.start + at).is_none_or(closed)
     };
-    let end = label.start + end;
-    let closed = |c: &char| !(c.is_ascii_alphanumeric() || matches!(c, '@' | '+' | '-'));
-    text.get(end).is_none_or(closed).then_some(end)
+    let in_name = |c: &&char| c.is_ascii_alphanumeric() || !c.is_ascii();
+    let longest = word.iter().take_while(in_name).take(MAX_TLD_CHARS).count();
+    // Scripts mix in some: `vermögensberater`.
+    let end = (1..=longest).rev().filter(|&len| may_follow(len)).find(|&len| {
+        let name: String = word[..len].iter().flat_map(|c| c.to_lowercase()).collect();
+        match name.is_ascii() {
+            true => is_tld(&name),
+            false => punycode::encode_str(&name).is_some_and(|ascii| is_tld(&format!("xn--{ascii}"))),
+        }
+    })?;
+    Some(label.start + end)
 }
 
 /// The domains without characters outside ASCII and accented Latin: X links no others when the

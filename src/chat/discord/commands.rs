@@ -3,10 +3,12 @@
 use serde_json::{Value, json};
 use serenity::{
     builder::{CreateCommand, CreateCommandOption},
-    model::application::{CommandOptionType, InstallationContext, InteractionContext},
+    model::application::{CommandOptionType, CommandType, InstallationContext, InteractionContext},
 };
 
 use crate::post::ALT_TEXT_LIMIT;
+
+use super::menu;
 
 /// Everything for one bulk overwrite of the global commands.
 pub(super) fn all() -> Value {
@@ -73,12 +75,17 @@ pub(super) fn all() -> Value {
         ),
         command("tokens", "List your tokens for the programming interface, to end one"),
         command("help", "What this bot can do"),
+        everywhere(CreateCommand::new(menu::NAME).kind(CommandType::Message)),
     ])
 }
 
 fn command(name: &str, description: &str) -> CreateCommand {
-    CreateCommand::new(name)
-        .description(description)
+    everywhere(CreateCommand::new(name).description(description))
+}
+
+/// On servers that have the bot, and in its direct messages.
+fn everywhere(command: CreateCommand) -> CreateCommand {
+    command
         .integration_types(vec![InstallationContext::Guild])
         .contexts(vec![InteractionContext::Guild, InteractionContext::BotDm])
 }

@@ -1,11 +1,11 @@
 //! The gateway: registers the commands, listens, acknowledges, delivers.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use serenity::{
     Client, async_trait,
     client::{ClientBuilder, Context, EventHandler},
-    gateway::GatewayError,
+    gateway::{ConnectionStage, GatewayError, ShardStageUpdateEvent},
     http::{LightMethod, Route},
     model::{
         application::Interaction,
@@ -13,7 +13,7 @@ use serenity::{
     },
 };
 use tokio::{
-    sync::oneshot,
+    sync::{oneshot, watch},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -25,7 +25,8 @@ use crate::{
 
 use super::{
     commands,
-    interaction::{self, Asked},
+    interaction::{self, Heard},
+    menu::Forms,
     rest::{Problem, Rest, WRONG_TOKEN},
 };
 
@@ -34,6 +35,12 @@ const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(2500);
 
 /// How long to wait for the goodbye to the gateway and for deliveries to be stored.
 const LEAVE_WITHIN: Duration = Duration::from_secs(8);
+
+/// How long a connection may be without a session, in milliseconds.
+const GREETED_WITHIN_MS: i64 = 60_000;
+
+/// A client that lived so long, in milliseconds, is followed by another without much of a pause.
+const LASTED_MS: i64 = 10 * 60_000;
 
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
@@ -45,15 +52,26 @@ pub(super) async fn run(
     inbox: Inbox,
     stop: CancellationToken,
 ) -> Result<(), ChatError> {
+    let forms = Forms::default();
+    let stage = Arc::new(watch::Sender::new(ConnectionStage::Disconnected));
     let mut pause = FIRST_PAUSE;
     while !stop.is_cancelled() {
         let ear = Ear {
             rest: rest.clone(),
             clock: clock.clone(),
             inbox: inbox.clone(),
+            forms: forms.clone(),
+            stage: stage.clone(),
             at_work: TaskTracker::new(),
         };
-        let wait = match listen(rest, ear, &stop).await {
+        stage.send_replace(ConnectionStage::Disconnected);
+        let began = clock.now_ms();
+        let ended = listen(rest, ear, &stop).await;
+        // One that lasted is no failure to connect.
+        if clock.now_ms() - began > LASTED_MS {
+            pause = FIRST_PAUSE;
+        }
+        let wait = match ended {
             Ok(()) => return Ok(()),
             Err(error @ ChatError::Refused(_)) => return Err(error),
             Err(error) => {
@@ -73,12 +91,20 @@ pub(super) async fn run(
 /// One client's life. serenity itself resumes or replaces a session that breaks.
 async fn listen(rest: &Rest, ear: Ear, stop: &CancellationToken) -> Result<(), ChatError> {
     let at_work = ear.at_work.clone();
+    let (clock, stages) = (ear.clock.clone(), ear.stage.subscribe());
     let Some(connected) = stop.run_until_cancelled(connect(rest, ear)).await else {
         return Ok(());
     };
     let (mut client, shards) = connected?;
     let manager = client.shard_manager.clone();
-    let ended = stop.run_until_cancelled(client.start_shards(shards)).await;
+    let ended = stop
+        .run_until_cancelled(async {
+            tokio::select! {
+                ended = client.start_shards(shards) => ended.map_err(sorted),
+                () = deaf(&clock, stages) => Err(ChatError::Trouble("the gateway says nothing".to_owned())),
+            }
+        })
+        .await;
     at_work.close();
     let leave = async {
         manager.shutdown_all().await;
@@ -90,10 +116,32 @@ async fn listen(rest: &Rest, ear: Ear, stop: &CancellationToken) -> Result<(), C
     match ended {
         None | Some(Ok(())) if stop.is_cancelled() => Ok(()),
         None | Some(Ok(())) => Err(ChatError::Trouble("the gateway closed".to_owned())),
-        Some(Err(serenity::Error::Gateway(GatewayError::InvalidAuthentication))) => {
-            Err(ChatError::Refused(WRONG_TOKEN.to_owned()))
+        Some(Err(error)) => Err(error),
+    }
+}
+
+fn sorted(error: serenity::Error) -> ChatError {
+    match error {
+        serenity::Error::Gateway(GatewayError::InvalidAuthentication) => {
+            ChatError::Refused(WRONG_TOKEN.to_owned())
         }
-        Some(Err(error)) => Err(ChatError::Trouble(error.to_string())),
+        error => ChatError::Trouble(error.to_string()),
+    }
+}
+
+/// Returns once the gateway has left us without a session for too long. serenity waits for a greeting without end, as
+/// long as its heartbeats are answered.
+async fn deaf(clock: &Clock, mut stages: watch::Receiver<ConnectionStage>) {
+    let connected = |stage: &ConnectionStage| *stage == ConnectionStage::Connected;
+    loop {
+        let until = clock.now_ms() + GREETED_WITHIN_MS;
+        tokio::select! {
+            greeted = stages.wait_for(connected) => if greeted.is_err() { return },
+            () = clock.sleep_until(until) => return,
+        }
+        if stages.wait_for(|stage| !connected(stage)).await.is_err() {
+            return;
+        }
     }
 }
 
@@ -117,6 +165,8 @@ struct Ear {
     rest: Rest,
     clock: Clock,
     inbox: Inbox,
+    forms: Forms,
+    stage: Arc<watch::Sender<ConnectionStage>>,
     at_work: TaskTracker,
 }
 
@@ -128,34 +178,38 @@ impl EventHandler for Ear {
             self.at_work.track_future(self.hear(interaction)).await;
         }
     }
+
+    async fn shard_stage_update(&self, _: Context, update: ShardStageUpdateEvent) {
+        self.stage.send_replace(update.new);
+    }
 }
 
 impl Ear {
     async fn hear(&self, interaction: Interaction) {
-        let Some(asked) = interaction::read(interaction, self.clock.now_ms()) else {
+        let Some(heard) = interaction::read(interaction, &self.forms, self.clock.now_ms()) else {
             return;
         };
         // Unacknowledged, Discord tells the person that it failed: doing it all the same would have
         // them ask twice.
-        if let Err(problem) = self.acknowledge(&asked).await {
-            tracing::warn!(interaction = %asked.id, %problem, "not acknowledged, so not done");
+        if let Err(problem) = self.acknowledge(&heard).await {
+            tracing::warn!(interaction = %heard.id, %problem, "not acknowledged, so not done");
             return;
         }
+        let Some(incoming) = heard.incoming else { return };
         let (done, stored) = oneshot::channel();
-        let delivery = Delivery { incoming: asked.incoming, done };
+        let delivery = Delivery { incoming, done };
         match self.inbox.send(delivery).await {
             // Resolves, by a message or by a drop, once it is stored.
             Ok(()) => drop(stored.await),
-            Err(_) => tracing::warn!(interaction = %asked.id, "nobody takes what was asked"),
+            Err(_) => tracing::warn!(interaction = %heard.id, "nobody takes what was asked"),
         }
     }
 
-    async fn acknowledge(&self, asked: &Asked) -> Result<(), Problem> {
-        let route = Route::InteractionResponse { interaction_id: asked.id, token: &asked.token };
-        let body = asked.acknowledgement.body();
+    async fn acknowledge(&self, heard: &Heard) -> Result<(), Problem> {
+        let route = Route::InteractionResponse { interaction_id: heard.id, token: &heard.token };
         let persist = async {
             loop {
-                match self.rest.send(route, LightMethod::Post, Some(&body)).await {
+                match self.rest.send(route, LightMethod::Post, Some(&heard.callback)).await {
                     Err(Problem::Trouble(_)) => sleep(Duration::from_millis(100)).await,
                     // A redelivery after a resume, or a first try whose answer was lost.
                     Err(problem) if problem.is_already_acknowledged() => return Ok(()),

@@ -5,7 +5,7 @@ use serenity::model::{
     Permissions,
     application::{
         CommandDataOptionValue, CommandInteraction, ComponentInteraction, Interaction as DiscordInteraction,
-        InteractionContext,
+        InteractionContext, ModalInteraction,
     },
     channel::{Attachment as DiscordAttachment, ChannelType, PartialChannel},
     id::{ApplicationId, ChannelId, GuildId, InteractionId, MessageId, RoleId},
@@ -19,23 +19,29 @@ use crate::{
     words::Deed,
 };
 
-use super::{MARGIN_MS, render};
+use super::{
+    MARGIN_MS,
+    menu::{self, Chosen, Forms},
+    render,
+};
 
 /// How long an interaction token is taken, in milliseconds
 /// (Discord's developer documentation, "Receiving and Responding to Interactions").
 const TOKEN_LIFE_MS: i64 = 15 * 60 * 1000;
 
 /// An interaction, read.
-pub(super) struct Asked {
+pub(super) struct Heard {
     pub(super) id: InteractionId,
     pub(super) token: String,
-    pub(super) acknowledgement: Acknowledgement,
-    pub(super) incoming: Incoming,
+    /// The body of the callback, which has to come within 3 seconds.
+    pub(super) callback: Value,
+    /// What is to be done; nothing when the callback is all.
+    pub(super) incoming: Option<Incoming>,
 }
 
 /// How an interaction is acknowledged before anything is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Acknowledgement {
+enum Acknowledgement {
     /// An answer that everyone sees will follow.
     Public,
     /// An answer that the asker alone sees will follow.
@@ -46,7 +52,7 @@ pub(super) enum Acknowledgement {
 
 impl Acknowledgement {
     /// The body of the callback: types 5 (deferred message) and 6 (deferred update).
-    pub(super) fn body(self) -> Value {
+    fn body(self) -> Value {
         match self {
             Acknowledgement::Public => json!({ "type": 5 }),
             Acknowledgement::Ephemeral => {
@@ -58,15 +64,35 @@ impl Acknowledgement {
 }
 
 /// Reads an interaction that came at `now_ms`; `None` for kinds that this bot never causes.
-pub(super) fn read(interaction: DiscordInteraction, now_ms: i64) -> Option<Asked> {
+pub(super) fn read(interaction: DiscordInteraction, forms: &Forms, now_ms: i64) -> Option<Heard> {
     match interaction {
-        DiscordInteraction::Command(command) => Some(read_command(command, now_ms)),
+        DiscordInteraction::Command(command) if command.data.name == menu::NAME => {
+            Some(read_choice(command, forms, now_ms))
+        }
+        DiscordInteraction::Command(command) => {
+            let ask = asked_by(&command);
+            let acknowledgement = match ask {
+                Ask::Post { .. } => Acknowledgement::Public,
+                _ => Acknowledgement::Ephemeral,
+            };
+            Some(read_command(command, ask, acknowledgement, now_ms))
+        }
         DiscordInteraction::Component(press) => Some(read_press(press, now_ms)),
+        DiscordInteraction::Modal(modal) => Some(read_form(modal, forms, now_ms)),
         _ => None,
     }
 }
 
-fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
+/// *Post to X* in a message's menu.
+fn read_choice(command: CommandInteraction, forms: &Forms, now_ms: i64) -> Heard {
+    match forms.open(&command) {
+        Chosen::Form(callback) => Heard { id: command.id, token: command.token, callback, incoming: None },
+        // It will be refused, which is nobody else's business.
+        Chosen::Ask(ask) => read_command(command, ask, Acknowledgement::Ephemeral, now_ms),
+    }
+}
+
+fn asked_by(command: &CommandInteraction) -> Ask {
     let word = |name: &str| {
         let option = command.data.options.iter().find(|o| o.name == name);
         match option.map(|option| &option.value) {
@@ -78,7 +104,7 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
         let option = command.data.options.iter().find(|o| o.name == name);
         matches!(option.map(|option| &option.value), Some(CommandDataOptionValue::Boolean(true)))
     };
-    let ask = match command.data.name.as_str() {
+    match command.data.name.as_str() {
         "connect" => Ask::Connect { what: word("platform") },
         "post" => Ask::Post {
             caption: word("caption"),
@@ -104,11 +130,15 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
         "tokens" => Ask::Tokens,
         "help" => Ask::Help,
         other => Ask::Unknown { command: other.to_owned() },
-    };
-    let acknowledgement = match ask {
-        Ask::Post { .. } => Acknowledgement::Public,
-        _ => Acknowledgement::Ephemeral,
-    };
+    }
+}
+
+fn read_command(
+    command: CommandInteraction,
+    ask: Ask,
+    acknowledgement: Acknowledgement,
+    now_ms: i64,
+) -> Heard {
     let envelope = Envelope {
         application: command.application_id,
         token: &command.token,
@@ -118,11 +148,30 @@ fn read_command(command: CommandInteraction, now_ms: i64) -> Asked {
         context: command.context,
         message: None,
     };
-    let from = person(&command.user);
-    let at = envelope.place(&from, acknowledgement, now_ms);
     let groups = groups(command.guild_id, command.member.as_deref().map_or(&[], |member| &member.roles));
-    let incoming = Incoming { from, at, ask, groups };
-    Asked { id: command.id, token: command.token, acknowledgement, incoming }
+    let incoming = envelope.incoming(&command.user, groups, ask, acknowledgement, now_ms);
+    let callback = acknowledgement.body();
+    Heard { id: command.id, token: command.token, callback, incoming: Some(incoming) }
+}
+
+/// The form that *Post to X* opened was sent.
+fn read_form(modal: ModalInteraction, forms: &Forms, now_ms: i64) -> Heard {
+    let Some(ask) = forms.sent(&modal) else {
+        return Heard { id: modal.id, token: modal.token, callback: menu::out_of_date(), incoming: None };
+    };
+    let envelope = Envelope {
+        application: modal.application_id,
+        token: &modal.token,
+        channel: modal.channel_id,
+        bot_may_write: bot_may_write(modal.app_permissions, modal.channel.as_ref()),
+        in_guild: modal.guild_id.is_some(),
+        context: None,
+        message: None,
+    };
+    let acknowledgement = Acknowledgement::Public;
+    let groups = groups(modal.guild_id, modal.member.as_ref().map_or(&[], |member| &member.roles));
+    let incoming = envelope.incoming(&modal.user, groups, ask, acknowledgement, now_ms);
+    Heard { id: modal.id, token: modal.token, callback: acknowledgement.body(), incoming: Some(incoming) }
 }
 
 /// The options of `/post`; what was left out is the default.
@@ -141,7 +190,7 @@ fn options(word: &impl Fn(&str) -> String, ticked: &impl Fn(&str) -> bool) -> Op
     }
 }
 
-fn read_press(press: ComponentInteraction, now_ms: i64) -> Asked {
+fn read_press(press: ComponentInteraction, now_ms: i64) -> Heard {
     // A button that another version made: say what this one can do.
     let ask = press.data.custom_id.parse().map_or(Ask::Help, |deed: Deed| Ask::Press(deed));
     let acknowledgement = match &ask {
@@ -159,14 +208,13 @@ fn read_press(press: ComponentInteraction, now_ms: i64) -> Asked {
         context: press.context,
         message: Some(press.message.id),
     };
-    let from = person(&press.user);
-    let at = envelope.place(&from, acknowledgement, now_ms);
     let groups = groups(press.guild_id, press.member.as_ref().map_or(&[], |member| &member.roles));
-    let incoming = Incoming { from, at, ask, groups };
-    Asked { id: press.id, token: press.token, acknowledgement, incoming }
+    let incoming = envelope.incoming(&press.user, groups, ask, acknowledgement, now_ms);
+    let callback = acknowledgement.body();
+    Heard { id: press.id, token: press.token, callback, incoming: Some(incoming) }
 }
 
-/// What commands and presses have in common about where they happened.
+/// What commands, forms and presses have in common about where they happened.
 struct Envelope<'a> {
     application: ApplicationId,
     token: &'a str,
@@ -178,6 +226,19 @@ struct Envelope<'a> {
 }
 
 impl Envelope<'_> {
+    fn incoming(
+        self,
+        user: &User,
+        groups: Vec<Group>,
+        ask: Ask,
+        acknowledgement: Acknowledgement,
+        now_ms: i64,
+    ) -> Incoming {
+        let from = person(user);
+        let at = self.place(&from, acknowledgement, now_ms);
+        Incoming { from, at, ask, groups }
+    }
+
     fn place(self, from: &Person, acknowledgement: Acknowledgement, now_ms: i64) -> Place {
         let private = match self.context {
             Some(context) => context == InteractionContext::BotDm,
@@ -230,7 +291,8 @@ fn groups(server: Option<GuildId>, roles: &[RoleId]) -> Vec<Group> {
     std::iter::once(Group::DiscordServer(server.to_string())).chain(roles).collect()
 }
 
-fn attachment(file: &DiscordAttachment) -> Attachment {
+/// A file as Discord describes it.
+pub(super) fn attachment(file: &DiscordAttachment) -> Attachment {
     let kind = match file.content_type.as_deref() {
         Some(kind) if kind.starts_with("video/") => Kind::Video,
         Some(kind) if kind.starts_with("image/") => Kind::Photo,

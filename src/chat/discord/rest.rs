@@ -115,25 +115,59 @@ impl Rest {
             .body(body.map(|body| body.to_string().into_bytes()))
             .build(&self.client, self.http.token(), self.http.proxy.as_deref())
             .map_err(|error| Problem::Refused(error.to_string()))?;
-        let mut response = request.send().await.map_err(trouble)?;
-        let status = response.status().as_u16();
-        let mut answer = Vec::new();
-        while let Some(bytes) = response.chunk().await.map_err(trouble)? {
-            if answer.len() + bytes.len() > ANSWER_LIMIT {
-                return Err(Problem::Trouble("the answer was too long".to_owned()));
-            }
-            answer.extend_from_slice(&bytes);
+        answer(request).await
+    }
+
+    /// A fresh address for an attachment whose signed one has expired, if Discord still has the file.
+    ///
+    /// The endpoint is what Discord's own clients use; its documentation leaves it out, bots may use it
+    /// (github.com/esmBot/esmBot/issues/461), and serenity does not know it.
+    pub(super) async fn refreshed(&self, source: &str) -> Result<String, Problem> {
+        #[derive(Deserialize)]
+        struct Refreshed {
+            refreshed_urls: Vec<Pair>,
         }
-        if response.status().is_success() {
-            return Ok(answer);
+        #[derive(Deserialize)]
+        struct Pair {
+            refreshed: String,
         }
-        let refusal: Refusal = serde_json::from_slice(&answer).unwrap_or_default();
-        Err(match status {
-            429 => Problem::SlowDown(refusal.pause(response.headers())),
-            500.. => Problem::Trouble(format!("status {status}")),
-            _ => Problem::Answer { status, code: refusal.code, message: refusal.reason() },
+        let api = self.http.proxy.as_deref().unwrap_or(DISCORD).trim_end_matches('/');
+        let request = self
+            .client
+            .post(format!("{api}/api/v10/attachments/refresh-urls"))
+            .header(reqwest::header::AUTHORIZATION, self.http.token())
+            .json(&serde_json::json!({ "attachment_urls": [source] }));
+        let answer: Refreshed = serde_json::from_slice(&answer(request).await?)
+            .map_err(|_| Problem::Trouble("the answer could not be read".to_owned()))?;
+        let first = answer.refreshed_urls.into_iter().next();
+        first.map(|pair| pair.refreshed).ok_or_else(|| Problem::Answer {
+            status: 404,
+            code: 0,
+            message: "no such attachment".to_owned(),
         })
     }
+}
+
+/// Sends a request and reads the body of a successful answer.
+async fn answer(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Problem> {
+    let mut response = request.send().await.map_err(trouble)?;
+    let status = response.status().as_u16();
+    let mut answer = Vec::new();
+    while let Some(bytes) = response.chunk().await.map_err(trouble)? {
+        if answer.len() + bytes.len() > ANSWER_LIMIT {
+            return Err(Problem::Trouble("the answer was too long".to_owned()));
+        }
+        answer.extend_from_slice(&bytes);
+    }
+    if response.status().is_success() {
+        return Ok(answer);
+    }
+    let refusal: Refusal = serde_json::from_slice(&answer).unwrap_or_default();
+    Err(match status {
+        429 => Problem::SlowDown(refusal.pause(response.headers())),
+        500.. => Problem::Trouble(format!("status {status}")),
+        _ => Problem::Answer { status, code: refusal.code, message: refusal.reason() },
+    })
 }
 
 /// The secret that lets an interaction be answered.

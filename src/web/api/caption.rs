@@ -10,7 +10,6 @@ use super::{caller::Caller, json::Body, openapi::Problems, status::PLATFORM};
 use crate::{
     account::AccountId,
     caption::{self, Caption, CaptionError},
-    intake::caption_limit,
     web::{
         Site,
         error::{Problem, Refusal},
@@ -72,7 +71,7 @@ pub(super) async fn count(
             let id = AccountId(id.ok_or(Refusal::NOT_LINKED)?.to_owned());
             let accounts = site.intake.store.accounts(&caller.person).await?;
             let account = accounts.iter().find(|account| account.id == id).ok_or(Refusal::NOT_LINKED)?;
-            caption_limit(account.tier)
+            caption::limit_for(account.tier)
         }
     };
     let count = caption::count(&asked.text);

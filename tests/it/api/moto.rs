@@ -86,8 +86,12 @@ async fn checked(settings: Staging) -> (String, String) {
 async fn a_bucket_that_refuses_browsers_is_named_with_the_rule_it_needs() {
     let bucket = Bucket::start().await;
     let (said, origin) = checked(bucket.settings()).await;
-    assert!(said.contains(&format!("✗ uploads     the bucket does not take files from pages of {origin}")), "{said}");
-    let rule = said.lines().find(|line| line.starts_with("{\"CORSRules\"")).unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        said.contains(&format!("✗ uploads     the bucket does not take files from pages of {origin}")),
+        "{said}"
+    );
+    let rule =
+        said.lines().find(|line| line.starts_with("{\"CORSRules\"")).unwrap_or_else(|| panic!("{said}"));
     let rule: serde_json::Value = serde_json::from_str(rule).unwrap();
     assert_eq!(rule["CORSRules"][0]["AllowedOrigins"], json!([origin]));
 }

@@ -58,11 +58,38 @@ fn check_button<'a>(button: &'a Value, ids: &mut HashSet<&'a str>) -> Result<(),
     }
 }
 
+/// Says what is wrong with a form of one text field.
+pub fn form(body: &Value) -> Result<(), String> {
+    let length = |thing: &Value| thing.as_str().map_or(0, |text| text.encode_utf16().count());
+    let within = |thing: &Value, most: usize| (1..=most).contains(&length(thing));
+    if !within(&body["title"], 45) || !within(&body["custom_id"], 100) {
+        return Err(format!("form: {body}"));
+    }
+    let field = &body["components"][0]["components"][0];
+    let most = field["max_length"].as_u64().unwrap_or(4_000);
+    let style = field["style"].as_u64();
+    if field["type"] != 4 || !matches!(style, Some(1 | 2)) || !within(&field["label"], 45) || most > 4_000 {
+        return Err(format!("form: {field}"));
+    }
+    let value = &field["value"];
+    match value.is_null() || within(value, usize::try_from(most).unwrap_or(0)) {
+        true => Ok(()),
+        false => Err(format!("form: {value}")),
+    }
+}
+
 /// Says what is wrong with a bulk overwrite of commands.
 pub fn commands(body: &Value) -> Result<(), String> {
     let commands = body.as_array().ok_or("commands: not a list")?;
     let mut names = HashSet::new();
     for command in commands {
+        if command["type"] == 3 {
+            let name = command["name"].as_str().unwrap_or_default();
+            if !(1..=32).contains(&name.chars().count()) || command.get("description").is_some() {
+                return Err(format!("menu: {command}"));
+            }
+            continue;
+        }
         named(command)?;
         if !names.insert(command["name"].as_str()) {
             return Err(format!("command: named twice: {command}"));

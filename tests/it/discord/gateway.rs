@@ -26,6 +26,8 @@ pub struct Gateway {
     line: Option<mpsc::UnboundedSender<Line>>,
     pub identified: u32,
     pub resumed: u32,
+    /// So many identifications are taken and never answered.
+    pub silent: u32,
 }
 
 #[derive(Debug)]
@@ -33,6 +35,8 @@ enum Line {
     Send(Value),
     /// The connection breaks without a word.
     Break,
+    /// The connection is closed with this code.
+    Close(u16),
 }
 
 impl Gateway {
@@ -64,6 +68,13 @@ impl Gateway {
     pub fn break_connection(&mut self) {
         if let Some(line) = self.line.take() {
             let _ = line.send(Line::Break);
+        }
+    }
+
+    /// Closes the connection with a code of Discord's; the session stays to be resumed.
+    pub fn close(&mut self, code: u16) {
+        if let Some(line) = self.line.take() {
+            let _ = line.send(Line::Close(code));
         }
     }
 
@@ -104,6 +115,11 @@ async fn connection(stream: TcpStream, state: Arc<State>) {
                         return;
                     }
                 }
+                Some(Line::Close(code)) => {
+                    let close = CloseFrame { code: CloseCode::from(code), reason: "ordered".into() };
+                    let _ = socket.close(Some(close)).await;
+                    return;
+                }
                 Some(Line::Break) | None => return,
             },
             heard = socket.next() => {
@@ -142,6 +158,10 @@ fn hear(said: &Value, line: &mpsc::UnboundedSender<Line>, state: &State) -> Resu
         Some(2) => {
             authentic()?;
             gateway.identified += 1;
+            if gateway.silent > 0 {
+                gateway.silent -= 1;
+                return Ok(());
+            }
             gateway.events.clear();
             gateway.line = Some(line.clone());
             let session = format!("session-{}", gateway.identified);

@@ -33,12 +33,15 @@ pub(super) async fn answer(
     body: Bytes,
 ) -> Response {
     if let Some(file) = state.world().files.get(uri.path()).cloned() {
-        return serve_file(file);
+        let expiry = uri.query().and_then(|query| query.strip_prefix("ex=")?.split('&').next());
+        let expires = expiry.and_then(|hex| i64::from_str_radix(hex, 16).ok());
+        let lives = expires.is_some_and(|at| state.clock.now_ms() / 1_000 < at);
+        return if lives { serve_file(file) } else { StatusCode::NOT_FOUND.into_response() };
     }
     let path = uri.path().trim_start_matches("/api/v10").to_owned();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
     let mut world = state.world();
-    world.requests.push(format!("{method} {path}"));
+    world.requests.push((state.clock.now_ms(), format!("{method} {path}")));
     let fault = world.fault(method.as_str(), &path);
     let response = match fault {
         Some(fault) if !fault.done => (fault.status, fault.body),
@@ -124,6 +127,19 @@ impl Call<'_> {
                 let id = self.world.direct_with(user);
                 Ok((200, json!({ "id": id.to_string(), "type": 1 })))
             }
+            ("POST", ["attachments", "refresh-urls"]) => {
+                let original = self.body["attachment_urls"][0].as_str().unwrap_or_default();
+                let bare = original.split('?').next().unwrap_or_default();
+                let known = self.world.files.keys().any(|path| bare.ends_with(path));
+                let refreshed = match known {
+                    true => vec![json!({
+                        "original": original,
+                        "refreshed": signed(bare, self.now_ms),
+                    })],
+                    false => Vec::new(),
+                };
+                Ok((200, json!({ "refreshed_urls": refreshed })))
+            }
             ("POST", ["channels", channel, "messages"]) => self.create(parse(channel)),
             (_, ["channels", channel, "messages", id]) => {
                 self.check_channel(parse(channel))?;
@@ -152,11 +168,27 @@ impl Call<'_> {
             return Err((404, 10062, "Unknown interaction".to_owned()));
         }
         let kind = self.body["type"].as_u64().unwrap_or(0);
-        if !matches!(kind, 5 | 6) {
-            return Err(invalid(format!("callback type {kind}")));
+        let data = &self.body["data"];
+        match kind {
+            4 => checks::message(data, SUPPRESS_EMBEDS | EPHEMERAL).map_err(invalid)?,
+            5 | 6 => {}
+            9 => checks::form(data).map_err(invalid)?,
+            _ => return Err(invalid(format!("callback type {kind}"))),
         }
-        let flags = self.body["data"]["flags"].as_u64().unwrap_or(0);
-        self.world.acknowledge(id, kind, flags & EPHEMERAL);
+        let flags = data["flags"].as_u64().unwrap_or(0) & EPHEMERAL;
+        if kind == 4 {
+            let (channel, user) = (interaction.channel, interaction.user);
+            let id = self.world.write(channel, flags, Some(user));
+            if let Some(posted) = self.world.messages.get_mut(&id) {
+                posted.apply(data);
+            }
+        }
+        if kind == 9
+            && let Some(interaction) = self.world.interactions.get_mut(&id)
+        {
+            interaction.form = Some(data.clone());
+        }
+        self.world.acknowledge(id, kind, flags);
         Ok((204, Value::Null))
     }
 
@@ -232,18 +264,15 @@ impl Call<'_> {
         checks::message(self.body, SUPPRESS_EMBEDS).map_err(invalid)?;
         let nonce = self.body["nonce"].as_str().map(str::to_owned);
         if let (Some(nonce), true) = (&nonce, self.body["enforce_nonce"] == true) {
-            let twin = self.world.messages.values().find(|posted| {
-                let known = posted.nonce.as_ref();
-                known.is_some_and(|(it, at)| it == nonce && self.now_ms - at < NONCE_LIFE_MS)
-            });
-            if let Some(twin) = twin {
+            let twin = self.world.nonces.get(nonce).filter(|(at, _)| self.now_ms - at < NONCE_LIFE_MS);
+            if let Some((_, twin)) = twin {
                 return Ok((200, twin.json()));
             }
         }
         let id = self.world.write(channel, 0, None);
         self.replace(id);
-        if let Some(posted) = self.world.messages.get_mut(&id) {
-            posted.nonce = nonce.map(|nonce| (nonce, self.now_ms));
+        if let (Some(nonce), Some(posted)) = (nonce, self.world.messages.get(&id)) {
+            self.world.nonces.insert(nonce, (self.now_ms, posted.clone()));
         }
         Ok((200, self.world.messages[&id].json()))
     }
@@ -293,6 +322,11 @@ fn unknown_message() -> Refusal {
 /// Ids that are none become 0, which nothing has.
 fn parse(id: &str) -> u64 {
     id.parse().unwrap_or(0)
+}
+
+/// An attachment's address, signed for a day.
+pub(super) fn signed(url: &str, now_ms: i64) -> String {
+    format!("{url}?ex={:x}&is=2&hm=3", now_ms / 1_000 + 86_400)
 }
 
 fn serve_file(file: File) -> Response {

@@ -31,8 +31,10 @@ pub struct World {
     /// The global commands as last registered.
     pub commands: Vec<Value>,
     pub files: HashMap<String, File>,
-    /// Every request, as `METHOD /path`.
-    pub requests: Vec<String>,
+    /// Every request, as `METHOD /path`, and when it came.
+    pub requests: Vec<(i64, String)>,
+    /// Messages that were sent with a nonce, and when; Discord knows them even if they were deleted since.
+    pub nonces: HashMap<String, (i64, Posted)>,
     /// Every request refused because of what it said; an honest client causes none.
     pub refusals: Vec<String>,
     pub faults: Vec<Fault>,
@@ -57,7 +59,6 @@ pub struct Posted {
     pub flags: u64,
     pub components: Vec<Value>,
     pub ephemeral_for: Option<u64>,
-    pub nonce: Option<(String, i64)>,
     pub edits: u32,
 }
 
@@ -70,6 +71,8 @@ pub struct Interaction {
     pub sent: Instant,
     /// Callback type and flags, and how long it took.
     pub acknowledged: Option<(u64, u64, Duration)>,
+    /// The form that was opened.
+    pub form: Option<Value>,
     /// The message that `@original` means.
     pub original: Option<u64>,
     pressed: Option<u64>,
@@ -194,6 +197,7 @@ impl World {
             at_ms,
             sent,
             acknowledged: None,
+            form: None,
             original: None,
             pressed,
         };
@@ -259,6 +263,17 @@ impl World {
         }
     }
 
+    /// When requests came whose method and path are like this, in Unix milliseconds.
+    pub fn times(&self, method: &str, path: &str) -> Vec<i64> {
+        let like = |said: &str| said.starts_with(method) && said.contains(path);
+        self.requests.iter().filter(|(_, said)| like(said)).map(|(at, _)| *at).collect()
+    }
+
+    /// Somebody deletes a message.
+    pub fn delete(&mut self, message: u64) {
+        self.messages.remove(&message).expect("no such message");
+    }
+
     /// Adds an empty message; `reader` matters if it is ephemeral.
     pub fn write(&mut self, channel: u64, flags: u64, reader: Option<u64>) -> u64 {
         let id = self.snowflake();
@@ -269,7 +284,6 @@ impl World {
             flags,
             components: Vec::new(),
             ephemeral_for: reader.filter(|_| flags & EPHEMERAL != 0),
-            nonce: None,
             edits: 0,
         };
         self.messages.insert(id, posted);

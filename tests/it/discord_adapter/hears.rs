@@ -36,7 +36,19 @@ async fn commands_are_registered_at_start() {
     let names: Vec<_> = commands.iter().map(|c| c["name"].as_str().unwrap()).collect();
     assert_eq!(
         names,
-        ["connect", "post", "accounts", "disconnect", "posts", "upload", "token", "tokens", "help"]
+        [
+            "connect",
+            "post",
+            "accounts",
+            "disconnect",
+            "posts",
+            "upload",
+            "web",
+            "token",
+            "tokens",
+            "help",
+            "Post to X"
+        ]
     );
     let connect = &commands[0]["options"][0];
     assert_eq!(connect["name"], "platform");
@@ -322,4 +334,56 @@ async fn a_start_in_bad_weather_goes_on_by_itself() {
     discord.wait_for("the bot to be online", |world| world.gateway.session()).await;
     stop.cancel();
     running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_closes_is_come_back_to() {
+    let mut bot = Bot::start().await;
+    bot.asked("alice", "general", "help").await;
+    // Unknown error, and too many words at once: both are resumed.
+    for (round, code) in [4000, 4008].into_iter().enumerate() {
+        bot.discord.world().gateway.close(code);
+        let resumed = u32::try_from(round).unwrap() + 1;
+        bot.discord.wait_for("a resume", |world| (world.gateway.resumed == resumed).then_some(())).await;
+        assert_eq!(bot.asked("alice", "general", "posts").await.ask, Ask::Posts);
+    }
+    assert_eq!(bot.discord.world().gateway.identified, 1);
+    // The session timed out: a new one is begun.
+    bot.discord.world().gateway.close(4009);
+    bot.discord.wait_for("a new session", |world| (world.gateway.identified == 2).then_some(())).await;
+    assert_eq!(bot.asked("alice", "general", "accounts").await.ask, Ask::Accounts);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_gateway_that_never_greets_is_left_for_another_try() {
+    let clock = Clock::by_hand(NOON);
+    let discord = Discord::start(clock.clone()).await;
+    discord.world().gateway.silent = 1;
+    let adapter = Adapter::new(&discord.settings(), clock.clone()).unwrap();
+    let (inbox, mut asked) = mpsc::channel(1);
+    let stop = CancellationToken::new();
+    let running = tokio::spawn({
+        let stop = stop.clone();
+        async move { adapter.run(inbox, stop).await }
+    });
+    discord.wait_for("the first try", |world| (world.gateway.identified == 1).then_some(())).await;
+    clock.set(NOON + MINUTE);
+    discord.slash("alice", "general", "posts", &[], None).await;
+    assert_eq!(asked.recv().await.unwrap().incoming.ask, Ask::Posts);
+    assert_eq!(discord.world().gateway.identified, 2);
+    stop.cancel();
+    running.await.unwrap().unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_was_withdrawn_ends_the_bot_with_what_to_do() {
+    let mut bot = Bot::start().await;
+    bot.asked("alice", "general", "help").await;
+    bot.discord.world().gateway.close(4004);
+    let ended = bot.running.await.unwrap().unwrap_err();
+    assert!(
+        matches!(&ended, ChatError::Refused(why) if why.contains("does not accept the bot token")),
+        "{ended}"
+    );
 }

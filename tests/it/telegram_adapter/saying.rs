@@ -67,8 +67,14 @@ async fn an_answer_finds_its_topic_and_survives_a_deleted_question() {
     let said = telegram.said(topic.chat()).pop().unwrap();
     assert_eq!((said.topic, said.reply_to), (Some(77), None));
     place.thread = Some("78".into());
-    let gone = error(bot.say(&place, Audience::Everyone, &message, None).await);
-    assert!(matches!(gone, ChatError::Gone(_)), "{gone}");
+    let shut = error(bot.say(&place, Audience::Everyone, &message, None).await);
+    assert!(
+        matches!(shut, ChatError::NeedsPrivateChat),
+        "the topic is gone, and Alice was never met: {shut}"
+    );
+    telegram.private(ALICE);
+    let at = bot.say(&place, Audience::Everyone, &message, None).await.unwrap();
+    assert_eq!(at.chat, ALICE.id.to_string());
 }
 
 #[tokio::test]
@@ -156,9 +162,15 @@ async fn refusals_are_told_apart() {
     telegram.fail_next("editMessageText", Fault::Refuse(400, forbidden));
     let at = MessageRef { chat: place.chat.clone(), message: "1".into() };
     let edited = bot.edit(&place, &at, &message).await;
-    assert!(matches!(error(edited), ChatError::Forbidden(_)));
+    assert!(matches!(error(edited), ChatError::NeedsPrivateChat), "nor can Alice be written to");
     telegram.kick(group.chat());
-    assert!(matches!(say().await, ChatError::Forbidden(_)));
+    assert!(matches!(say().await, ChatError::NeedsPrivateChat));
+    let mut private = place.clone();
+    (private.private, private.chat) = (true, ALICE.id.to_string());
+    telegram.private(ALICE);
+    telegram.block(ALICE);
+    let blocked = bot.say(&private, Audience::Everyone, &message, None).await;
+    assert!(matches!(error(blocked), ChatError::Forbidden(_)));
     telegram.fail_next("sendMessage", Fault::Broken);
     // teloxide waits ten seconds on a server error before it says so.
     assert!(matches!(say().await, ChatError::Trouble(_)));

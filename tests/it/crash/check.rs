@@ -1,0 +1,164 @@
+//! What must hold after every round, whatever died.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
+
+use super::{
+    plan::{Film, Plan},
+    round::{Fault, Finding, LINK_FIRST, Report},
+    site::{EVERYBODY, Row, Site},
+};
+use crate::world::sha256_hex;
+
+/// Looks at X, the chats, the storage and the database of a service that was stopped at rest.
+pub async fn check(site: &Site, plan: &Plan, report: &mut Report) {
+    let mut database = open(site).await;
+    let rows = site.rows().await.expect("a database at rest can be read");
+    let mut findings = Vec::new();
+    for film in &plan.posts {
+        let mut of_it = rows.iter().filter(|row| row.caption == film.caption);
+        match (of_it.next(), of_it.next()) {
+            (None, _) => findings.push(lost(format!("{} has no row", film.caption))),
+            (Some(_), Some(_)) => findings.push(other(format!("{} has two rows", film.caption))),
+            (Some(row), None) => {
+                one_post(site, film, row, &mut findings);
+                report.failed += usize::from(row.state == "failed");
+                report.canceled += usize::from(row.state == "canceled");
+            }
+        }
+    }
+    strangers(site, plan, &mut findings);
+    messages(site, &rows, report.restarts, &mut findings);
+    staging(site, &rows, &mut findings);
+    books(&mut database, &mut findings).await;
+    let said = site.child.said();
+    for word in ["panicked", "two posts on X were made of one", crate::telegram::TOKEN, super::s3::SECRET] {
+        if said.contains(word) {
+            findings.push(other(format!("the log says {word}: {said}")));
+        }
+    }
+    report.findings.append(&mut findings);
+}
+
+fn lost(what: String) -> Finding {
+    Finding { fault: Fault::Lost, what }
+}
+
+fn silent(what: String) -> Finding {
+    Finding { fault: Fault::Silent, what }
+}
+
+fn other(what: String) -> Finding {
+    Finding { fault: Fault::Other, what }
+}
+
+/// A post is on X exactly once, byte by byte, or explained; and its last word stands in the chat.
+fn one_post(site: &Site, film: &Film, row: &Row, findings: &mut Vec<Finding>) {
+    let on_x: Vec<_> = site.x.posts().into_iter().filter(|post| post.text == film.caption).collect();
+    if on_x.len() > 1 {
+        let what = format!("{} is on X {} times", film.caption, on_x.len());
+        findings.push(Finding { fault: Fault::Doubled, what });
+    }
+    for post in &on_x {
+        if post.media.len() != 1 || post.media[0].sha256_hex != Some(sha256_hex(&film.bytes)) {
+            findings.push(other(format!("{} has other bytes on X", film.caption)));
+        }
+        if post.username != film.person.account {
+            findings.push(other(format!("{} went to {}", film.caption, post.username)));
+        }
+    }
+    let word = match (row.state.as_str(), on_x.first()) {
+        ("posted", None) => {
+            findings.push(lost(format!("{} is not on X: {row:?}", film.caption)));
+            return;
+        }
+        ("posted", Some(_)) if row.vouched == 1 => format!("Posted to @{}, as you say.", row.username),
+        ("posted", Some(post)) => {
+            if row.x_post_id.as_ref() != Some(&post.id) {
+                findings.push(other(format!("the row does not agree with X on {}: {row:?}", film.caption)));
+            }
+            format!("Posted to @{}\n{}/{}/status/{}", row.username, site.x.url(), row.username, post.id)
+        }
+        ("failed", None) => format!("{} was not posted to @{}.\n", film.name, row.username),
+        ("canceled", _) => "Left as it is.".to_owned(),
+        (state, _) => {
+            findings.push(lost(format!("{} is {state}, {} times on X: {row:?}", film.caption, on_x.len())));
+            return;
+        }
+    };
+    if film.broken != (row.state == "failed") {
+        findings.push(other(format!("{} ended as {}: {:?}", film.name, row.state, row.failure)));
+    }
+    match site.status(row) {
+        Some(shown) if shown.text.starts_with(&word) => {}
+        shown => findings.push(silent(format!("{} should read {word:?}, not {shown:?}", film.caption))),
+    }
+}
+
+/// Nothing is on X that nobody sent.
+fn strangers(site: &Site, plan: &Plan, findings: &mut Vec<Finding>) {
+    for post in site.x.posts() {
+        if !plan.posts.iter().any(|film| film.caption == post.text) {
+            findings.push(other(format!("{} is on X, and nobody sent it", post.text)));
+        }
+    }
+}
+
+/// Telegram refuses no second copy of a message, so a kill may leave one behind; no more than one each.
+fn messages(site: &Site, rows: &[Row], kills: usize, findings: &mut Vec<Finding>) {
+    let known: BTreeSet<_> = rows.iter().map(|row| (row.username.as_str(), row.message())).collect();
+    let mut left_behind = BTreeMap::new();
+    for person in EVERYBODY {
+        for shown in site.telegram.said(person.user.id) {
+            let about_linking = shown.text.starts_with("Link") || shown.text.ends_with(LINK_FIRST);
+            if !about_linking && !known.contains(&(person.account, Some(shown.id))) {
+                left_behind.insert((person.account, shown.id), shown.text);
+            }
+        }
+    }
+    if left_behind.len() > kills {
+        findings.push(other(format!("{kills} kills left {left_behind:#?}")));
+    }
+}
+
+/// Only what may be tried again is kept.
+fn staging(site: &Site, rows: &[Row], findings: &mut Vec<Finding>) {
+    for name in site.staged() {
+        let kept = rows.iter().any(|row| {
+            // A file of the embedded storage has notes beside it, named otherwise.
+            let its = name == row.id || name.starts_with(".bucket-");
+            its && ["failed", "canceled"].contains(&row.state.as_str()) && row.clean_at.is_some()
+        });
+        if !kept {
+            findings.push(other(format!("{name} is left in staging: {rows:#?}")));
+        }
+    }
+}
+
+/// No lease hangs, nothing is due, and the file is whole.
+async fn books(database: &mut SqliteConnection, findings: &mut Vec<Finding>) {
+    let verdict: Vec<String> =
+        sqlx::query_scalar("PRAGMA integrity_check").fetch_all(&mut *database).await.unwrap();
+    if verdict != ["ok"] {
+        findings.push(other(format!("integrity: {verdict:?}")));
+    }
+    const HANGING: [&str; 5] = [
+        "SELECT count(*) FROM x_accounts WHERE lease_owner IS NOT NULL",
+        "SELECT count(*) FROM x_accounts WHERE due_at IS NOT NULL OR current_post_id IS NOT NULL",
+        "SELECT count(*) FROM posts WHERE due_at IS NOT NULL OR status_due_at IS NOT NULL",
+        "SELECT count(*) FROM notices",
+        "SELECT count(*) FROM pragma_foreign_key_check",
+    ];
+    for statement in HANGING {
+        let count: i64 = sqlx::query_scalar(statement).fetch_one(&mut *database).await.unwrap();
+        if count > 0 {
+            findings.push(other(format!("{count} by {statement}")));
+        }
+    }
+}
+
+/// Nobody else has it open any more, so this sees what the next start would.
+async fn open(site: &Site) -> SqliteConnection {
+    SqliteConnectOptions::new().filename(site.database()).connect().await.unwrap()
+}

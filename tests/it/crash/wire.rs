@@ -1,0 +1,278 @@
+//! The wires between the service and its neighbours, on which a trap waits for a request and kills the service.
+//!
+//! One proxy before each neighbour, so that the same four moments exist for X, the chat and the bucket alike.
+
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    body::{Body, Bytes, to_bytes},
+    extract::{Request, State},
+    http::{HeaderMap, Method, StatusCode, Uri, header, request::Parts},
+    response::{IntoResponse, Response},
+};
+use reqwest::{Client, redirect::Policy};
+use tokio::{net::TcpListener, sync::watch};
+use url::Url;
+
+use super::child::Child;
+
+/// When a request kills the service that sends it.
+#[derive(Clone, Copy, Debug)]
+pub enum Moment {
+    /// The neighbour never gets it.
+    Unseen,
+    /// The neighbour gets it only when the service is up again.
+    Late,
+    /// The neighbour does it; the answer is lost.
+    Done,
+    /// The answer has just gone out.
+    Answered,
+}
+
+impl Moment {
+    /// As the table calls it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Moment::Unseen => "unseen",
+            Moment::Late => "late",
+            Moment::Done => "done",
+            Moment::Answered => "answered",
+        }
+    }
+}
+
+/// Which request the trap waits for.
+#[derive(Clone, Copy, Debug)]
+pub struct Order {
+    /// Its name, as [`Wire`] names requests.
+    pub kind: &'static str,
+    /// How many of the kind pass first.
+    pub after: u32,
+    pub moment: Moment,
+    /// How long it lingers where the moment leaves that open.
+    pub delay: Duration,
+}
+
+/// Waits for a request on any wire. Clones are the same one.
+#[derive(Clone)]
+pub struct Trap(Arc<Inner>);
+
+struct Inner {
+    child: Child,
+    order: Mutex<Option<Order>>,
+    /// The latest request of the service.
+    latest: Mutex<&'static str>,
+    sprung: AtomicBool,
+    /// Counts the starts of the service, which late requests wait for.
+    starts: watch::Sender<usize>,
+    late: AtomicUsize,
+}
+
+impl Trap {
+    pub fn new(child: Child) -> Trap {
+        Trap(Arc::new(Inner {
+            child,
+            order: Mutex::default(),
+            latest: Mutex::new("nothing"),
+            sprung: AtomicBool::new(false),
+            starts: watch::Sender::new(0),
+            late: AtomicUsize::new(0),
+        }))
+    }
+
+    pub fn arm(&self, order: Order) {
+        *lock(&self.0.order) = Some(order);
+    }
+
+    /// Takes the order back; `None` when the request has come already, and the kill with it or soon after.
+    pub fn disarm(&self) -> Option<Order> {
+        lock(&self.0.order).take()
+    }
+
+    /// Whether it has killed the service since it was armed.
+    pub fn sprung(&self) -> bool {
+        self.0.sprung.load(Ordering::SeqCst)
+    }
+
+    /// The kind of the latest request.
+    pub fn latest(&self) -> &'static str {
+        *lock(&self.0.latest)
+    }
+
+    /// Says that the service was started anew.
+    pub fn started(&self) {
+        self.0.sprung.store(false, Ordering::SeqCst);
+        self.0.starts.send_modify(|starts| *starts += 1);
+    }
+
+    /// Whether a request of a killed service is still on its way.
+    pub fn on_its_way(&self) -> bool {
+        self.0.late.load(Ordering::SeqCst) > 0
+    }
+
+    /// Takes the order, if it is this request that it waits for.
+    fn take(&self, kind: &'static str) -> Option<Order> {
+        *lock(&self.0.latest) = kind;
+        let mut order = lock(&self.0.order);
+        let waiting = order.as_mut().filter(|order| order.kind == kind)?;
+        match waiting.after.checked_sub(1) {
+            Some(left) => {
+                waiting.after = left;
+                None
+            }
+            None => order.take(),
+        }
+    }
+
+    fn spring(&self) {
+        if self.0.child.kill() {
+            self.0.sprung.store(true, Ordering::SeqCst);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Names a request, for the trap and for the table.
+type Name = fn(&Method, &Uri) -> &'static str;
+
+#[derive(Clone)]
+struct Wire {
+    to: String,
+    name: Name,
+    client: Client,
+    trap: Trap,
+}
+
+/// Lays a wire to a neighbour, and returns the address at this end.
+pub async fn lay(to: &str, name: Name, trap: &Trap) -> Url {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let here = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    let client = Client::builder().redirect(Policy::none()).build().unwrap();
+    let wire = Wire { to: to.trim_end_matches('/').to_owned(), name, client, trap: trap.clone() };
+    let router = Router::new().fallback(pass).with_state(wire);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    here
+}
+
+async fn pass(State(wire): State<Wire>, request: Request) -> Response {
+    let (parts, body) = request.into_parts();
+    // Only what has arrived whole can be done by the neighbour.
+    let Ok(body) = to_bytes(body, usize::MAX).await else { return gone() };
+    let trap = wire.trap.clone();
+    let order = trap.take((wire.name)(&parts.method, &parts.uri));
+    match order.map(|order| (order.moment, order.delay)) {
+        None => wire.forward(parts, body).await,
+        Some((Moment::Unseen, _)) => {
+            trap.spring();
+            gone()
+        }
+        Some((Moment::Late, delay)) => {
+            let mut starts = trap.0.starts.subscribe();
+            trap.0.late.fetch_add(1, Ordering::SeqCst);
+            tokio::spawn(async move {
+                // Never lost with the trap: it lives as long as the wires.
+                let _ = starts.changed().await;
+                tokio::time::sleep(delay).await;
+                wire.forward(parts, body).await;
+                wire.trap.0.late.fetch_sub(1, Ordering::SeqCst);
+            });
+            trap.spring();
+            gone()
+        }
+        Some((Moment::Done, _)) => {
+            wire.forward(parts, body).await;
+            trap.spring();
+            gone()
+        }
+        Some((Moment::Answered, delay)) => {
+            let answer = wire.forward(parts, body).await;
+            tokio::spawn(async move {
+                tokio::time::sleep(delay).await;
+                trap.spring();
+            });
+            answer
+        }
+    }
+}
+
+/// Nobody is left to read it.
+fn gone() -> Response {
+    StatusCode::BAD_GATEWAY.into_response()
+}
+
+impl Wire {
+    async fn forward(&self, parts: Parts, body: Bytes) -> Response {
+        let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
+        let request = self.client.request(parts.method, format!("{}{path}", self.to));
+        // With the name that the service called, since signatures cover it.
+        let sent = request.headers(carried(parts.headers)).body(body).send().await;
+        let Ok(answer) = sent else { return gone() };
+        let (status, headers) = (answer.status(), carried(answer.headers().clone()));
+        let mut response = Response::new(Body::from_stream(answer.bytes_stream()));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        response
+    }
+}
+
+/// What concerns the message, not the connection (RFC 9110 section 7.6.1).
+fn carried(mut headers: HeaderMap) -> HeaderMap {
+    for name in [header::CONNECTION, header::TRANSFER_ENCODING, header::EXPECT] {
+        headers.remove(name);
+    }
+    headers
+}
+
+/// X's requests.
+pub fn of_x(_: &Method, uri: &Uri) -> &'static str {
+    let path = uri.path();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    match (last, path) {
+        ("initialize", _) => "X initialize",
+        ("append", _) => "X append",
+        ("finalize", _) => "X finalize",
+        ("upload", _) => "X status",
+        (_, "/2/tweets") => "X create",
+        ("tweets", _) => "X look",
+        ("token", _) => "X token",
+        _ => "X other",
+    }
+}
+
+/// Telegram's.
+pub fn of_telegram(_: &Method, uri: &Uri) -> &'static str {
+    match uri.path().rsplit('/').next().unwrap_or_default().to_lowercase().as_str() {
+        "getupdates" => "chat getUpdates",
+        "sendmessage" => "chat sendMessage",
+        "editmessagetext" => "chat editMessageText",
+        "answercallbackquery" => "chat answerCallbackQuery",
+        "getfile" => "chat getFile",
+        _ if uri.path().starts_with("/file") => "chat download",
+        _ => "chat other",
+    }
+}
+
+/// A bucket's.
+pub fn of_s3(method: &Method, uri: &Uri) -> &'static str {
+    let query = uri.query().unwrap_or_default();
+    match method.as_str() {
+        "PUT" if query.contains("partNumber") => "S3 part",
+        "PUT" => "S3 put",
+        "POST" if query.contains("uploadId") => "S3 complete",
+        "POST" => "S3 open",
+        "GET" if query.contains("list-type") || query.contains("uploads") => "S3 list",
+        "GET" => "S3 read",
+        "DELETE" => "S3 delete",
+        _ => "S3 other",
+    }
+}
