@@ -233,7 +233,7 @@ impl Intake {
         if account.state == AccountState::ReconnectNeeded {
             return Ok(Some(words::reconnect_first(account)));
         }
-        if let Err(error) = Caption::parse(&wish.caption, self.longest_caption(account)) {
+        if let Err(error) = Caption::parse(&wish.caption, caption_limit(account, self.clock.now_ms())) {
             return Ok(Some(words::caption_refused(&error, from.platform)));
         }
         if let Err(error) = wish.options.check() {
@@ -260,15 +260,6 @@ impl Intake {
             Accepted::NotLinked => Some(words::not_linked()),
             Accepted::Over(over) => Some(words::over_limit(&over)),
         })
-    }
-
-    /// How much an account may say in a post. Premium may have been bought since: then the worker asks X before it
-    /// refuses.
-    fn longest_caption(&self, account: &Account) -> u32 {
-        match account.may_have_changed(self.clock.now_ms()) {
-            true => caption::PREMIUM_LIMIT,
-            false => caption::limit_for(account.tier),
-        }
     }
 
     async fn upload_link(&self, from: &Person, at: &Place) -> Result<Message, IntakeError> {
@@ -392,4 +383,13 @@ fn preferred(accounts: &[Account]) -> Option<&Account> {
 /// The account with this user name, without the `@`.
 fn named<'a>(accounts: &'a [Account], name: &str) -> Option<&'a Account> {
     accounts.iter().find(|account| account.username.eq_ignore_ascii_case(name))
+}
+
+/// How many weighted characters an account's caption may have. Premium may have been bought since X was last asked: then
+/// the worker asks X before it refuses.
+fn caption_limit(account: &Account, now: i64) -> u32 {
+    match account.may_have_changed(now) {
+        true => caption::PREMIUM_LIMIT,
+        false => caption::limit_for(account.tier),
+    }
 }

@@ -23,7 +23,9 @@ fuzz_target!(|text: &str| {
     // In a private chat nobody is left without an answer, unless another bot was named.
     let ask = heard.map(|incoming| incoming.ask);
     match &ask {
-        Some(Ask::Post { caption: rest, .. } | Ask::Connect { what: rest } | Ask::Disconnect { what: rest }) => {
+        Some(
+            Ask::Post { caption: rest, .. } | Ask::Connect { what: rest } | Ask::Disconnect { what: rest },
+        ) => {
             assert!(text.contains(rest.as_str()) && rest.trim() == rest);
         }
         Some(Ask::Unknown { command }) => assert!((1..=32).contains(&command.len())),

@@ -11,7 +11,8 @@ fuzz_target!(|bytes: &[u8]| {
         Some(at) => (&bytes[..at], &bytes[at + 1..]),
         None => (bytes, &[][..]),
     };
-    let path = PathBuf::from(format!("{}/toall-fuzz-{}.toml", std::env::temp_dir().display(), std::process::id()));
+    let path =
+        PathBuf::from(format!("{}/toall-fuzz-{}.toml", std::env::temp_dir().display(), std::process::id()));
     std::fs::write(&path, file).expect("room for a small file");
     let value = String::from_utf8_lossy(value).into_owned();
     // A value of this form has another file read, which is not ours to choose.

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use libfuzzer_sys::fuzz_target;
-use toall::account::AccountId;
+use toall::{account::AccountId, post::Options};
 use toall_fuzz::{
     NOW,
     x::{Answer, X},
@@ -22,7 +22,12 @@ fuzz_target!(|bytes: &[u8]| {
         Some(at) => (&rest[..at], &rest[at + 1..]),
         None => (&[][..], rest),
     };
-    let headers = ["x-rate-limit-remaining", "x-rate-limit-reset", "x-user-limit-24hour-remaining", "x-user-limit-24hour-reset"];
+    let headers = [
+        "x-rate-limit-remaining",
+        "x-rate-limit-reset",
+        "x-user-limit-24hour-remaining",
+        "x-user-limit-24hour-reset",
+    ];
     let headers = headers.into_iter().zip(line.split(|&byte| byte == b',').map(<[u8]>::to_vec)).collect();
     X_AND_CLIENT.with_borrow(|x| {
         x.answers(Answer { status, headers, body: body.to_vec() });
@@ -34,7 +39,11 @@ fuzz_target!(|bytes: &[u8]| {
                 1 => client.initialize(&access, "video/mp4", 1).await.err().map(|error| error.to_string()),
                 2 => client.finalize(&access, "1").await.err().map(|error| error.to_string()),
                 3 => client.status(&access, "1").await.err().map(|error| error.to_string()),
-                4 => client.create_post(&access, "text", "1").await.err().map(|error| error.to_string()),
+                4 => client
+                    .create_post(&access, "text", "1", &Options::default())
+                    .await
+                    .err()
+                    .map(|error| error.to_string()),
                 5 => {
                     let user = AccountId("1".to_owned());
                     client.find_post(&access, &user, NOW, &["1"]).await.err().map(|error| error.to_string())

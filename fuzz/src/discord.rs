@@ -36,7 +36,9 @@ impl Discord {
             let gateway = format!("ws://{}", listener.local_addr().expect("an address"));
             let url = crate::serve(Router::new().fallback(async move |request: Request| {
                 Json(match request.uri().path() {
-                    path if path.ends_with("/oauth2/applications/@me") => json!({ "id": "900000000000000001" }),
+                    path if path.ends_with("/oauth2/applications/@me") => {
+                        json!({ "id": "900000000000000001" })
+                    }
                     path if path.ends_with("/gateway/bot") => json!({
                         "url": gateway, "shards": 1,
                         "session_start_limit":
@@ -50,7 +52,8 @@ impl Discord {
                 api_url: url.await.parse().expect("an address"),
                 media_hosts: Vec::new(),
             };
-            let adapter = discord::Discord::new(&settings, Clock::by_hand(crate::NOW)).expect("settings that work");
+            let adapter =
+                discord::Discord::new(&settings, Clock::by_hand(crate::NOW)).expect("settings that work");
             tokio::spawn(async move { adapter.run(sender, CancellationToken::new()).await });
             listener
         });
@@ -94,11 +97,14 @@ async fn connect(listener: &TcpListener, sequence: &mut u64) -> WebSocketStream<
             let said: Value = serde_json::from_str(&said).unwrap_or_default();
             *sequence += 1;
             let (name, data) = match said["op"].as_u64() {
-                Some(2) => ("READY", json!({
-                    "v": 10, "user": { "id": "900000000000000002", "username": "toall", "discriminator": "0000" },
-                    "guilds": [], "session_id": "session", "resume_gateway_url": "ws://127.0.0.1:1",
-                    "shard": [0, 1], "application": { "id": "900000000000000001", "flags": 0 },
-                })),
+                Some(2) => (
+                    "READY",
+                    json!({
+                        "v": 10, "user": { "id": "900000000000000002", "username": "toall", "discriminator": "0000" },
+                        "guilds": [], "session_id": "session", "resume_gateway_url": "ws://127.0.0.1:1",
+                        "shard": [0, 1], "application": { "id": "900000000000000001", "flags": 0 },
+                    }),
+                ),
                 Some(6) => ("RESUMED", json!({})),
                 _ => continue,
             };

@@ -47,7 +47,8 @@ impl Telegram {
                 token: "110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw".to_owned().into(),
                 api_url: url.await.parse().expect("an address"),
             };
-            let adapter = telegram::Telegram::new(&settings, Clock::by_hand(crate::NOW)).expect("settings that work");
+            let adapter =
+                telegram::Telegram::new(&settings, Clock::by_hand(crate::NOW)).expect("settings that work");
             tokio::spawn(async move { adapter.run(sender, CancellationToken::new()).await });
             polls.recv().await.expect("the adapter polls");
         });

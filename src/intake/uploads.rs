@@ -5,7 +5,7 @@ use std::time::Duration;
 use url::Url;
 use uuid::Uuid;
 
-use super::Intake;
+use super::{Intake, caption_limit};
 use crate::{
     account::{Account, AccountId, AccountState, Person, Place},
     caption::{Caption, CaptionError},
@@ -308,7 +308,7 @@ impl Intake {
             if account.state == AccountState::ReconnectNeeded {
                 return Err(UploadError::Reconnect(Box::new(account.clone())));
             }
-            Caption::parse(request.caption.as_str(), self.longest_caption(account))?;
+            Caption::parse(request.caption.as_str(), caption_limit(account, self.clock.now_ms()))?;
         }
         let upload = self.upload(person, request.upload).await?;
         let bytes = self.complete(&upload).await?;

@@ -40,6 +40,17 @@ fn files() -> impl Strategy<Value = Option<Attachment>> {
     }))
 }
 
+fn options() -> impl Strategy<Value = Options> {
+    (prop::option::of(words()), any::<bool>(), any::<bool>()).prop_map(
+        |(alt_text, made_with_ai, paid_partnership)| Options {
+            alt_text,
+            made_with_ai,
+            paid_partnership,
+            ..Options::default()
+        },
+    )
+}
+
 fn asks() -> impl Strategy<Value = Ask> {
     let post = any::<u128>().prop_map(|id| PostId(uuid::Uuid::from_u128(id)));
     let account = "[0-9]{1,20}".prop_map(AccountId);
@@ -51,27 +62,19 @@ fn asks() -> impl Strategy<Value = Ask> {
         account.clone().prop_map(Deed::Disconnect),
         account.prop_map(Deed::Prefer),
     ];
-    let plain = [
-        Ask::Posts,
-        Ask::Accounts,
-        Ask::Cancel,
-        Ask::Upload,
-        Ask::Token { name: String::new() },
-        Ask::Help,
-        Ask::Start,
-    ]
-    .to_vec();
+    let plain =
+        [Ask::Posts, Ask::Accounts, Ask::Cancel, Ask::Upload, Ask::Web, Ask::Tokens, Ask::Help, Ask::Start]
+            .to_vec();
     prop_oneof![
         words().prop_map(|what| Ask::Connect { what }),
         words().prop_map(|what| Ask::Disconnect { what }),
+        words().prop_map(|name| Ask::Token { name }),
         words().prop_map(|command| Ask::Unknown { command }),
-        (words(), files(), words(), words()).prop_map(|(caption, file, account, dedupe_key)| Ask::Post {
-            caption,
-            file,
-            options: Options::default(),
-            account,
-            dedupe_key
-        }),
+        (words(), words(), options(), files(), words()).prop_map(
+            |(caption, account, options, file, dedupe_key)| {
+                Ask::Post { caption, account, options, file, dedupe_key }
+            }
+        ),
         deed.prop_map(Ask::Press),
         prop::sample::select(plain),
     ]
@@ -83,11 +86,11 @@ fn whatever_is_asked_is_answered() {
     // Nobody has linked an account, so nothing comes of a post but an answer.
     let world = runtime.block_on(World::new());
     each(&runtime, 300, 1, &asks(), async |ask| {
-        let before = world.console.messages().len();
         world.ask("mallory", ask).await;
-        let said = world.console.messages().split_off(before);
+        let said = world.console.messages();
         prop_assert!(!said.is_empty(), "no answer");
         for shown in said {
+            world.console.delete(&shown.at);
             let text = read(&shown.message);
             prop_assert!(!text.trim().is_empty());
             prop_assert!(text.chars().count() < 1_500, "too long to be read: {}", text);
