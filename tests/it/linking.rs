@@ -47,11 +47,7 @@ async fn an_account_is_linked_once_the_person_has_seen_to_whom() {
     assert_eq!(world.accounts(&person("alice")).await, [""; 0], "nothing is linked before the answer");
 
     let done = page.submit(0).await;
-    assert!(
-        done.text().contains("Linked @alice_makes (Alice). Upload a video with /post to publish it."),
-        "{}",
-        done.text()
-    );
+    assert!(done.text().contains("Linked @alice_makes (Alice) Go back to your chat"), "{}", done.text());
     world.settle().await;
     assert_eq!(
         world.last_text("alice"),
