@@ -79,6 +79,9 @@ pub enum StoreError {
     Vault(#[from] VaultError),
     #[error("a stored value cannot be read: {0}")]
     Unreadable(&'static str),
+    /// Damaged, or sealed with a key that is gone. They are those of revision `rev`.
+    #[error("the tokens of an account cannot be opened")]
+    Tokens { rev: i64 },
     /// Another worker holds the lane now, or the post was cancelled.
     #[error("the lease on this account was lost")]
     LeaseLost,

@@ -39,7 +39,7 @@ const ANSWER_LIMIT: usize = 1024 * 1024;
 /// How much of an error's body is read.
 const PROBLEM_LIMIT: usize = 64 * 1024;
 
-/// The requests that publishing consists of, as the log and X's limits name them.
+/// The requests made with an account's token, as the log and X's limits name them.
 pub mod call {
     pub const INITIALIZE: &str = "POST /2/media/upload/initialize";
     pub const APPEND: &str = "POST /2/media/upload/{id}/append";
@@ -47,6 +47,8 @@ pub mod call {
     pub const STATUS: &str = "GET /2/media/upload";
     pub const METADATA: &str = "POST /2/media/metadata";
     pub const CREATE: &str = "POST /2/tweets";
+    pub const TIMELINE: &str = "GET /2/users/{id}/tweets";
+    pub const ME: &str = "GET /2/users/me";
 }
 
 /// A client of X for one app. Clones share connections.

@@ -109,10 +109,14 @@ impl Store {
         if !linked(&mut tx, person, &post.account).await? {
             return Ok(Answered::NotLinked);
         }
+        // An upload made since the first attempt may not carry its warning yet; saying it twice changes nothing. One that
+        // has run out is made anew on the way.
+        let live = post.media.as_ref().is_some_and(|media| media.expires_at.is_none_or(|at| at > now));
+        let next = if live && post.options.describe_video() { State::Describing } else { State::Publishing };
         sqlx::query(
             "UPDATE posts SET
                     state = CASE WHEN sha256 IS NULL AND COALESCE(object_key, '') NOT LIKE 'uploads/%'
-                                 THEN 'staging' ELSE 'publishing' END,
+                                 THEN 'staging' ELSE $4 END,
                     object_key = COALESCE(object_key, $3),
                     resend = 1, sessions = 0, processing_since = NULL, looks = 0, attempt = 0, claims = 0,
                     failure = NULL, waiting = NULL, clean_at = NULL, due_at = $1, updated_at = $1
@@ -121,6 +125,7 @@ impl Store {
         .bind(now)
         .bind(id.to_string())
         .bind(format!("posts/{id}"))
+        .bind(next.as_str())
         .execute(&mut *tx)
         .await?;
         queue::show(&mut tx, id, now).await?;

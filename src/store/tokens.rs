@@ -19,7 +19,8 @@ impl Store {
         serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("tokens"))
     }
 
-    /// An account's tokens with their revision; `None` when they are gone or refused.
+    /// An account's tokens with their revision; `None` when they are gone or refused, [`StoreError::Tokens`] when they
+    /// cannot be opened.
     pub async fn tokens(&self, account: &AccountId) -> Result<Option<(Tokens, i64)>, StoreError> {
         let row: Option<(Option<Vec<u8>>, i64, String)> =
             sqlx::query_as("SELECT tokens_sealed, token_rev, token_state FROM x_accounts WHERE id = $1")
@@ -28,7 +29,11 @@ impl Store {
                 .await?;
         match row {
             Some((Some(sealed), rev, state)) if state != "broken" => {
-                Ok(Some((self.open_tokens(account, &sealed)?, rev)))
+                let tokens = self.open_tokens(account, &sealed).map_err(|error| {
+                    tracing::error!(%account, %error, "tokens cannot be opened");
+                    StoreError::Tokens { rev }
+                })?;
+                Ok(Some((tokens, rev)))
             }
             _ => Ok(None),
         }

@@ -108,7 +108,7 @@ impl X {
             if let Some(token) = &next {
                 url.query_pairs_mut().append_pair("pagination_token", token);
             }
-            let answer = send("GET /2/users/{id}/tweets", self.get(url, access)).await?.accepted()?;
+            let answer = send(call::TIMELINE, self.get(url, access)).await?.accepted()?;
             let page: Page = serde_json::from_slice(&answer.body)
                 .map_err(|_| XError::Garbled("it is not a page of a timeline"))?;
             // The oldest on the page: a repost shows the same media.

@@ -4,7 +4,7 @@ use secrecy::SecretString;
 use serde::Deserialize;
 use url::Url;
 
-use super::{X, XError, error, send};
+use super::{X, XError, call, error, send};
 use crate::account::{AccountId, Profile, Tier};
 
 impl X {
@@ -21,7 +21,7 @@ impl X {
         }
         let mut url = self.at(&["2", "users", "me"]);
         url.query_pairs_mut().append_pair("user.fields", "subscription_type,profile_image_url");
-        let me: Me = send("GET /2/users/me", self.get(url, access)).await?.accepted()?.data()?;
+        let me: Me = send(call::ME, self.get(url, access)).await?.accepted()?.data()?;
 
         let plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
         if me.username.is_empty() || me.username.len() > 50 || !me.username.chars().all(plain) {

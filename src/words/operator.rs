@@ -55,6 +55,15 @@ pub fn operator_read_cap() -> Message {
     )
 }
 
+/// X keeps one request from the app that posts can go without.
+pub fn operator_call_closed(call: &str) -> Message {
+    Message::text(format!(
+        "X does not let your app make the request {call}. Posting goes on without what that request is for; a video \
+         that needs it for its content warning is not posted.\nAt console.x.com, put the app into the Pay-per-use \
+         package and the Production environment."
+    ))
+}
+
 /// Most of the month's budget is spent or spoken for.
 pub fn operator_budget_near(spent: Mills, budget: Mills) -> Message {
     Message::text(format!(

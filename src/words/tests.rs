@@ -338,6 +338,7 @@ fn limits_of_the_operator_and_what_only_they_can_mend() {
         told("operator: app refused", operator_client_rejected()),
         told("operator: app accepted", operator_client_accepted()),
         told("operator: read cap", operator_read_cap()),
+        told("operator: call closed", operator_call_closed("POST /2/media/metadata")),
         told("operator: budget near", operator_budget_near(Mills(20_015), Mills(25_000))),
         told("operator: budget spent", operator_budget_spent(Mills(25_000))),
     ]));

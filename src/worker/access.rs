@@ -9,7 +9,7 @@ use crate::{
     clock::Month,
     post::{Failure, Party, Pause},
     staging::StagingError,
-    store::{CLIENT_REJECTED, Lease},
+    store::{CLIENT_REJECTED, Lease, StoreError},
     twitter::{OAuthError, XError},
     words,
 };
@@ -95,6 +95,30 @@ impl<'a> Access<'a> {
         }
     }
 
+    /// The same for a call that posts can go without: X may close just that one to the app, which is no reason to pause
+    /// everything. The operator is told.
+    pub(super) async fn sorted_aside(
+        &self,
+        used: &SecretString,
+        error: XError,
+        call: &'static str,
+    ) -> StepError {
+        match error {
+            error @ (XError::WrongToken | XError::AccessLevel) => {
+                self.closed_to_app(call).await;
+                StepError::Trouble { with: Party::X, why: error.to_string() }
+            }
+            error => self.sorted(used, error).await,
+        }
+    }
+
+    /// Tells the operator, once a month, that X keeps one call from the app.
+    pub(super) async fn closed_to_app(&self, call: &'static str) {
+        let month = Month::of(self.worker.clock.now_ms()).name;
+        let incident = format!("call_closed:{call}:{month}");
+        self.worker.operator_told(&incident, &words::operator_call_closed(call)).await;
+    }
+
     async fn renew(&self, used: &SecretString) -> Result<(), StepError> {
         let now = self.worker.clock.now_ms();
         let mut held = self.held.lock().await;
@@ -110,7 +134,7 @@ impl<'a> Access<'a> {
     }
 
     async fn stored(&self) -> Result<Option<Held>, StepError> {
-        let stored = self.worker.store.tokens(&self.lease.account).await?;
+        let stored = opened(self.worker, &self.lease.account).await?;
         Ok(stored.map(|(tokens, rev)| Held { tokens, rev, not_before: 0 }))
     }
 
@@ -126,13 +150,26 @@ impl<'a> Access<'a> {
     }
 }
 
+/// An account's tokens. Those that no key opens are as good as refused: only its person can bring others.
+async fn opened(worker: &Worker, account: &AccountId) -> Result<Option<(Tokens, i64)>, StoreError> {
+    match worker.store.tokens(account).await {
+        Err(StoreError::Tokens { rev }) => {
+            tracing::error!(%account, "the stored tokens cannot be opened; the account must be linked again");
+            worker.store.mark_broken(account, rev, worker.clock.now_ms()).await?;
+            // Linked again in between: those are the newest.
+            worker.store.tokens(account).await
+        }
+        tokens => tokens,
+    }
+}
+
 /// Trades the stored refresh token of an account for a new pair, unless somebody has done so since revision `rev`.
 ///
 /// One at a time per account: a cancelled step may have left one running.
 async fn trade(worker: Worker, account: AccountId, rev: i64) -> Result<Held, StepError> {
     let Worker { store, x, clock, .. } = &worker;
     let _turn = worker.running.refresh_turn(&account).await;
-    let (tokens, stored) = store.tokens(&account).await?.ok_or(StepError::SignedOut)?;
+    let (tokens, stored) = opened(&worker, &account).await?.ok_or(StepError::SignedOut)?;
     if stored != rev {
         return Ok(Held { tokens, rev: stored, not_before: 0 });
     }

@@ -31,6 +31,10 @@ pub(super) async fn describe(worker: &Worker, lease: &Lease, post: &mut Post) ->
     match worker.x.describe(&token, &media.id, alt_text, sensitive).await {
         Ok(()) => done,
         Err(error @ (XError::UploadGone | XError::NotFound | XError::InvalidMedia)) => {
+            // Nor at once when both say so: an upload is not thrown away for a minute's incident.
+            if post.attempt < BELIEVED_AFTER {
+                return Err(StepError::Trouble { with: Party::X, why: error.to_string() });
+            }
             match worker.x.status(&token, &media.id).await {
                 Err(XError::UploadGone | XError::NotFound) => {
                     post.media = None;
@@ -39,16 +43,19 @@ pub(super) async fn describe(worker: &Worker, lease: &Lease, post: &mut Post) ->
                         why: "X has forgotten the upload".to_owned(),
                     })
                 }
-                _ if post.attempt < BELIEVED_AFTER => {
-                    Err(StepError::Trouble { with: Party::X, why: error.to_string() })
-                }
                 _ => without(post, alt_text.is_some(), sensitive),
             }
         }
-        Err(XError::Refused { status, .. }) if status.is_client_error() => {
+        // With a reason, it is X that judges; without, an edge or an outage.
+        Err(XError::Refused { status, detail }) if status.is_client_error() && !detail.is_empty() => {
             without(post, alt_text.is_some(), sensitive)
         }
         Err(XError::NotPermitted { .. }) => without(post, alt_text.is_some(), sensitive),
+        // X keeps this one call from the app: no reason to hold up what does not need it.
+        Err(XError::WrongToken | XError::AccessLevel) => {
+            access.closed_to_app(call::METADATA).await;
+            without(post, alt_text.is_some(), sensitive)
+        }
         Err(error) => Err(access.sorted(&token, error).await),
     }
 }

@@ -201,7 +201,7 @@ async fn find(worker: &Worker, access: &Access<'_>, post: &Post) -> Result<Optio
     let token = access.token().await?;
     match worker.x.find_post(&token, &post.account, since, &ids).await {
         Ok(found) => Ok(found),
-        Err(error) => Err(match access.sorted(&token, error).await {
+        Err(error) => Err(match access.sorted_aside(&token, error, call::TIMELINE).await {
             // What X refused is the look; of the post it says nothing.
             StepError::Fail(refusal) => {
                 StepError::Trouble { with: Party::X, why: format!("X refused the look: {refusal:?}") }

@@ -1,7 +1,10 @@
 //! What an account's subscription allows now: Premium is bought and lapses without anybody telling us.
 
 use super::{StepError, Worker, access::Access, chain};
-use crate::account::{Account, Profile, Tier};
+use crate::{
+    account::{Account, Profile, Tier},
+    twitter::call,
+};
 
 /// The subscription as X said lately, or says now: asked at most once a day, and only where it decides.
 ///
@@ -26,11 +29,11 @@ async fn ask(
     account: &Account,
     now: i64,
 ) -> Result<Profile, StepError> {
-    let token = access.token().await?;
+    let token = access.token_for(call::ME).await?;
     let profile = match worker.x.me(&token).await {
         // The token's own account, whatever X calls it.
         Ok(profile) => Profile { id: account.id.clone(), ..profile },
-        Err(error) => return Err(access.sorted(&token, error).await),
+        Err(error) => return Err(access.sorted_aside(&token, error, call::ME).await),
     };
     worker.store.save_profile(&profile, now).await?;
     Ok(profile)

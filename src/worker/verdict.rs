@@ -115,6 +115,10 @@ fn jitter(most: Duration) -> Duration {
 
 /// Leaves it to the person to say whether the post is on X.
 pub(super) fn ask(post: &mut Post) {
+    // What X has not finished cannot be described when the person wants the post made again.
+    if post.options.describe_video() && matches!(post.state, State::Uploading | State::Processing) {
+        post.media = None;
+    }
     post.state = State::NeedsUser;
     post.waiting = None;
     post.resend = false;
