@@ -78,6 +78,20 @@ async fn a_subscription_that_x_does_not_say_is_taken_as_known() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_limit_on_asking_for_the_subscription_is_kept() {
+    let world = World::linked().await;
+    world.pass(DAY);
+    let asked = world.requests(Call::Me).len();
+    world.x.order(Fault::on(Call::Me, Effect::Refuse(Answer::too_many_requests())).times(u32::MAX));
+    for _ in 0..2 {
+        world.post("alice", &"a".repeat(400), &sample()).await;
+        world.settle().await;
+        assert!(matches!(world.row("alice").await.failure, Some(Failure::CaptionTooLong { .. })));
+    }
+    assert_eq!(world.requests(Call::Me).len(), asked + 1, "not asked again before the limit ends");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_refusal_that_hints_at_the_subscription_has_it_asked_for_again() {
     let world = World::linked().await;
     world.pass(DAY);

@@ -4,7 +4,7 @@ use serde_json::json;
 use toall::{
     chat::Ask,
     post::{Failure, Note, Options, Replies, Sensitive, State},
-    sandbox::{Answer, Call, Effect, Fault, Sent},
+    sandbox::{Answer, Call, Effect, Fault, Processing, Sent},
 };
 
 use crate::world::{World, person, sample};
@@ -160,6 +160,8 @@ async fn a_video_is_not_posted_without_its_warning() {
 async fn trouble_while_describing_is_outlasted() {
     let faults = [
         Effect::Refuse(Answer::html(503)),
+        Effect::Refuse(Answer::html(403)),
+        Effect::Refuse(Answer::empty(408)),
         Effect::Drop,
         Effect::ActThenDrop,
         refused(404),
@@ -185,6 +187,40 @@ async fn an_upload_that_x_forgot_is_made_and_described_again() {
     world.settle().await;
     world.assert_posted_once("alice", "First wave", &sample()).await;
     assert_eq!(world.x.posts()[0].media[0].metadata["alt_text"]["text"], "A wave breaks over a board");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_minute_in_which_x_finds_nothing_costs_no_upload() {
+    let world = World::with(|x, _| x.processing = Processing { steps: 0, check_after_secs: 0 });
+    let world = world.await.and_linked().await;
+    for (call, times) in [(Call::Metadata, 3), (Call::Status, u32::MAX)] {
+        world.x.order(Fault::on(call, refused(404)).times(times));
+    }
+    world.ask("alice", post_with(&world, alt_text(), "")).await;
+    world.settle().await;
+    world.assert_posted_once("alice", "First wave", &sample()).await;
+    assert_eq!(world.requests(Call::Initialize).len(), 1, "the video is not sent again");
+    assert_eq!(world.x.posts()[0].media[0].metadata["alt_text"]["text"], "A wave breaks over a board");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_video_that_is_posted_again_has_its_warning_too() {
+    let world = World::linked().await;
+    let options = Options { sensitive: violent(), ..Options::default() };
+    world.x.order(Fault::on(Call::CreatePost, Effect::Drop));
+    world.ask("alice", post_with(&world, options, "")).await;
+    world.until("the question", |world| world.last_text("alice") == world.asked()).await;
+    // What is uploaded anew is not described: X minds.
+    world.x.forget_media();
+    world.x.order(Fault::on(Call::Metadata, refused(400)));
+    world.press("alice", &world.last("alice"), "Post it again").await;
+    world.until("the refusal", |world| world.last_text("alice").contains("Of the last attempt")).await;
+    assert!(world.last_text("alice").contains("content warning"), "{}", world.last_text("alice"));
+
+    world.press("alice", &world.last("alice"), "Post it again").await;
+    world.settle().await;
+    world.assert_posted_once("alice", "First wave", &sample()).await;
+    assert_eq!(world.x.posts()[0].media[0].metadata["sensitive_media_warning"]["graphic_violence"], true);
 }
 
 #[tokio::test(flavor = "multi_thread")]

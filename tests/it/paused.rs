@@ -2,7 +2,8 @@
 
 use futures::future::join_all;
 use toall::{
-    post::{State, Waiting},
+    chat::Ask,
+    post::{Note, State, Waiting},
     sandbox::{Answer, Call, Effect, Fault, Subscription},
 };
 
@@ -178,4 +179,32 @@ async fn a_read_cap_leaves_a_post_in_doubt_to_its_person_and_is_told_once() {
     for name in ["alice", "bob"] {
         assert!(read(&world.last(name).message).starts_with("Posted"), "{}", world.last_text(name));
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_that_x_keeps_from_the_app_pauses_nobody() {
+    let world = world().await;
+    world.pass(std::time::Duration::from_secs(24 * 3_600));
+    let closed =
+        || Effect::Refuse(Answer::legacy(403, 453, "You currently have access to a subset of endpoints"));
+    for (call, times) in [(Call::Metadata, u32::MAX), (Call::Me, u32::MAX), (Call::Timeline, 2)] {
+        world.x.order(Fault::on(call, closed()).times(times));
+    }
+    world.x.order(Fault::on(Call::CreatePost, Effect::ActThenDrop));
+    let mut described = world.post_of("described", &sample());
+    if let Ask::Post { options, .. } = &mut described {
+        options.alt_text = Some("A wave".to_owned());
+    }
+    world.ask("alice", described).await;
+    world.settle().await;
+    assert!(world.last_text("alice").starts_with("Posted"), "found by a later look");
+    assert_eq!(world.row("alice").await.notes, [Note::AltTextNotTaken]);
+    world.post("bob", &"a".repeat(400), &sample()).await;
+    world.settle().await;
+    assert!(world.last_text("bob").starts_with("Posted"), "judged by the subscription that is known");
+    assert_eq!(world.x.posts().len(), 2);
+
+    let told = world.told("olga");
+    assert_eq!(told.len(), 3, "once for each: {told:?}");
+    assert!(told.iter().all(|told| told.starts_with("X does not let your app make the request")), "{told:?}");
 }

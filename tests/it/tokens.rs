@@ -211,3 +211,20 @@ async fn a_permission_that_is_missing_is_named_and_mended_by_linking_again() {
     }))
     .await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tokens_that_cannot_be_opened_are_the_persons_to_bring_anew() {
+    let world = World::linked().await;
+    let damage = "UPDATE x_accounts SET tokens_sealed = x'00'";
+    sqlx::query(damage).execute(&mut world.connection().await).await.unwrap();
+    world.post("alice", "Damaged", &sample()).await;
+    world.settle().await;
+    let status = world.last("alice");
+    assert!(read(&status.message).starts_with("X no longer lets me post to this account · @alice_makes"));
+    assert_eq!(world.requests(Call::Initialize).len(), 0);
+
+    reconnect(&world, &status).await;
+    world.settle().await;
+    assert_eq!(world.x.posts().len(), 1);
+    world.assert_at_rest().await;
+}
