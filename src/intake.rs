@@ -123,7 +123,7 @@ impl Intake {
 
     /// Does what was asked and answers in the chat.
     async fn handle(&self, incoming: Incoming) {
-        let admitted = self.admits_here(&incoming).await;
+        let admitted = self.admits_here(&incoming).await.map(|admitted| admitted || undoes(&incoming.ask));
         let Incoming { from, at, ask, .. } = incoming;
         let answer = match admitted {
             Ok(true) => self.answer(&from, &at, ask).await,
@@ -373,6 +373,17 @@ impl Intake {
             Answered::Over(over) => Some(words::over_limit(&over)),
         })
     }
+}
+
+/// Whether it only takes back what its person began, which needs nobody's leave: whoever has lost access must be able to
+/// stop their posts and end what we hold of their accounts.
+fn undoes(ask: &Ask) -> bool {
+    matches!(
+        ask,
+        Ask::Disconnect { .. }
+            | Ask::Cancel
+            | Ask::Press(Deed::Cancel(_) | Deed::ItIsThere(_) | Deed::Disconnect(_))
+    )
 }
 
 /// Where a person's `/post` goes: the account they chose, else the one linked last.
