@@ -79,10 +79,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("config.toml");
         let config = |keys: &str| {
-            let text = format!(
-                "data_dir = '{}'\ntwitter.client_id = 'id'\nsecurity.{keys}",
-                dir.path().display()
-            );
+            let text =
+                format!("data_dir = '{}'\ntwitter.client_id = 'id'\nsecurity.{keys}", dir.path().display());
             std::fs::write(&path, text).unwrap();
             Config::load(&path, std::iter::empty()).unwrap()
         };

@@ -285,3 +285,26 @@ async fn a_post_that_waits_into_the_next_month_counts_there_and_doubt_counts_too
     world.settle().await;
     assert_eq!((world.spent().await, world.x.posts().len()), (Mills(30), 2));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_hears_of_a_spent_budget_when_a_post_is_refused_and_again_of_a_new_one() {
+    let mut world = limited(Limits { monthly_budget: Some(Mills(15)), ..unlimited() }).await;
+    world.post("alice", "one", &sample()).await;
+    world.settle().await;
+    let told = world.told("olga");
+    assert!(told.len() == 1 && told[0].starts_with("$0.015 of this month's $0.015 are spent"), "{told:?}");
+    world.post("alice", "two", &sample()).await;
+    world.settle().await;
+    assert!(world.told("olga")[1].starts_with("This month's budget of $0.015 is used up"));
+
+    world.stop().await;
+    world.config.limits.monthly_budget = Some(Mills(30));
+    world.boot().await;
+    for caption in ["two", "three"] {
+        world.post("alice", caption, &sample()).await;
+        world.settle().await;
+    }
+    let told = world.told("olga");
+    assert!(told[2].starts_with("$0.03 of this month's $0.03 are spent"), "{told:?}");
+    assert!(told[3].starts_with("This month's budget of $0.03 is used up"), "{told:?}");
+}
