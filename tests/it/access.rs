@@ -157,7 +157,7 @@ async fn who_loses_access_can_still_stop_posts_and_disconnect() {
     }
     world.ask("carol", Ask::Token { name: String::new() }).await;
     let token = world.last_text("carol").lines().nth(1).unwrap().to_owned();
-    world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(Answer::credits_depleted())));
+    world.x.order(Fault::on(Call::Initialize, Effect::Refuse(Answer::credits_depleted())));
     world.ask_from("carol", &member, world.post_of("waits", &sample())).await;
     world.until_row("carol", "parked", |row| row.waiting.is_some()).await;
 
