@@ -123,7 +123,7 @@ impl Intake {
 
     /// Does what was asked and answers in the chat.
     async fn handle(&self, incoming: Incoming) {
-        let admitted = self.admits_here(&incoming).await;
+        let admitted = self.admits_here(&incoming).await.map(|admitted| admitted || undoes(&incoming.ask));
         let Incoming { from, at, ask, .. } = incoming;
         let answer = match admitted {
             Ok(true) => self.answer(&from, &at, ask).await,
@@ -254,11 +254,17 @@ impl Intake {
         };
         let accepted = self.store.accept(&new, &self.limits, self.clock.now_ms()).await?;
         tracing::info!(post = %new.id, account = %new.account, ?accepted, "post asked for");
-        self.watch_budget().await;
         Ok(match accepted {
-            Accepted::New | Accepted::Already => None,
+            Accepted::New => {
+                self.watch_budget().await;
+                None
+            }
+            Accepted::Already => None,
             Accepted::NotLinked => Some(words::not_linked()),
-            Accepted::Over(over) => Some(words::over_limit(&over)),
+            Accepted::Over(over) => {
+                self.watch_refusal(&over).await;
+                Some(words::over_limit(&over))
+            }
         })
     }
 
@@ -351,7 +357,15 @@ impl Intake {
         let now = self.clock.now_ms();
         let answered = match deed {
             Deed::Cancel(id) => self.store.cancel(from, id, now).await?,
-            Deed::Retry(id) => self.store.retry(from, id, &self.limits, now).await?,
+            Deed::Retry(id) => {
+                let answered = self.store.retry(from, id, &self.limits, now).await?;
+                match &answered {
+                    Answered::Done => self.watch_budget().await,
+                    Answered::Over(over) => self.watch_refusal(over).await,
+                    Answered::TooLate | Answered::NotYours | Answered::NotLinked => {}
+                }
+                answered
+            }
             Deed::PostAgain(id) => self.store.post_again(from, id, now).await?,
             Deed::ItIsThere(id) => self.store.vouch(from, id, now).await?,
             Deed::Connect => return self.connect(from, at, "twitter").await.map(Some),
@@ -373,6 +387,17 @@ impl Intake {
             Answered::Over(over) => Some(words::over_limit(&over)),
         })
     }
+}
+
+/// Whether it only takes back what its person began, which needs nobody's leave: whoever has lost access must be able to
+/// stop their posts and end what we hold of their accounts.
+fn undoes(ask: &Ask) -> bool {
+    matches!(
+        ask,
+        Ask::Disconnect { .. }
+            | Ask::Cancel
+            | Ask::Press(Deed::Cancel(_) | Deed::ItIsThere(_) | Deed::Disconnect(_))
+    )
 }
 
 /// Where a person's `/post` goes: the account they chose, else the one linked last.

@@ -290,6 +290,10 @@ pub enum Failure {
     DayFull {
         limit: u64,
     },
+    /// More than a person may send in a whole day.
+    LargerThanADay {
+        limit: u64,
+    },
     /// Not a video, or one that X does not take; why, in plain words.
     VideoRefused {
         reason: String,
@@ -317,9 +321,10 @@ pub enum Failure {
     },
     /// X keeps the account from posting until its owner has answered a notice there.
     AccountRestricted,
-    /// The operator's X app is not in the right package or environment.
+    /// The operator's X app is not in the right package or environment. No post fails of that any more, it waits; kept
+    /// for rows of before.
     NotEnrolled,
-    /// The operator's monthly limit at X is reached.
+    /// The operator's monthly limit at X is reached. As for [`Failure::NotEnrolled`].
     SpendCap,
     /// The link lacks a permission that posting needs.
     MissingPermission,

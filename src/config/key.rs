@@ -1,5 +1,5 @@
 //! The encryption key: given in the configuration, or kept in `{data_dir}/toall.key` and made when missing.
-//! The one place of `config` that writes.
+//! With `rotation`, which changes it, the only place of `config` that writes.
 
 use std::{
     fs::{self, DirBuilder, File, OpenOptions},

@@ -156,10 +156,11 @@ impl Reader {
                 return None;
             }
         };
-        let value = match value.as_str().and_then(parameter) {
+        let name = value.as_str().and_then(parameter).map(str::to_owned);
+        let value = match &name {
             None => value,
             Some(name) => match self.parameters.get(name) {
-                Some(Ok(kept)) => Value::from(kept.expose_secret()),
+                Some(Ok(kept)) => Value::from(kept.expose_secret().trim_end_matches(['\r', '\n'])),
                 Some(Err(why)) => {
                     let fault = format!(
                         "is kept in the parameter {}, which could not be read: {why}.",
@@ -179,7 +180,14 @@ impl Reader {
                 Absent::Problem(mend) => format!("is empty. {mend}"),
                 _ => "is empty. Give it a value, or remove it.".into(),
             }),
-            value => parse(value),
+            value => parse(value).map_err(|fault| match &name {
+                None => fault,
+                // Whatever is in a Parameter Store may be a secret, and a fault may quote it.
+                Some(name) => format!(
+                    "does not take the value of the parameter {}. Look at it there: config.example.toml says what is needed.",
+                    parse::quote(name)
+                ),
+            }),
         };
         parsed.map(Some).map_err(|fault| self.problem(key, fault)).ok()
     }
@@ -207,6 +215,11 @@ fn config(reader: &mut Reader) -> Option<Config> {
     let database = reader.optional("database.url", parse::database_url);
     let encryption_key = reader.optional("security.encryption_key", parse::encryption_key);
     let former_encryption_key = reader.optional("security.former_encryption_key", parse::encryption_key);
+    if let (Some(present), Some(Some(former))) = (&encryption_key, &former_encryption_key)
+        && let Some(fault) = unfit_former_key(present.as_ref(), former)
+    {
+        reader.problem("security.former_encryption_key", fault);
+    }
     let discord = section(reader, "discord", discord);
     let telegram = section(reader, "telegram", telegram);
     let twitter = twitter(reader);
@@ -231,6 +244,18 @@ fn config(reader: &mut Reader) -> Option<Config> {
         access: access?,
         limits: limits?,
     })
+}
+
+/// Why a former key cannot be one beside the present key, so that nobody takes their key for changed.
+fn unfit_former_key(present: Option<&SecretString>, former: &SecretString) -> Option<&'static str> {
+    let decoded = |key: &SecretString| parse::decode_key(key.expose_secret());
+    match present {
+        None => Some("is given without security.encryption_key. Put the new key there, or remove this one."),
+        Some(present) if decoded(present) == decoded(former) => {
+            Some("is the same key as security.encryption_key. Put a new one there, or remove this one.")
+        }
+        Some(_) => None,
+    }
 }
 
 /// A section whose absence means off.

@@ -19,7 +19,7 @@ use super::{
 pub enum Retired {
     /// In a file of this name, which nothing reads any more.
     Kept(PathBuf),
-    /// Still in the configuration, which only the operator changes.
+    /// Still in the configuration beside the present one; only the operator changes that.
     InConfig,
 }
 

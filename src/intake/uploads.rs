@@ -341,7 +341,11 @@ impl Intake {
         let handed =
             self.store.hand_over(person, upload.id, &posts, repeatable.as_ref(), &self.limits, now).await?;
         tracing::info!(request = %request_id, posts = posts.len(), ?handed, "post asked for");
-        self.watch_budget().await;
+        match &handed {
+            Handed::New(_) => self.watch_budget().await,
+            Handed::Over(over) => self.watch_refusal(over).await,
+            _ => {}
+        }
         posted(handed)
     }
 

@@ -16,6 +16,8 @@ pub enum Pause {
 }
 
 impl Pause {
+    /// The pauses of the whole app.
+    pub const OF_THE_APP: [Pause; 3] = [Pause::Credits, Pause::SpendCap, Pause::NotEnrolled];
     const ALL: [Pause; 4] = [Pause::RateLimit, Pause::Credits, Pause::SpendCap, Pause::NotEnrolled];
 
     /// The word that is stored, logged and counted.
@@ -64,6 +66,7 @@ mod tests {
             assert_eq!(Pause::from_stored(pause.as_str()), pause);
             let stored = serde_json::to_string(&pause.waiting(7)).unwrap();
             assert_eq!(stored, format!(r#"{{"for":"{}","until":7}}"#, pause.as_str()));
+            assert_eq!(pause.waiting(7).is_for_the_app(), pause != Pause::RateLimit);
         }
         assert_eq!(Pause::from_stored("of a later version"), Pause::RateLimit);
     }

@@ -8,9 +8,10 @@ pub enum OverLimit {
     /// The person has made this many posts within a day.
     Posts { limit: u32, frees_at: i64 },
     /// The person has sent this many bytes within a day, or would with this video.
-    Bytes { limit: u64, left: u64, frees_at: i64 },
-    /// The month's money is spent, or what is left is less than this post's price.
-    Budget { left: Mills, frees_at: i64 },
+    /// There is never room for a video larger than the limit.
+    Bytes { limit: u64, left: u64, frees_at: Option<i64> },
+    /// The month's money is spent, or what is left is less than this post's price. A whole month's may be less, too.
+    Budget { left: Mills, frees_at: Option<i64> },
 }
 
 /// Money in thousandths of a US dollar: X's prices are whole in it.

@@ -127,10 +127,14 @@ impl Store {
         .bind(i64::try_from(linked.rows_affected()).unwrap_or(0))
         .execute(&mut **tx)
         .await?;
-        sqlx::query("UPDATE posts SET waiting = NULL WHERE account_id = $1 AND due_at IS NOT NULL AND intent_at IS NULL")
-            .bind(&profile.id.0)
-            .execute(&mut **tx)
-            .await?;
+        sqlx::query(
+            // What waits for the app keeps saying so: it is found by that when the app may go on.
+            "UPDATE posts SET waiting = NULL
+              WHERE account_id = $1 AND due_at IS NOT NULL AND intent_at IS NULL AND waiting = '{\"for\":\"reconnect\"}'",
+        )
+        .bind(&profile.id.0)
+        .execute(&mut **tx)
+        .await?;
         refresh_statuses(tx, &profile.id, now).await?;
         Ok(())
     }

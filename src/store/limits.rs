@@ -173,7 +173,7 @@ impl Store {
             return Ok(false);
         }
         wake(&mut tx, now).await?;
-        let names = [Pause::Credits, Pause::SpendCap, Pause::NotEnrolled].map(Pause::as_str);
+        let names = Pause::OF_THE_APP.map(Pause::as_str);
         incidents::end(self, &mut tx, &names, operators, message, now).await?;
         self.commit(tx).await?;
         Ok(true)
@@ -216,23 +216,34 @@ impl Store {
 /// Makes every post due that waits for the app, has its status written anew, and makes its lane due. Their number is
 /// bounded by the posts under way, so they are found by what they say that they wait for.
 async fn wake(tx: &mut Transaction<'_, Sqlite>, now: i64) -> Result<(), sqlx::Error> {
+    let [one, two, three] = Pause::OF_THE_APP.map(stored_wait);
     sqlx::query(
         "UPDATE x_accounts SET due_at = $1
           WHERE lease_owner IS NULL AND token_state <> 'broken' AND id IN
-                (SELECT account_id FROM posts WHERE due_at IS NOT NULL AND (waiting LIKE '{\"for\":\"credits\",%'
-                    OR waiting LIKE '{\"for\":\"spend_cap\",%' OR waiting LIKE '{\"for\":\"not_enrolled\",%'))",
+                (SELECT account_id FROM posts
+                  WHERE due_at IS NOT NULL AND (waiting LIKE $2 OR waiting LIKE $3 OR waiting LIKE $4))",
     )
     .bind(now)
+    .bind(&one)
+    .bind(&two)
+    .bind(&three)
     .execute(&mut **tx)
     .await?;
     sqlx::query(
         "UPDATE posts SET due_at = $1, waiting = NULL, status_want = status_want + 1, status_attempts = 0,
                 status_due_at = CASE WHEN status_not_before > $1 THEN status_not_before ELSE $1 END
-          WHERE due_at IS NOT NULL AND (waiting LIKE '{\"for\":\"credits\",%'
-                    OR waiting LIKE '{\"for\":\"spend_cap\",%' OR waiting LIKE '{\"for\":\"not_enrolled\",%')",
+          WHERE due_at IS NOT NULL AND (waiting LIKE $2 OR waiting LIKE $3 OR waiting LIKE $4)",
     )
     .bind(now)
+    .bind(&one)
+    .bind(&two)
+    .bind(&three)
     .execute(&mut **tx)
     .await?;
     Ok(())
+}
+
+/// The pattern of what a post that waits for this has stored, as [`Pause::waiting`] writes it.
+fn stored_wait(pause: Pause) -> String {
+    format!("{{\"for\":\"{}\",%", pause.as_str())
 }

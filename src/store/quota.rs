@@ -96,7 +96,10 @@ pub(super) async fn room(
     if let Some(limit) = limits.bytes_per_person_per_day {
         let left = limit.saturating_sub(bytes(tx, wanted.user, "", now).await?);
         if left == 0 || wanted.bytes.is_some_and(|bytes| bytes > left) {
-            let frees_at = bytes_free_at(tx, wanted, limit, now).await?;
+            let frees_at = match wanted.bytes {
+                Some(bytes) if bytes > limit => None,
+                _ => Some(bytes_free_at(tx, wanted, limit, now).await?),
+            };
             return Ok(Some(OverLimit::Bytes { limit, left, frees_at }));
         }
     }
@@ -104,7 +107,8 @@ pub(super) async fn room(
         let month = Month::of(now);
         let left = Mills(budget.0.saturating_sub(spent(tx, &month).await?.0));
         if wanted.price > left {
-            return Ok(Some(OverLimit::Budget { left, frees_at: month.ends }));
+            let frees_at = (wanted.price <= budget).then_some(month.ends);
+            return Ok(Some(OverLimit::Budget { left, frees_at }));
         }
     }
     Ok(None)
@@ -128,7 +132,7 @@ async fn bytes(
     Ok(u64::try_from(used).unwrap_or(0))
 }
 
-/// When enough has grown a day old for what is wanted; of what is more than a whole day's, when all has.
+/// When enough has grown a day old for what is wanted, which is no more than a whole day's.
 async fn bytes_free_at(
     tx: &mut Transaction<'_, Sqlite>,
     wanted: &Wanted<'_>,

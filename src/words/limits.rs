@@ -25,22 +25,35 @@ pub fn over_limit(over: &OverLimit) -> Message {
         ))
         .time(frees_at)
         .then(" or later."),
-        OverLimit::Bytes { limit, left, frees_at } => Message::text(format!(
-            "One person may send {} a day here, and you have {} left. Send a smaller video, or this one again at ",
-            size(limit),
-            size(left)
-        ))
-        .time(frees_at)
-        .then(" or later."),
+        OverLimit::Bytes { limit, left, frees_at } => {
+            let message = Message::text(format!(
+                "One person may send {} a day here, and you have {} left. Send a smaller video",
+                size(limit),
+                size(left)
+            ));
+            match frees_at {
+                Some(frees_at) => message.then(", or this one again at ").time(frees_at).then(" or later."),
+                None => message.then("."),
+            }
+        }
         OverLimit::Budget { left, frees_at } => {
             let message = match left >= PRICE {
                 true => Message::text(format!(
                     "What is left of this month's budget here does not pay for a post with a link. Send it again \
-                     without the link, which costs {PRICE}, or at "
+                     without the link, which costs {PRICE}, or "
                 )),
-                false => Message::text("This month's budget for posts is used up here. Send it again at "),
+                false => Message::text("This month's budget for posts is used up here. "),
             };
-            message.time(frees_at).then(" or later; or ask whoever runs me.")
+            match (frees_at, left >= PRICE) {
+                (Some(frees_at), true) => {
+                    message.then("at ").time(frees_at).then(" or later; or ask whoever runs me.")
+                }
+                (Some(frees_at), false) => {
+                    message.then("Send it again at ").time(frees_at).then(" or later; or ask whoever runs me.")
+                }
+                (None, true) => message.then("ask whoever runs me."),
+                (None, false) => message.then("It never pays for a post with a link; ask whoever runs me."),
+            }
         }
     }
 }

@@ -72,7 +72,7 @@ pub fn operator_budget_near(spent: Mills, budget: Mills) -> Message {
     ))
 }
 
-/// A post was refused because the month's budget is spent.
+/// A post was refused, because what is left of the month's budget pays for none.
 pub fn operator_budget_spent(budget: Mills) -> Message {
     Message::text(format!(
         "This month's budget of {budget} is used up, so I take no more posts until next month (UTC). Posts under way \

@@ -354,6 +354,15 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
                 TryAgain,
             );
         }
+        Failure::LargerThanADay { limit } => {
+            return (
+                format!(
+                    "It is more than the {} that one person may send here a day. Send a smaller one.",
+                    size(*limit)
+                ),
+                SendAnother,
+            );
+        }
         Failure::VideoRefused { reason } => return (reason.clone(), SendAnother),
         Failure::ForeignFile => (
             "The file is not on the chat's own servers, so I did not fetch it. Upload it in the chat.",

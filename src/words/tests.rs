@@ -184,6 +184,7 @@ fn a_post_that_failed() {
         Failure::FileEmpty,
         Failure::FileTooLarge { limit: 20 << 20 },
         Failure::DayFull { limit: 2_000_000_000 },
+        Failure::LargerThanADay { limit: 2_000_000_000 },
         Failure::VideoRefused { reason: text("The end of the file is missing. Send the video again.") },
         Failure::ForeignFile,
         Failure::StagingLost,
@@ -320,7 +321,7 @@ fn answers() {
 
 #[test]
 fn limits_of_the_operator_and_what_only_they_can_mend() {
-    let frees_at = NOW;
+    let (frees_at, month) = (NOW, Some(NOW));
     let over = |name: &str, over| (name.to_owned(), read(&over_limit(&over)));
     let told = |name: &str, message: Message| (name.to_owned(), read(&message));
     insta::assert_snapshot!(catalogue([
@@ -328,9 +329,12 @@ fn limits_of_the_operator_and_what_only_they_can_mend() {
         over("one under way", OverLimit::InFlight { limit: 1 }),
         over("under way", OverLimit::InFlight { limit: 100 }),
         over("posts", OverLimit::Posts { limit: 20, frees_at }),
-        over("bytes", OverLimit::Bytes { limit: 2_000_000_000, left: 84_000_000, frees_at }),
-        over("budget", OverLimit::Budget { left: Mills(5), frees_at }),
-        over("budget, without a link", OverLimit::Budget { left: Mills(150), frees_at }),
+        over("bytes", OverLimit::Bytes { limit: 2_000_000_000, left: 84_000_000, frees_at: Some(NOW) }),
+        over("bytes, never", OverLimit::Bytes { limit: 2_000_000_000, left: 84_000_000, frees_at: None }),
+        over("budget", OverLimit::Budget { left: Mills(5), frees_at: month }),
+        over("budget, never", OverLimit::Budget { left: Mills(5), frees_at: None }),
+        over("budget, without a link", OverLimit::Budget { left: Mills(150), frees_at: month }),
+        over("budget, never with a link", OverLimit::Budget { left: Mills(150), frees_at: None }),
         told("operator: credits", operator_paused(Pause::Credits)),
         told("operator: spending limit", operator_paused(Pause::SpendCap)),
         told("operator: not enrolled", operator_paused(Pause::NotEnrolled)),

@@ -89,7 +89,8 @@ impl<'a> Access<'a> {
                 let month = Month::of(self.worker.clock.now_ms()).name;
                 let message = words::operator_read_cap();
                 self.worker.operator_told(&format!("read_cap:{month}"), &message).await;
-                StepError::Fail(Failure::SpendCap)
+                // Posts go on being made: looking for one is what has to wait.
+                StepError::Trouble { with: Party::X, why: error.to_string() }
             }
             error => sort(error),
         }

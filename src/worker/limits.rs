@@ -111,7 +111,7 @@ impl Worker {
 
 /// 1 for the reason why nothing goes to X, 0 for the others.
 fn gauge(paused: Option<Pause>) {
-    for why in [Pause::Credits, Pause::SpendCap, Pause::NotEnrolled] {
+    for why in Pause::OF_THE_APP {
         let on = if paused == Some(why) { 1.0 } else { 0.0 };
         metrics::gauge!("toall_paused", "reason" => why.as_str()).set(on);
     }

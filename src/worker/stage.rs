@@ -46,11 +46,20 @@ pub(super) async fn stage(
         None => MAX_BYTES,
         Some(limit) => worker.store.bytes_left(lease, limit, worker.clock.now_ms()).await?,
     };
+    if let (Some(bytes), Some(limit)) = (download.bytes, daily)
+        && bytes > limit
+    {
+        return Err(StepError::Fail(Failure::LargerThanADay { limit }));
+    }
     let most = left.min(MAX_BYTES);
     let copied = AtomicU64::new(0);
     let stored = tokio::select! {
         stored = worker.staging.put_stream(key, download.body, most, |bytes| copied.store(bytes, Relaxed)) => {
             stored.map_err(|error| match (error, daily) {
+                // Received up to a whole day's bytes: a day without others would not do either.
+                (PutError::TooLarge { limit }, Some(daily)) if limit < MAX_BYTES && limit >= daily => {
+                    StepError::Fail(Failure::LargerThanADay { limit: daily })
+                }
                 (PutError::TooLarge { limit }, Some(daily)) if limit < MAX_BYTES => {
                     StepError::Fail(Failure::DayFull { limit: daily })
                 }

@@ -6,7 +6,8 @@ use reqwest::StatusCode;
 use toall::{
     account::{AccountId, Group, Place},
     chat::Ask,
-    post::PostId,
+    post::{PostId, State},
+    sandbox::{Answer, Call, Effect, Fault},
     words::Deed,
 };
 use uuid::Uuid;
@@ -64,16 +65,15 @@ async fn whoever_is_on_no_list_gets_a_kind_answer_to_everything_and_nothing_is_s
         world.post_of("hello", &sample()),
         Ask::Posts,
         Ask::Accounts,
-        Ask::Disconnect { what: what() },
-        Ask::Cancel,
         Ask::Upload,
         Ask::Token { name: String::new() },
         Ask::Help,
         Ask::Start,
         Ask::Unknown { command: "pots".to_owned() },
         Ask::Press(Deed::Connect),
-        Ask::Press(Deed::Cancel(PostId(Uuid::now_v7()))),
-        Ask::Press(Deed::Disconnect(AccountId("1".to_owned()))),
+        Ask::Press(Deed::Retry(PostId(Uuid::now_v7()))),
+        Ask::Press(Deed::PostAgain(PostId(Uuid::now_v7()))),
+        Ask::Press(Deed::Prefer(AccountId("1".to_owned()))),
     ];
     for groups in [vec![], vec![server()], vec![other_server(), Group::DiscordRole("9".to_owned())]] {
         for ask in &asks {
@@ -141,10 +141,44 @@ async fn who_loses_access_loses_buttons_the_api_and_links_begun_and_keeps_what_w
     let back = crate::world::Page::open(&world.authorise(&link, "alice_makes", "authorize").await).await;
     assert_eq!(back.status, StatusCode::FORBIDDEN);
     let row = world.row("carol").await;
-    world.press_deed("carol", Deed::Cancel(row.id)).await;
+    world.press_deed("carol", Deed::Retry(row.id)).await;
     assert_eq!(world.last_text("carol"), REFUSED);
     world.settle().await;
     assert_eq!(world.x.posts().len(), 1, "what was accepted is finished");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_loses_access_can_still_stop_posts_and_disconnect() {
+    let mut world = world().await;
+    let member = [server(), role()];
+    world.ask_from("carol", &member, Ask::Accounts).await;
+    for username in ["alice_makes", "bob_films"] {
+        world.link("carol", username).await;
+    }
+    world.ask("carol", Ask::Token { name: String::new() }).await;
+    let token = world.last_text("carol").lines().nth(1).unwrap().to_owned();
+    world.x.order(Fault::on(Call::Initialize, Effect::Refuse(Answer::credits_depleted())));
+    world.ask_from("carol", &member, world.post_of("waits", &sample())).await;
+    world.until_row("carol", "parked", |row| row.waiting.is_some()).await;
+
+    world.stop().await;
+    world.config.access.groups = vec![Group::TelegramChat("-5".to_owned())];
+    world.boot().await;
+    let row = world.row("carol").await;
+    world.press_deed("carol", Deed::Cancel(row.id)).await;
+    assert_eq!(world.row("carol").await.state, State::Canceled);
+    world.ask("carol", Ask::Cancel).await;
+    assert_ne!(world.last_text("carol"), REFUSED);
+    let mut left = world.app().store.accounts(&person("carol")).await.unwrap();
+    assert_eq!(left.len(), 2);
+    let last = left.remove(1);
+    let url = world.config.public_url.join(&format!("api/social/accounts/twitter:{}", last.id)).unwrap();
+    let done = browser().delete(url).bearer_auth(&token).send().await.unwrap();
+    assert_eq!(done.status(), StatusCode::OK);
+    world.ask("carol", Ask::Disconnect { what: String::new() }).await;
+    assert_eq!(world.accounts(&person("carol")).await, [""; 0]);
+    world.settle().await;
+    assert_eq!(world.x.posts().len(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -171,6 +171,32 @@ async fn bytes_are_counted_as_the_chat_says_and_as_received() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_can_never_be_let_in_is_not_put_off() {
+    let size = std::fs::metadata(sample()).unwrap().len();
+    let world = limited(Limits {
+        bytes_per_person_per_day: Some(size - 1),
+        monthly_budget: Some(Mills(100)),
+        ..unlimited()
+    })
+    .await;
+    world.post("alice", "too large for any day", &sample()).await;
+    let said = world.last_text("alice");
+    assert!(said.ends_with(" left. Send a smaller video."), "{said}");
+    world.ask("alice", world.without_size("see example.com")).await;
+    assert_eq!(
+        world.last_text("alice"),
+        "What is left of this month's budget here does not pay for a post with a link. Send it again without the \
+         link, which costs $0.015, or ask whoever runs me."
+    );
+    // The chat does not say how large it is: found out while it is received.
+    world.ask("alice", world.without_size("third")).await;
+    world.settle().await;
+    let failure = Failure::LargerThanADay { limit: size - 1 };
+    assert_eq!(world.row("alice").await.failure, Some(failure));
+    assert!(world.last_text("alice").ends_with("Send a smaller one."), "{}", world.last_text("alice"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn two_of_unknown_size_are_not_both_let_in() {
     let size = std::fs::metadata(sample()).unwrap().len();
     let world = limited(Limits { bytes_per_person_per_day: Some(size * 3 / 2), ..unlimited() }).await;
@@ -258,4 +284,27 @@ async fn a_post_that_waits_into_the_next_month_counts_there_and_doubt_counts_too
     world.press("alice", &world.last("alice"), "Post it again").await;
     world.settle().await;
     assert_eq!((world.spent().await, world.x.posts().len()), (Mills(30), 2));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_operator_hears_of_a_spent_budget_when_a_post_is_refused_and_again_of_a_new_one() {
+    let mut world = limited(Limits { monthly_budget: Some(Mills(15)), ..unlimited() }).await;
+    world.post("alice", "one", &sample()).await;
+    world.settle().await;
+    let told = world.told("olga");
+    assert!(told.len() == 1 && told[0].starts_with("$0.015 of this month's $0.015 are spent"), "{told:?}");
+    world.post("alice", "two", &sample()).await;
+    world.settle().await;
+    assert!(world.told("olga")[1].starts_with("This month's budget of $0.015 is used up"));
+
+    world.stop().await;
+    world.config.limits.monthly_budget = Some(Mills(30));
+    world.boot().await;
+    for caption in ["two", "three"] {
+        world.post("alice", caption, &sample()).await;
+        world.settle().await;
+    }
+    let told = world.told("olga");
+    assert!(told[2].starts_with("$0.03 of this month's $0.03 are spent"), "{told:?}");
+    assert!(told[3].starts_with("This month's budget of $0.03 is used up"), "{told:?}");
 }

@@ -26,6 +26,8 @@ pub(super) const NAME: &str = "Post to X";
 const FIELD_LIMIT: usize = 4_000;
 /// Forms that are remembered while people fill them in; the oldest makes room for the next.
 const OPEN_FORMS: usize = 500;
+/// Forms that are remembered for one person, so that nobody takes those of the others away.
+const OPEN_FORMS_EACH: usize = 5;
 /// What the id of our forms begins with; the interaction that opened one follows.
 const FORM: &str = "post:";
 const CAPTION: &str = "caption";
@@ -58,11 +60,7 @@ impl Forms {
         match file_of(message) {
             Some(file) if file.kind.may_be_video() => {
                 let form = Form { opened_by: command.id, user: command.user.id, file };
-                let mut forms = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-                if forms.len() >= OPEN_FORMS {
-                    forms.pop_front();
-                }
-                forms.push_back(form);
+                keep(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner), form);
                 Chosen::Form(form_for(command.id, message.content.trim()))
             }
             file => Chosen::Ask(ask(String::new(), file, command.id)),
@@ -86,6 +84,20 @@ impl Forms {
         let caption = caption.unwrap_or_default().trim().to_owned();
         Some(ask(caption, Some(form.file.clone()), modal.id))
     }
+}
+
+/// Remembers a form; the oldest of its person's, or of all, makes room for it.
+fn keep(forms: &mut VecDeque<Form>, form: Form) {
+    let mut theirs = forms.iter().enumerate().filter(|(_, open)| open.user == form.user);
+    let oldest = theirs.next().map(|(index, _)| index);
+    if let Some(oldest) = oldest
+        && theirs.count() + 1 >= OPEN_FORMS_EACH
+    {
+        forms.remove(oldest);
+    } else if forms.len() >= OPEN_FORMS {
+        forms.pop_front();
+    }
+    forms.push_back(form);
 }
 
 /// The body of the callback (type 4) to a form that nobody knows any more.
@@ -127,4 +139,37 @@ fn form_for(opened_by: InteractionId, text: &str) -> Value {
             "components": [{ "type": 1, "components": [field] }],
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{account::Platform, post::Kind};
+
+    #[test]
+    fn many_forms_of_one_person_take_no_room_from_others() {
+        let form = |id: u64, user: u64| Form {
+            opened_by: InteractionId::new(id),
+            user: UserId::new(user),
+            file: Attachment {
+                platform: Platform::Discord,
+                source: String::new(),
+                name: String::new(),
+                bytes: None,
+                content_type: None,
+                kind: Kind::Video,
+            },
+        };
+        let mut forms = VecDeque::new();
+        keep(&mut forms, form(1, 7));
+        for id in 2..2_000 {
+            keep(&mut forms, form(id, 8));
+        }
+        let left: Vec<u64> = forms.iter().map(|form| form.opened_by.get()).collect();
+        assert_eq!(left, [1, 1_995, 1_996, 1_997, 1_998, 1_999]);
+        for id in 2_000..3_000 {
+            keep(&mut forms, form(id, id));
+        }
+        assert_eq!(forms.len(), OPEN_FORMS);
+    }
 }

@@ -64,6 +64,7 @@ fn the_example_loads_as_it_is_and_uncommented() {
 
     let dir = tempfile::tempdir().unwrap();
     fs::write(dir.path().join("toall.key"), KEY).unwrap();
+    fs::write(dir.path().join("former.key"), "HyAhIiMkJSYnKCkqKywtLi8wMTIzNDU2Nzg5Ojs8PT4=").unwrap();
     let text = uncommented().replace("file:data/", &format!("file:{}/", dir.path().display()));
     let config = load(&text, &[]).unwrap_or_else(|errors| panic!("{errors}"));
     assert!(config.discord.is_some() && config.telegram.is_some() && config.metrics.is_some());

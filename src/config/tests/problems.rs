@@ -44,6 +44,9 @@ fn each_problem_has_its_sentence() {
         "security.encryption_key = 'c2hvcnQ='",
         "security.encryption_key = 'not base64'",
         "security.encryption_key = 'file:/no/such/file'",
+        "security.former_encryption_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='",
+        "security = { encryption_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=', \
+         former_encryption_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=' }",
         "[discord]",
         "discord.token = ''",
         "discord.token = 'hush hush'",
@@ -169,4 +172,27 @@ fn debug_hides_every_secret() {
     );
     let debug = format!("{:?}", load_with_id(&text, &[]).unwrap());
     assert!(!debug.contains("hush") && !debug.contains(KEY), "{debug}");
+}
+
+#[test]
+fn the_value_of_a_parameter_is_never_shown_and_its_line_end_does_not_count() {
+    let keys = [
+        "web.listen",
+        "worker.concurrency",
+        "worker.on_unsure",
+        "staging.bucket",
+        "access.people",
+        "public_url",
+    ];
+    for key in keys {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("config.toml");
+        fs::write(&path, format!("twitter.client_id = 'ssm:id'\n{key} = 'ssm:/mine'")).unwrap();
+        let kept = |name: &str, value: &str| (name.to_owned(), Ok(SecretString::from(value)));
+        let parameters = Parameters::from([kept("id", "abc\n"), kept("/mine", "hush hush")]);
+        let said =
+            Settings::read(&path, std::iter::empty()).unwrap().check(parameters).unwrap_err().to_string();
+        assert!(!said.contains("hush") && said.contains("the value of the parameter \"/mine\""), "{said}");
+        assert!(!said.contains("client_id"), "{said}");
+    }
 }

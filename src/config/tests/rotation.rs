@@ -86,14 +86,6 @@ fn keys_of_the_configuration_are_the_operators_to_change() {
     begin_rotation(&config).unwrap();
     assert_eq!(end_rotation(&config).unwrap(), Retired::InConfig);
     assert_eq!(names(dir.path()), [""; 0], "nothing is written");
-
-    // From the configuration into the file.
-    let into = format!("data_dir = '{}'\nsecurity.former_encryption_key = '{KEY}'", dir.path().display());
-    let config = load_with_id(&into, &[]).unwrap();
-    begin_rotation(&config).unwrap();
-    assert_ne!(Some(current(&config)), former(&config));
-    assert_eq!(former(&config).unwrap()[..], (0..32).collect::<Vec<u8>>()[..]);
-    assert_eq!(names(dir.path()), ["toall.key"]);
 }
 
 #[test]

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use axum::{
-    extract::{FromRequestParts, Request, State},
-    http::{header, request::Parts},
+    extract::{FromRequestParts, MatchedPath, Request, State},
+    http::{Method, header, request::Parts},
     middleware::Next,
     response::{IntoResponse, Response},
 };
@@ -37,7 +37,7 @@ pub(super) async fn admit(State(site): State<Arc<Site>>, request: Request, next:
     let (mut parts, body) = request.into_parts();
     let caller = async {
         let caller = known(&site, &parts).await?;
-        match site.intake.admits(&caller.person).await? {
+        match undoes(&parts) || site.intake.admits(&caller.person).await? {
             true => Ok(caller),
             false => Err(Refusal::NOT_ADMITTED),
         }
@@ -52,6 +52,12 @@ pub(super) async fn admit(State(site): State<Arc<Site>>, request: Request, next:
     };
     parts.extensions.insert(caller);
     pass.told(next.run(Request::from_parts(parts, body)).await)
+}
+
+/// Whether it disconnects an account, which whoever has lost access may do as well.
+fn undoes(parts: &Parts) -> bool {
+    let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
+    parts.method == Method::DELETE && route == Some("/api/social/accounts/{account_id}")
 }
 
 async fn known(site: &Site, parts: &Parts) -> Result<Caller, Refusal> {
