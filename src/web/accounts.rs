@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Form,
     extract::{FromRequest, Request, State},
-    http::{HeaderMap, header},
+    http::HeaderMap,
     response::{IntoResponse, Redirect, Response},
 };
 use serde::Deserialize;
@@ -71,19 +71,21 @@ pub(super) async fn act(
     }
 }
 
-/// The page after a link was made, and the cookie that signs its browser in.
-pub(super) async fn linked(site: &Site, linked: &PendingLink) -> Result<Response, ErrorPage> {
-    let session = Session {
-        person: linked.person.clone(),
-        place: linked.place.clone(),
-        scope: Scope::Manage,
-        opened_by: None,
-    };
-    let key = site.intake.begin_session(&session).await?;
-    let cookie = site.sign_in_cookie(Scope::Manage, &key)?;
-    let said = words::linked(&linked.profile);
-    let page = page(site, &session, Some(&plain(&said))).await?;
-    Ok(([(header::SET_COOKIE, cookie)], page).into_response())
+/// The page after a link was made: the person's accounts, where the browser is signed in as that person.
+///
+/// Linking signs nobody in. Whoever owns the X account may have been sent the link by a person who posts for them, and is
+/// not to see to that person's other accounts.
+pub(super) async fn linked(
+    site: &Site,
+    headers: &HeaderMap,
+    linked: &PendingLink,
+) -> Result<Page, ErrorPage> {
+    match site.session(headers, Scope::Manage).await? {
+        Some(session) if person_tag(&session.person) == person_tag(&linked.person) => {
+            page(site, &session, Some(&plain(&words::linked(&linked.profile)))).await
+        }
+        _ => Ok(pages::linked(&linked.profile, &linked.person)),
+    }
 }
 
 async fn page(site: &Site, session: &Session, said: Option<&str>) -> Result<Page, ErrorPage> {

@@ -6,7 +6,6 @@ use axum::{
     Form,
     extract::{FromRequest, RawQuery, Request, State},
     http::{HeaderValue, StatusCode},
-    response::Response,
 };
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -100,11 +99,12 @@ impl Answer {
     }
 }
 
-/// `POST /api/social/callback`: *Link account*, and then the person's accounts.
-pub(super) async fn confirm(State(site): State<Arc<Site>>, request: Request) -> Result<Response, ErrorPage> {
+/// `POST /api/social/callback`: *Link account*.
+pub(super) async fn confirm(State(site): State<Arc<Site>>, request: Request) -> Result<Page, ErrorPage> {
+    let headers = request.headers().clone();
     let answer = Answer::read(request).await?;
     let linked = site.intake.confirm_link(&answer.ticket).await?;
-    accounts::linked(&site, &linked).await
+    accounts::linked(&site, &headers, &linked).await
 }
 
 /// `POST /api/social/callback/refuse`: *Not me*.

@@ -229,6 +229,34 @@ pub(super) fn question(base: &str, profile: &Profile, person: &Person, ticket: &
     Page { pictures, ..Page::new("Link this account?", body) }
 }
 
+/// After *Link account*, in a browser that is not signed in.
+pub(super) fn linked(profile: &Profile, person: &Person) -> Page {
+    let mut pictures = Pictures::default();
+    let picture = pictures.admit(profile.avatar_url.as_deref());
+    let name = words::name(&profile.username, &profile.name);
+    let body = html! {
+        p.mark aria-hidden="true" { "✓" }
+        h1 { "Linked " (chosen(&name)) }
+        p { "Go back to your chat and upload a video with " code { "/post" } " to publish it." }
+        ul.pair {
+            li.who {
+                (face(picture.as_ref(), profile.username.chars().next()))
+                span {
+                    b { (chosen(&name)) }
+                    span.quiet {
+                        "linked to " (chosen(&words::chat_identity(person.platform, &person.name)))
+                    }
+                }
+            }
+        }
+        p.quiet {
+            "You can close this page. " code { "/disconnect" } " in the chat undoes it, and " code { "/web" }
+            " shows all accounts and posts here."
+        }
+    };
+    Page { pictures, ..Page::new("Linked", body) }
+}
+
 /// After *Not me*. `revoked` is false when X could not be told.
 pub(super) fn not_linked(revoked: bool) -> Page {
     let body = html! {

@@ -64,10 +64,13 @@ test("an account is linked through X, and the accounts page says so", async () =
   await page.getByRole("heading", { name: /Link @alice_makes \(Alice\) to Discord user ann/ }).waitFor();
   await look(page, "link-question");
   await page.getByRole("button", { name: "Link account" }).click();
-  await page.getByRole("status").getByText("Linked @alice_makes (Alice).").waitFor();
-  await look(page, "accounts-linked");
-  await page.reload();
+  await page.getByRole("heading", { name: "Linked @alice_makes (Alice)" }).waitFor();
+  await look(page, "linked");
+
+  // Linking signs nobody in; a link from the chat does.
+  await page.goto(await service.link("web", "ann"));
   await page.getByRole("heading", { name: "Accounts of Discord user ann" }).waitFor();
+  await look(page, "accounts-linked");
 
   // Another one, from here.
   await page.getByRole("link", { name: "Link an X account" }).click();

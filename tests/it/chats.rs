@@ -171,7 +171,7 @@ async fn a_file_larger_than_telegram_serves_is_refused_with_a_way_out() {
     assert_eq!(
         telegram.said(ALICE.id)[2].text,
         "long.mp4 was not posted to @alice_makes.\nTelegram gives bots files of up to 20 MB only. Send a smaller \
-         version; or whoever runs me can set up a local Bot API server, which serves files of up to 2 GB."
+         version.\nOr upload it in your browser: press the button for a link of your own."
     );
     assert!(world.x.posts().is_empty());
 }

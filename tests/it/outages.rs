@@ -217,7 +217,11 @@ async fn a_file_that_the_chat_does_not_give_is_said() {
     for (error, sentence) in [
         (ChatError::Gone("404".to_owned()), "The chat no longer has the file. Send it again."),
         (shut(), "The chat no longer has the file. Send it again."),
-        (ChatError::TooLarge { limit: 20_000_000 }, "The file is larger than 20 MB. Send a smaller one."),
+        (
+            ChatError::TooLarge { limit: 20_000_000 },
+            "The file is larger than 20 MB. Send a smaller one.\n\
+             Or upload it in your browser: press the button for a link of your own. [Upload it there]",
+        ),
         (
             ChatError::ForeignFile,
             "The file is not on the chat's own servers, so I did not fetch it. Upload it in the chat.",

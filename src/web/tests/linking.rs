@@ -23,7 +23,7 @@ async fn a_person_sees_what_is_linked_to_whom_and_then_links_it() {
     assert_eq!((action.as_str(), ticket.len()), (CALLBACK, 43));
     let result = world.press(&page, 0).await;
     result.says(200, "Linked @alice_makes (Alice)");
-    result.says(200, "Accounts of Discord user alice");
+    result.says(200, "linked to Discord user alice");
     assert_eq!(world.linked(&alice()).await, ["alice_makes"]);
     let notices = world.intake.store.due_notices(START, 10).await.unwrap();
     let account = &world.intake.store.accounts(&alice()).await.unwrap()[0];

@@ -151,12 +151,21 @@ async fn signing_out_ends_the_session_itself() {
 }
 
 #[tokio::test]
-async fn linking_signs_the_browser_in() {
+async fn linking_signs_nobody_in_and_shows_the_accounts_to_who_is() {
     let world = World::start().await;
     let page = world.get(world.agreed(&alice(), "alice_makes").await).await;
     let linked = world.press(&page, 0).await;
     linked.says(200, "Linked @alice_makes (Alice)");
-    world.open("/accounts", &linked.cookie()).await.says(200, "@alice_makes (Alice)");
+    assert!(!linked.headers.contains_key(SET_COOKIE), "who agreed at X may be somebody else");
+
+    // alice herself, who came from /web, is back among her accounts.
+    let cookie = world.cookie(&alice(), Scope::Manage).await;
+    let page = world.get(world.agreed(&alice(), "bob_films").await).await;
+    let form = world.http.post(world.at("/api/social/callback")).header(COOKIE, &cookie);
+    let (_, ticket) = page.forms().swap_remove(0);
+    let linked = shown(form.form(&[("ticket", ticket)])).await;
+    linked.says(200, "@bob_films");
+    linked.says(200, "Recent posts");
 }
 
 #[tokio::test]

@@ -266,11 +266,10 @@ async fn an_attachment_whose_link_died_while_its_lane_rested_is_fetched_by_a_new
         discord.slash("alice", "general", "post", &[("caption", name)], Some(&file)).await;
     }
     discord.wait_for("two statuses", |world| (statuses(world) == 2).then_some(())).await;
-    world
-        .until("the pause", |world| {
-            world.now() > NOON + 60_000 || world.requests(Call::CreatePost).len() == 1
-        })
-        .await;
+    let parked = |world: &crate::discord::World| {
+        world.messages.values().any(|posted| posted.shown().contains("goes on by itself at"))
+    };
+    world.until("the pause", |_| parked(&discord.world())).await;
     // The service rests a little longer than Discord's links live.
     world.pass(Duration::from_secs(25 * 3_600));
     world.settle().await;
