@@ -22,7 +22,7 @@ fuzz_target!(|bytes: &[u8]| {
     let variables = ["TOALL_PUBLIC_URL", "TOALL_DISCORD__MEDIA_HOSTS", "TOALL_WORKER__SETTLE_SECS"];
     for variable in variables {
         let env = [("TWITTER_CLIENT_ID".to_owned(), "id".to_owned()), (variable.to_owned(), value.clone())];
-        if let Err(errors) = Config::load(&path, env) {
+        if let Err(errors) = Config::load(&path, env.into_iter()) {
             let told = errors.to_string();
             assert_eq!(told.lines().count(), 1 + errors.problems.len(), "one line each: {told}");
         }
