@@ -25,6 +25,8 @@ async fn link(world: &World, name: &str, username: &str) {
     world.x.add_user(username, username, Subscription::None);
     let page = world.question(&world.connect_link(name).await, username).await;
     page.submit(0).await;
+    // Lest it be taken for the answer to what is asked next.
+    world.until_said().await;
 }
 
 /// Keeps the worker busy with a first post, while others are asked for.
