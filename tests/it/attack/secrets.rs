@@ -179,7 +179,7 @@ async fn day() -> Day {
     let caption = format!("/post {CAPTION}\nERROR forged");
     let name = "surf\nERROR forged\r\n.mp4";
     day.real.telegram.private(ALICE).video(name, fs::read(sample()).unwrap(), &caption);
-    day.says("Waiting for its turn").await;
+    day.says("The file cannot be fetched from the chat at the moment").await;
     day
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use secrecy::ExposeSecret;
 use sqlx::{Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::World;
@@ -9,7 +10,8 @@ use super::World;
 impl World {
     /// The file that everything is kept in.
     pub fn database(&self) -> PathBuf {
-        self.config.data_dir.join("toall.db")
+        let url = self.config.database.url.expose_secret();
+        PathBuf::from(url.strip_prefix("sqlite:").expect("tests keep to SQLite"))
     }
 
     /// A connection of one's own.
