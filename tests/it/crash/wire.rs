@@ -18,6 +18,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use reqwest::{Client, redirect::Policy};
+use serde_json::Value;
 use tokio::{net::TcpListener, sync::watch};
 use url::Url;
 
@@ -73,6 +74,20 @@ struct Inner {
     /// Counts the starts of the service, which late requests wait for.
     starts: watch::Sender<usize>,
     late: AtomicUsize,
+    /// The messages that were sent where nothing keeps a second copy out.
+    sent: Mutex<Vec<Sent>>,
+    /// Moves with every request, and after whatever the trap does.
+    changes: watch::Sender<u64>,
+}
+
+/// A message that the service sent as a new one.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Which start of the service sent it, counted from 1.
+    pub life: usize,
+    /// What it answers.
+    pub reply_to: Option<i64>,
+    pub id: i64,
 }
 
 impl Trap {
@@ -84,6 +99,8 @@ impl Trap {
             sprung: AtomicBool::new(false),
             starts: watch::Sender::new(0),
             late: AtomicUsize::new(0),
+            sent: Mutex::default(),
+            changes: watch::Sender::new(0),
         }))
     }
 
@@ -112,6 +129,25 @@ impl Trap {
         self.0.starts.send_modify(|starts| *starts += 1);
     }
 
+    /// How often the service was started.
+    pub fn life(&self) -> usize {
+        *self.0.starts.borrow()
+    }
+
+    /// The messages that were sent where nothing keeps a second copy out.
+    pub fn sent(&self) -> Vec<Sent> {
+        lock(&self.0.sent).clone()
+    }
+
+    /// Moves with every request, and after whatever the trap does.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.0.changes.send_modify(|count| *count += 1);
+    }
+
     /// Whether a request of a killed service is still on its way.
     pub fn on_its_way(&self) -> bool {
         self.0.late.load(Ordering::SeqCst) > 0
@@ -135,6 +171,7 @@ impl Trap {
         if self.0.child.kill() {
             self.0.sprung.store(true, Ordering::SeqCst);
         }
+        self.changed();
     }
 }
 
@@ -151,6 +188,9 @@ struct Wire {
     name: Name,
     client: Client,
     trap: Trap,
+    /// The life of the service that sends the request at hand, and whether what comes of it is noted.
+    life: usize,
+    notes: bool,
 }
 
 /// Lays a wire to a neighbour, and returns the address at this end.
@@ -158,7 +198,14 @@ pub async fn lay(to: &str, name: Name, trap: &Trap) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let here = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let client = Client::builder().redirect(Policy::none()).build().unwrap();
-    let wire = Wire { to: to.trim_end_matches('/').to_owned(), name, client, trap: trap.clone() };
+    let wire = Wire {
+        to: to.trim_end_matches('/').to_owned(),
+        name,
+        client,
+        trap: trap.clone(),
+        life: 0,
+        notes: false,
+    };
     let router = Router::new().fallback(pass).with_state(wire);
     tokio::spawn(async move { axum::serve(listener, router).await });
     here
@@ -169,7 +216,10 @@ async fn pass(State(wire): State<Wire>, request: Request) -> Response {
     // Only what has arrived whole can be done by the neighbour.
     let Ok(body) = to_bytes(body, usize::MAX).await else { return gone() };
     let trap = wire.trap.clone();
-    let order = trap.take((wire.name)(&parts.method, &parts.uri));
+    let kind = (wire.name)(&parts.method, &parts.uri);
+    let order = trap.take(kind);
+    trap.changed();
+    let wire = Wire { notes: kind == "chat sendMessage", life: trap.life(), ..wire };
     match order.map(|order| (order.moment, order.delay)) {
         None => wire.forward(parts, body).await,
         Some((Moment::Unseen, _)) => {
@@ -185,6 +235,7 @@ async fn pass(State(wire): State<Wire>, request: Request) -> Response {
                 tokio::time::sleep(delay).await;
                 wire.forward(parts, body).await;
                 wire.trap.0.late.fetch_sub(1, Ordering::SeqCst);
+                wire.trap.changed();
             });
             trap.spring();
             gone()
@@ -212,6 +263,26 @@ fn gone() -> Response {
 
 impl Wire {
     async fn forward(&self, parts: Parts, body: Bytes) -> Response {
+        if !self.notes {
+            return self.pass_on(parts, body).await;
+        }
+        // On a task of its own, so that it is noted also when the service dies meanwhile and the request with it.
+        let wire = self.clone();
+        let noted = tokio::spawn(async move {
+            let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let (parts, body) = wire.pass_on(parts, body).await.into_parts();
+            let Ok(body) = to_bytes(body, usize::MAX).await else { return gone() };
+            let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+            if let Some(id) = answer["result"]["message_id"].as_i64() {
+                let reply_to = asked["reply_parameters"]["message_id"].as_i64();
+                lock(&wire.trap.0.sent).push(Sent { life: wire.life, reply_to, id });
+            }
+            Response::from_parts(parts, body.into())
+        });
+        noted.await.unwrap()
+    }
+
+    async fn pass_on(&self, parts: Parts, body: Bytes) -> Response {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let request = self.client.request(parts.method, format!("{}{path}", self.to));
         // With the name that the service called, since signatures cover it.
@@ -231,48 +302,4 @@ fn carried(mut headers: HeaderMap) -> HeaderMap {
         headers.remove(name);
     }
     headers
-}
-
-/// X's requests.
-pub fn of_x(_: &Method, uri: &Uri) -> &'static str {
-    let path = uri.path();
-    let last = path.rsplit('/').next().unwrap_or_default();
-    match (last, path) {
-        ("initialize", _) => "X initialize",
-        ("append", _) => "X append",
-        ("finalize", _) => "X finalize",
-        ("upload", _) => "X status",
-        (_, "/2/tweets") => "X create",
-        ("tweets", _) => "X look",
-        ("token", _) => "X token",
-        _ => "X other",
-    }
-}
-
-/// Telegram's.
-pub fn of_telegram(_: &Method, uri: &Uri) -> &'static str {
-    match uri.path().rsplit('/').next().unwrap_or_default().to_lowercase().as_str() {
-        "getupdates" => "chat getUpdates",
-        "sendmessage" => "chat sendMessage",
-        "editmessagetext" => "chat editMessageText",
-        "answercallbackquery" => "chat answerCallbackQuery",
-        "getfile" => "chat getFile",
-        _ if uri.path().starts_with("/file") => "chat download",
-        _ => "chat other",
-    }
-}
-
-/// A bucket's.
-pub fn of_s3(method: &Method, uri: &Uri) -> &'static str {
-    let query = uri.query().unwrap_or_default();
-    match method.as_str() {
-        "PUT" if query.contains("partNumber") => "S3 part",
-        "PUT" => "S3 put",
-        "POST" if query.contains("uploadId") => "S3 complete",
-        "POST" => "S3 open",
-        "GET" if query.contains("list-type") || query.contains("uploads") => "S3 list",
-        "GET" => "S3 read",
-        "DELETE" => "S3 delete",
-        _ => "S3 other",
-    }
 }
