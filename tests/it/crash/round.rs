@@ -310,8 +310,8 @@ impl Round {
     /// What there is to see of a round, which a tester needs when it hangs.
     async fn seen(&self) -> String {
         let said = EVERYBODY.map(|person| self.site.said(person));
-        let unheard = self.site.telegram.unconfirmed();
+        let (unheard, trap) = (self.site.telegram.unconfirmed(), self.site.trap.picture());
         let (rows, open) = (self.site.rows().await, self.site.open_ends().await);
-        format!("{rows:#?}\n{said:#?}\n{unheard} unheard, {open:?} of {} at rest", self.sent.len())
+        format!("{rows:#?}\n{said:#?}\n{unheard} unheard, {open:?} of {} at rest; {}", self.sent.len(), trap)
     }
 }

@@ -9,17 +9,18 @@ use std::{
 
 use sqlx::{ConnectOptions, Connection, FromRow, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
-use toall::sandbox::{Sandbox, Settings};
+use toall::sandbox::{Processing, Sandbox, Settings};
 use tokio::net::TcpSocket;
 
 use super::{
     child::Child,
     discord::Channel,
     requests, s3,
-    stir::{Bell, Stir},
+    stir::Stir,
     wire::{self, Trap},
 };
 use crate::{
+    bell::Bell,
     telegram::Telegram,
     world::{PATIENCE, sample},
 };
@@ -101,6 +102,8 @@ impl Site {
             redirect_uris: vec![format!("http://{address}/api/social/callback")],
             // So that a second post would be seen.
             duplicate_window: Duration::ZERO,
+            // The service waits in real time.
+            processing: Processing { steps: 1, check_after_secs: 0 },
             ..Settings::new(folder.path().join("x"))
         };
         (ground.x)(&mut settings);
@@ -269,7 +272,7 @@ impl Site {
     /// Notices from now on when anything happens at the site.
     pub fn listen(&self) -> Stir {
         Stir {
-            data: Bell::on(&self.data).expect("a folder can be watched"),
+            data: Bell::on(&[&self.data]).expect("a folder can be watched"),
             telegram: self.telegram.changes(),
             discord: self.discord.as_ref().map(|channel| channel.discord.changes()),
             wires: self.trap.changes(),

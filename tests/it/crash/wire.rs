@@ -118,6 +118,12 @@ impl Trap {
         self.0.sprung.load(Ordering::SeqCst)
     }
 
+    /// What it waits for or has caught, for a tester to read.
+    pub fn picture(&self) -> String {
+        let (order, latest) = (*lock(&self.0.order), self.latest());
+        format!("the trap waits for {order:?}; latest: {latest}; sprung: {}", self.sprung())
+    }
+
     /// The kind of the latest request.
     pub fn latest(&self) -> &'static str {
         *lock(&self.0.latest)
@@ -215,44 +221,14 @@ async fn pass(State(wire): State<Wire>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     // Only what has arrived whole can be done by the neighbour.
     let Ok(body) = to_bytes(body, usize::MAX).await else { return gone() };
-    let trap = wire.trap.clone();
     let kind = (wire.name)(&parts.method, &parts.uri);
-    let order = trap.take(kind);
-    trap.changed();
-    let wire = Wire { notes: kind == "chat sendMessage", life: trap.life(), ..wire };
-    match order.map(|order| (order.moment, order.delay)) {
+    let order = wire.trap.take(kind);
+    wire.trap.changed();
+    let wire = Wire { notes: kind == "chat sendMessage", life: wire.trap.life(), ..wire };
+    match order {
         None => wire.forward(parts, body).await,
-        Some((Moment::Unseen, _)) => {
-            trap.spring();
-            gone()
-        }
-        Some((Moment::Late, delay)) => {
-            let mut starts = trap.0.starts.subscribe();
-            trap.0.late.fetch_add(1, Ordering::SeqCst);
-            tokio::spawn(async move {
-                // Never lost with the trap: it lives as long as the wires.
-                let _ = starts.changed().await;
-                tokio::time::sleep(delay).await;
-                wire.forward(parts, body).await;
-                wire.trap.0.late.fetch_sub(1, Ordering::SeqCst);
-                wire.trap.changed();
-            });
-            trap.spring();
-            gone()
-        }
-        Some((Moment::Done, _)) => {
-            wire.forward(parts, body).await;
-            trap.spring();
-            gone()
-        }
-        Some((Moment::Answered, delay)) => {
-            let answer = wire.forward(parts, body).await;
-            tokio::spawn(async move {
-                tokio::time::sleep(delay).await;
-                trap.spring();
-            });
-            answer
-        }
+        // On a task of its own: this one ends with the connection, which the service may give up.
+        Some(order) => tokio::spawn(wire.caught(order, parts, body)).await.unwrap(),
     }
 }
 
@@ -262,6 +238,42 @@ fn gone() -> Response {
 }
 
 impl Wire {
+    /// Does with a request what the order says, and kills the service.
+    async fn caught(self, order: Order, parts: Parts, body: Bytes) -> Response {
+        let trap = self.trap.clone();
+        match order.moment {
+            Moment::Unseen => {
+                trap.spring();
+                gone()
+            }
+            Moment::Late => {
+                let mut starts = trap.0.starts.subscribe();
+                trap.0.late.fetch_add(1, Ordering::SeqCst);
+                trap.spring();
+                // Never lost with the trap: it lives as long as the wires.
+                let _ = starts.changed().await;
+                tokio::time::sleep(order.delay).await;
+                self.forward(parts, body).await;
+                trap.0.late.fetch_sub(1, Ordering::SeqCst);
+                trap.changed();
+                gone()
+            }
+            Moment::Done => {
+                self.forward(parts, body).await;
+                trap.spring();
+                gone()
+            }
+            Moment::Answered => {
+                let answer = self.forward(parts, body).await;
+                tokio::spawn(async move {
+                    tokio::time::sleep(order.delay).await;
+                    trap.spring();
+                });
+                answer
+            }
+        }
+    }
+
     async fn forward(&self, parts: Parts, body: Bytes) -> Response {
         if !self.notes {
             return self.pass_on(parts, body).await;
