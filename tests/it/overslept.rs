@@ -5,6 +5,7 @@ use std::time::Duration;
 use axum::http::Method;
 use futures::future::join_all;
 use toall::{
+    chat::Ask,
     post::State,
     sandbox::{Answer, Call, Effect, Exchange, Fault, Gate, Sandbox, Sent},
 };
@@ -18,6 +19,7 @@ use crate::{
 const A_NAP: Duration = Duration::from_secs(61);
 /// What a token that has run out is refreshed after.
 const THREE_HOURS: Duration = Duration::from_secs(3 * 3_600);
+const ALT_TEXT: &str = "A wave breaks over a board";
 /// Makes three segments of 4 MiB.
 const FILM_BYTES: usize = 9_000_000;
 
@@ -60,7 +62,13 @@ async fn overslept_at(call: Call, deed: Deed) -> World {
     let film = if call == Call::Append { world.film(FILM_BYTES) } else { sample() };
     let gate = Gate::closed();
     let held = world.x.order(Fault::on(call, Effect::Hold(gate.clone())));
-    world.post("alice", "Overslept", &film).await;
+    let mut ask = world.post_of("Overslept", &film);
+    if let Ask::Post { options, .. } = &mut ask
+        && call == Call::Metadata
+    {
+        options.alt_text = Some(ALT_TEXT.to_owned());
+    }
+    world.ask("alice", ask).await;
     world.until("the held request", |_| held.fired() == 1).await;
     if call == Call::Append {
         let two =
@@ -91,7 +99,8 @@ async fn overslept_at(call: Call, deed: Deed) -> World {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn at_every_request_to_x_the_post_is_made_once() {
-    let calls = [Call::Initialize, Call::Append, Call::Finalize, Call::Status, Call::Timeline];
+    let calls =
+        [Call::Initialize, Call::Append, Call::Finalize, Call::Status, Call::Metadata, Call::Timeline];
     let cases = calls.into_iter().flat_map(|call| [(call, Deed::First), (call, Deed::Last)]);
     join_all(cases.map(|(call, deed)| async move {
         let world = overslept_at(call, deed).await;
@@ -101,6 +110,9 @@ async fn at_every_request_to_x_the_post_is_made_once() {
             assert_eq!(sent.len(), 4, "only the segment that was held is sent again: {sent:?}");
             sent.dedup();
             assert_eq!(sent, [0, 1, 2]);
+        }
+        if call == Call::Metadata {
+            assert_eq!(world.x.posts()[0].media[0].metadata["alt_text"]["text"], ALT_TEXT);
         }
         if call != Call::Initialize {
             assert_eq!(world.requests(Call::Initialize).len(), 1, "the same upload goes on");
