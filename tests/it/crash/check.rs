@@ -12,6 +12,9 @@ use super::{
 };
 use crate::world::sha256_hex;
 
+/// What is said to a button that was pressed too late.
+const STALE: &str = "That no longer applies: the post has moved on.";
+
 /// Looks at X, the chats, the storage and the database of a service that was stopped at rest. `unheard` are requests of
 /// people that came to nothing with a kill, and were made once more.
 pub async fn check(site: &Site, plan: &Plan, unheard: &BTreeSet<i64>, report: &mut Report) {
@@ -32,6 +35,7 @@ pub async fn check(site: &Site, plan: &Plan, unheard: &BTreeSet<i64>, report: &m
     }
     strangers(site, plan, &mut findings);
     report.left_behind = messages(site, &rows, &mut findings);
+    presses(site, report, &mut findings);
     if let Some(channel) = &site.discord {
         findings.extend(channel.blemishes(unheard).into_iter().map(other));
     }
@@ -126,19 +130,28 @@ fn messages(site: &Site, rows: &[Row], findings: &mut Vec<Finding>) -> usize {
     let mut left_behind = BTreeMap::new();
     for line in EVERYBODY.into_iter().flat_map(|person| site.said(person)) {
         let about_linking = line.text.starts_with("Link") || line.text.ends_with(LINK_FIRST);
-        if !about_linking && !known.contains(&line.id) {
+        if !about_linking && line.text != STALE && !known.contains(&line.id) {
             left_behind.insert(line.id, line);
         }
     }
     for (id, line) in &left_behind {
-        let by_a_kill = sent.get(id).filter(|sent| sent.life < site.trap.life());
-        if !by_a_kill.is_some_and(|sent| excused.insert((sent.life, sent.reply_to))) {
+        let by_a_kill = sent.get(id).filter(|sent| sent.unheard || sent.life < site.trap.life());
+        if !by_a_kill.is_some_and(|sent| excused.insert((sent.life, sent.unheard, sent.reply_to))) {
             findings.push(other(format!(
                 "left behind without a kill: {line:?}, of {left_behind:#?} and {sent:#?}"
             )));
         }
     }
     left_behind.len()
+}
+
+/// Who presses a button is told when that came too late: once, and once more when a kill had Telegram tell of it again.
+fn presses(site: &Site, report: &Report, findings: &mut Vec<Finding>) {
+    let said: Vec<_> = EVERYBODY.into_iter().flat_map(|person| site.said(person)).collect();
+    let too_late = said.iter().filter(|line| line.text == STALE).count();
+    if too_late > report.asked + report.restarts {
+        findings.push(other(format!("{too_late} presses came too late, of {}: {said:#?}", report.asked)));
+    }
 }
 
 /// Only what may be tried again is kept.

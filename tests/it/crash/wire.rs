@@ -19,7 +19,10 @@ use axum::{
 };
 use reqwest::{Client, redirect::Policy};
 use serde_json::Value;
-use tokio::{net::TcpListener, sync::watch};
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+};
 use url::Url;
 
 use super::child::Child;
@@ -88,6 +91,9 @@ pub struct Sent {
     /// What it answers.
     pub reply_to: Option<i64>,
     pub id: i64,
+    /// Whether nobody waited for the answer any more: of a dead service too, some requests arrive when the next one
+    /// has started.
+    pub unheard: bool,
 }
 
 impl Trap {
@@ -280,18 +286,20 @@ impl Wire {
         }
         // On a task of its own, so that it is noted also when the service dies meanwhile and the request with it.
         let wire = self.clone();
-        let noted = tokio::spawn(async move {
+        let (answered, heard) = oneshot::channel();
+        tokio::spawn(async move {
             let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
             let (parts, body) = wire.pass_on(parts, body).await.into_parts();
-            let Ok(body) = to_bytes(body, usize::MAX).await else { return gone() };
+            let Ok(body) = to_bytes(body, usize::MAX).await else { return };
             let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
             if let Some(id) = answer["result"]["message_id"].as_i64() {
                 let reply_to = asked["reply_parameters"]["message_id"].as_i64();
-                lock(&wire.trap.0.sent).push(Sent { life: wire.life, reply_to, id });
+                let unheard = answered.is_closed();
+                lock(&wire.trap.0.sent).push(Sent { life: wire.life, reply_to, id, unheard });
             }
-            Response::from_parts(parts, body.into())
+            let _ = answered.send(Response::from_parts(parts, body.into()));
         });
-        noted.await.unwrap()
+        heard.await.unwrap_or_else(|_| gone())
     }
 
     async fn pass_on(&self, parts: Parts, body: Bytes) -> Response {
