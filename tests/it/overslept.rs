@@ -7,12 +7,12 @@ use futures::future::join_all;
 use toall::{
     chat::Ask,
     post::State,
-    sandbox::{Answer, Call, Effect, Exchange, Fault, Gate, Sandbox, Sent},
+    sandbox::{Answer, Call, Effect, Exchange, Fault, Gate, Sent},
 };
 
 use crate::{
     bucket::Bucket,
-    world::{World, read, sample},
+    world::{PATIENCE, World, read, sample},
 };
 
 /// Longer than a lane is held without a sign of life.
@@ -42,6 +42,23 @@ async fn woken(world: &mut World) {
         (post.state, post.x_post_id.clone(), post.media.clone(), post.attempt, post.intent_at, post.sessions)
     };
     assert_eq!(essence(&after), essence(&before), "the sleeper's late word is not written");
+}
+
+/// Waits until another worker holds the lane.
+async fn taken_over(world: &World) {
+    let store = world.app().store.clone();
+    let mut changes = store.changes();
+    let waited = tokio::time::timeout(PATIENCE, async {
+        loop {
+            changes.mark_unchanged();
+            // A lane that is held is due when its lease ends.
+            if store.next_lane_due().await.unwrap().is_some_and(|due| due > world.now()) {
+                return;
+            }
+            changes.changed().await.unwrap();
+        }
+    });
+    waited.await.expect("nobody takes the lane");
 }
 
 fn segment(exchange: &Exchange) -> u32 {
@@ -79,9 +96,11 @@ async fn overslept_at(call: Call, deed: Deed) -> World {
     world.pass(A_NAP);
     match deed {
         Deed::First => {
-            // At the refresh the other has nothing to ask before the sleeper has its answer.
-            let another = |x: &Sandbox| call == Call::Refresh || x.exchanges().len() > before;
-            world.until_x("another worker", another).await;
+            match call {
+                // The other has nothing to ask before the sleeper has its answer.
+                Call::Refresh => taken_over(&world).await,
+                _ => world.until_x("another worker", |x| x.exchanges().len() > before).await,
+            }
             world.let_act(call, &gate).await;
         }
         Deed::Last => {
