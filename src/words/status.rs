@@ -414,15 +414,6 @@ fn explain(failure: &Failure, account: &Account) -> (String, Remedy) {
         Failure::AccountRestricted => {
             ("X keeps this account from posting. Open X, answer the notice there, then try again.", OpenX)
         }
-        Failure::NotEnrolled => (
-            "The X app of this service may not post. Whoever runs it has to set it to Pay-per-use and Production \
-             at console.x.com.",
-            TryAgain,
-        ),
-        Failure::SpendCap => (
-            "This service has reached its monthly limit at X. Whoever runs it can raise it at console.x.com.",
-            TryAgain,
-        ),
         Failure::MissingPermission => (
             "The permission to upload videos is missing. Connect the account again and leave every box ticked.",
             Reconnect,
