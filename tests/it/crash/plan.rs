@@ -116,7 +116,7 @@ impl Plan {
                 kills.push(on(rng, kind, 0));
             }
         }
-        let discord = (round % 4 == 1).then(|| round % 8 == 1);
+        let discord = (round % 4 == 1).then_some(round % 8 == 1);
         if discord.is_some() {
             kills.iter_mut().for_each(on_discord);
         }
