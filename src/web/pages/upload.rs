@@ -129,11 +129,12 @@ fn account_choice(accounts: &[(Account, String)]) -> Markup {
             legend { "Post to" }
             @for (account, profile) in accounts {
                 label.choice {
-                    input type="radio" name="account" value={"twitter:" (account.id)} checked[!several || account.preferred]
-                        data-name={"@" (account.username)} data-profile=(profile);
+                    input type="checkbox" name="account" value={"twitter:" (account.id)} checked[!several || account.preferred]
+                        data-name={"@" (account.username)} data-profile=(profile) data-limit=(caption::limit_for(account.tier));
                     span { (chosen(&words::name(&account.username, &account.name))) (broken(account)) }
                 }
             }
+            p #same .quiet role="status" hidden {}
         }
     }
 }
