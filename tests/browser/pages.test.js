@@ -87,6 +87,7 @@ test("an account is linked through X, and the accounts page says so", async () =
   assert.equal(await page.locator("li", { hasText: "@bob_films" }).count(), 0);
   await page.getByRole("button", { name: "Sign out" }).click();
   await page.getByRole("heading", { name: "Signed out" }).waitFor();
+  await look(page, "signed-out");
   await page.goto(`${service.url}accounts`);
   await page.getByText("This browser is not signed in").waitFor();
   await look(page, "not-signed-in");
@@ -311,19 +312,177 @@ test("a storage that refuses is named; one in trouble is tried again", async () 
 
 test("two tabs do not upload the same file twice", async () => {
   const { context, page } = await uploader("jan");
-  const speed = await network(page, 2e6);
+  const film20 = film("twice.mp4", 20_000_000);
+  /** The parts that a tab has sent. */
+  const watched = (tab) => {
+    const sent = [];
+    tab.on("request", (request) => {
+      if (request.method() === "PUT") sent.push(new URL(request.url()).searchParams.get("partNumber"));
+    });
+    return sent;
+  };
+  const first = watched(page);
+  const speed = await network(page, 1e6);
+  await speed();
+  await page.locator("#input").setInputFiles(film20.path);
+  await page.waitForFunction(() => document.querySelector("#bar").value > 0);
+  const other = await tab(context);
+  const second = watched(other);
+  await other.goto(`${service.url}upload`);
+  await other.getByText("twice.mp4 is being uploaded in another tab.").waitFor();
+  await look(other, "two-tabs");
+  // Nor when it is picked there all the same.
+  await other.locator("#input").setInputFiles(film20.path);
+  await other.locator("#trouble").getByText("twice.mp4 is being uploaded in another tab.").waitFor();
+  assert.deepEqual(second, [], "a part is sent by the second tab");
+  assert.deepEqual(first.sort(), ["1", "2", "3"]);
+  // Once the first tab is gone, the second takes it up.
+  await page.close({ runBeforeUnload: false });
+  await other.getByRole("button", { name: "Try again now" }).click();
+  await uploaded(other);
+  assert.equal(new Set(second).size, second.length, "each once");
+  await context.close();
+});
+
+test("a second tab uploads another file meanwhile", async () => {
+  const { context, page } = await uploader("joe");
+  const speed = await network(page, 1e6);
   await speed();
   await page.locator("#input").setInputFiles(small.path);
   await page.waitForFunction(() => document.querySelector("#bar").value > 0);
   const other = await tab(context);
   await other.goto(`${service.url}upload`);
-  await other.getByText("surf.mp4 is being uploaded in another tab.").waitFor();
-  await look(other, "two-tabs");
   await other.locator("#input").setInputFiles(film("second.mp4", 1_000_000).path);
   await uploaded(other);
   await speed(-1);
   await uploaded(page);
   await context.close();
+});
+
+test("one upload goes to several accounts, each with a status of its own", async () => {
+  await service.tell("link pia alice_makes");
+  const { context, page } = await uploader("pia", { account: "bob_films" });
+  const [alice, bob] = ["@alice_makes", "@bob_films"].map((name) => page.getByRole("checkbox", { name }));
+  assert.deepEqual([await alice.isChecked(), await bob.isChecked()], [false, true], "the one that /post goes to");
+  await page.getByText("The post costs $0.015 at X").waitFor();
+  await alice.check();
+  await page.getByRole("button", { name: "Post to 2 accounts" }).waitFor();
+  await page.getByText("The 2 posts cost $0.03 at X").waitFor();
+  await page.getByText("X does not allow the same content on several accounts").waitFor();
+  await look(page, "several-accounts");
+  await page.reload();
+  await page.getByRole("button", { name: "Post to 2 accounts" }).waitFor();
+  await page.locator("#input").setInputFiles(small.path);
+  await uploaded(page);
+  await alice.uncheck();
+  await bob.uncheck();
+  await page.getByRole("button", { name: "Post", exact: true }).click();
+  await page.getByText("Choose at least one account to post to.").waitFor();
+  await alice.check();
+  await bob.check();
+  await page.getByRole("button", { name: "Post to 2 accounts" }).click();
+  for (const name of ["@alice_makes", "@bob_films"]) {
+    const card = page.locator("#statuses li", { hasText: `To ${name}` });
+    const link = await card.getByRole("link", { name: "Open on X" }).getAttribute("href");
+    assert.ok(link.includes(`/${name.slice(1)}/status/`), link);
+    assert.equal(await onX(link), small.sha256);
+  }
+  await look(page, "several-posted");
+  await context.close();
+});
+
+test("a post whose answer is lost is tried for a while, then by hand, and made once", async () => {
+  const { context, page } = await uploader("quy");
+  await page.locator("#input").setInputFiles(small.path);
+  await uploaded(page);
+  const keys = [];
+  let lost = true;
+  await page.route(/\/api\/social\/post$/, async (route) => {
+    keys.push(route.request().headers()["idempotency-key"]);
+    if (!lost) return route.continue();
+    // The service takes it, and its answer does not arrive.
+    await route.fetch();
+    await route.abort("connectionreset");
+  });
+  await page.getByRole("button", { name: "Post to @alice_makes" }).click();
+  await page.getByText("This service does not answer. Nothing is lost: it is tried again in").waitFor();
+  await look(page, "not-answered");
+  const given_up = page.getByText("it is not known whether it has taken the post. Trying again is safe");
+  for (let turn = 0; turn < 30 && !(await given_up.isVisible()); turn++) {
+    // As when the connection comes back: no pause is waited for.
+    const before = keys.length;
+    await page.evaluate(() => window.dispatchEvent(new Event("online")));
+    await page.waitForFunction(() => !document.querySelector("#refused").hidden, null, { timeout: 250 }).catch(() => {});
+    assert.ok(keys.length >= before);
+  }
+  assert.equal(keys.length, 6, "a bound");
+  await look(page, "not-handed-over");
+  lost = false;
+  await page.getByRole("button", { name: "Try again", exact: true }).click();
+  await page.getByRole("link", { name: "Open on X" }).waitFor();
+  assert.equal(new Set(keys).size, 1, "always the same request");
+  await page.goto(await service.link("web", "quy"));
+  await page.getByRole("heading", { name: "Recent posts" }).waitFor();
+  assert.equal(await page.locator("#posts li.card").count(), 1);
+  await context.close();
+});
+
+test("a token is listed and ended on the accounts page", async () => {
+  await service.tell("link rob alice_makes");
+  const { token } = await service.tell("token rob");
+  const known = async () => (await fetch(`${service.url}api/social/accounts`, { headers: { authorization: `Bearer ${token}` } })).status;
+  assert.equal(await known(), 200);
+  const context = await browser.newContext(DESK);
+  const page = await tab(context);
+  await page.goto(await service.link("web", "rob"));
+  const card = page.locator("li", { hasText: `ends in ${token.slice(-4)}` });
+  await card.getByText("End it").click();
+  await look(page, "accounts-token");
+  await card.getByRole("button", { name: "End the token now" }).click();
+  await page.getByText("The token is ended.").waitFor();
+  assert.equal(await card.count(), 0);
+  assert.equal(await known(), 401);
+  await context.close();
+});
+
+test("a bucket of the operator's own takes files from the page, by the rule it was given", async (t) => {
+  const server = process.env.S3_SERVER;
+  if (!server) return t.skip("set S3_SERVER to the address of a LocalStack");
+  const bucket = `${server}/pages-${Date.now()}`;
+  assert.ok((await fetch(bucket, { method: "PUT" })).ok);
+  const own = await playground(server, new URL(bucket).pathname.slice(1));
+  const context = await browser.newContext(DESK);
+  try {
+    await own.tell("link sue alice_makes");
+    const page = await tab(context);
+    await page.goto(await own.link("upload", "sue"));
+    await page.waitForURL(/\/upload\//);
+    const puts = [];
+    page.on("response", (answer) => {
+      if (answer.request().method() === "PUT") puts.push(`${new URL(answer.url()).origin} ${answer.status()}`);
+    });
+    // Without a rule the browser keeps the file back, which looks as a lost connection does.
+    const big = film("elsewhere.mp4", 20_000_000);
+    await page.locator("#input").setInputFiles(big.path);
+    await page.getByText("The connection is lost.").waitFor();
+    assert.deepEqual(puts, []);
+    const rule = "<CORSConfiguration><CORSRule>" +
+      `<AllowedOrigin>${new URL(own.url).origin}</AllowedOrigin><AllowedMethod>PUT</AllowedMethod>` +
+      "<AllowedHeader>content-type</AllowedHeader></CORSRule></CORSConfiguration>";
+    const set = await fetch(`${bucket}?cors`, { method: "PUT", body: rule, headers: { "content-type": "application/xml" } });
+    assert.ok(set.ok, await set.text());
+    await page.getByRole("button", { name: "Try again now" }).click();
+    await uploaded(page);
+    assert.deepEqual(puts, Array(3).fill(`${server} 200`), "straight to the bucket");
+    await page.getByRole("button", { name: "Post to @alice_makes" }).click();
+    const link = page.getByRole("link", { name: "Open on X" });
+    await link.waitFor();
+    assert.equal(await onX(await link.getAttribute("href")), big.sha256);
+    await look(page, "own-bucket");
+  } finally {
+    await context.close();
+    await own.stop();
+  }
 });
 
 test("an account that goes during the upload keeps the post back, and the file stays", async () => {
@@ -364,10 +523,20 @@ test("without JavaScript the pages say so", async () => {
   const context = await browser.newContext({ ...DESK, javaScriptEnabled: false });
   const page = await tab(context);
   await page.goto(await service.link("upload", "max"));
-  await page.screenshot({ path: new URL("../../target/browser/door.png", import.meta.url).pathname });
   await page.getByRole("button", { name: "Continue" }).click();
   await page.getByText("This page needs JavaScript").waitFor();
   await context.close();
+  // The same pages where only our scripts are kept away, since axe is one too.
+  const bare = await browser.newContext(DESK);
+  const seen = await tab(bare);
+  await seen.route(/\/assets\/.*\.js$/, (route) => route.abort());
+  await seen.goto(await service.link("upload", "max"));
+  await seen.getByRole("button", { name: "Continue" }).waitFor();
+  await look(seen, "door");
+  await seen.getByRole("button", { name: "Continue" }).click();
+  await seen.getByText("This page needs JavaScript").waitFor();
+  await look(seen, "without-javascript");
+  await bare.close();
 });
 
 test("nobody without an account is left at a dead end", async () => {
