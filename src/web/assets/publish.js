@@ -137,7 +137,7 @@ export async function handOver(kept, signal, waits) {
   room.leave(kept);
   asking = false;
   result(request_id);
-  element("result-title").focus();
+  element("title").focus();
 }
 
 /**
@@ -148,6 +148,7 @@ export function result(id) {
   element("file").hidden = true;
   compose.hidden = true;
   element("result").hidden = false;
+  element("title").textContent = say("your_post");
   show(element("sent"), say("sent"));
   watch(id);
 }
