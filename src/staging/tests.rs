@@ -20,6 +20,7 @@ use tokio::{
 
 mod foreign;
 mod guarded;
+mod parts;
 mod sweeping;
 
 use super::{embedded::Server, put::PART_BYTES, *};
