@@ -40,8 +40,7 @@ pub(super) fn open_note(root: &Path, upload: &str) -> Option<PathBuf> {
     Some(root.join(format!(".upload-{}.json", Uuid::parse_str(upload).ok()?)))
 }
 
-/// Removes what a killed process was about to write, and uploads that the worker began: nobody knows their ids any more.
-/// People go on with theirs.
+/// Nobody knows the ids of uploads that the worker began in an earlier life. People go on with theirs.
 pub(super) fn clear_uploads(root: &Path) -> io::Result<()> {
     let kept: Vec<String> = begun(root)?
         .into_iter()
@@ -54,8 +53,7 @@ pub(super) fn clear_uploads(root: &Path) -> io::Result<()> {
         let name = name.to_string_lossy();
         let part = name.starts_with(".upload_id-") || name.starts_with(".upload-");
         let note = name.starts_with(".bucket-") && name.contains(".upload-");
-        let unfinished = name.starts_with(".tmp.");
-        if unfinished || (part || note) && !kept.iter().any(|id| name.contains(id.as_str())) {
+        if (part || note) && !kept.iter().any(|id| name.contains(id.as_str())) {
             fs::remove_file(entry.path())?;
         }
     }

@@ -70,12 +70,3 @@ async fn parts_are_joined_to_the_end_when_whoever_asked_is_gone() {
     assert_eq!(staging.size(KEY).await, Ok(8 * PART_BYTES + 36));
     assert!(!joining(&dir));
 }
-
-#[tokio::test]
-async fn what_a_killed_process_was_writing_is_cleared_away() {
-    let (_staging, server, dir) = embedded().await;
-    server.shutdown().await;
-    std::fs::write(dir.path().join(".tmp.7.internal.part"), "half").unwrap();
-    let (_staging, _server) = Staging::embedded(dir.path()).await.unwrap();
-    assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
-}
