@@ -49,12 +49,14 @@ pub(super) async fn open(settings: &config::Database) -> Result<(PgPool, PgConne
     let connected = connecting.await.unwrap_or_else(|_| Err(silence()));
     let mut connection = connected.map_err(|error| server.screen(error))?;
     server.look_at(&mut connection).await?;
+    let _ = connection.close().await;
     // Others that start at this moment wait here for their turn, however long it takes.
-    MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
+    let alone = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+    MIGRATIONS.run(&alone).await.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => server.screen(error),
         error => OpenError::of_migration(error, &server),
     })?;
-    let _ = connection.close().await;
+    alone.close().await;
     let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(CONNECT_WITHIN)

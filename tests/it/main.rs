@@ -26,6 +26,7 @@ mod outages;
 mod overslept;
 mod parameters;
 mod paused;
+mod postgres;
 mod posting;
 mod power_cut;
 mod processing;
