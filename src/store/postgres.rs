@@ -131,11 +131,12 @@ impl Server {
         if u32::try_from(number).unwrap_or(0) < LEAST_VERSION * 10_000 {
             return Err(OpenError::TooOld { host: self.host.clone(), version, least: LEAST_VERSION });
         }
-        let read_only: bool =
-            sqlx::query_scalar("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'")
-                .fetch_one(&mut *connection)
-                .await
-                .map_err(screen)?;
+        let read_only: bool = sqlx::query_scalar(
+            "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(screen)?;
         if read_only {
             return Err(OpenError::ReadOnly { database: self.to_string() });
         }

@@ -250,13 +250,12 @@ impl Store {
         now: i64,
         limit: u32,
     ) -> Result<Vec<(PostId, Option<String>)>, StoreError> {
-        let rows: Vec<(String, Option<String>)> = query(
-            "SELECT id, object_key FROM posts WHERE clean_at <= $1 ORDER BY clean_at LIMIT $2",
-        )
-        .bind(now)
-        .bind(i64::from(limit))
-        .fetch_all(&self.read)
-        .await?;
+        let rows: Vec<(String, Option<String>)> =
+            query("SELECT id, object_key FROM posts WHERE clean_at <= $1 ORDER BY clean_at LIMIT $2")
+                .bind(now)
+                .bind(i64::from(limit))
+                .fetch_all(&self.read)
+                .await?;
         rows.into_iter()
             .map(|(id, key)| Ok((id.parse().map_err(|_| StoreError::Unreadable("post id"))?, key)))
             .collect()

@@ -156,8 +156,15 @@ async fn every_connection_to_postgresql_keeps_what_is_committed_however_the_serv
 async fn a_text_with_a_nul_is_kept_without_it() {
     let kept = Kept::new().await;
     let store = kept.open(Vault::new(&[7; 32])).await;
-    query("INSERT INTO incidents (name, since) VALUES ($1, 0)").bind("a\0b").execute(&store.write).await.unwrap();
-    let found: Vec<String> =
-        query("SELECT name FROM incidents WHERE name = $1").bind("a\0b").fetch_values(&store.read).await.unwrap();
+    query("INSERT INTO incidents (name, since) VALUES ($1, 0)")
+        .bind("a\0b")
+        .execute(&store.write)
+        .await
+        .unwrap();
+    let found: Vec<String> = query("SELECT name FROM incidents WHERE name = $1")
+        .bind("a\0b")
+        .fetch_values(&store.read)
+        .await
+        .unwrap();
     assert_eq!(found, ["a\u{fffd}b"]);
 }

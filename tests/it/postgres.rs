@@ -100,7 +100,9 @@ pub async fn cluster() -> Option<&'static Cluster> {
     let cluster = cluster.await.as_ref();
     if cluster.is_none() {
         assert!(!wanted(), "TOALL_TEST_DATABASE asks for PostgreSQL, and initdb is nowhere to be found");
-        eprintln!("left out: no PostgreSQL here (initdb is neither on the PATH nor under /usr/lib/postgresql)");
+        eprintln!(
+            "left out: no PostgreSQL here (initdb is neither on the PATH nor under /usr/lib/postgresql)"
+        );
     }
     cluster
 }
@@ -110,7 +112,8 @@ fn programs() -> Option<PathBuf> {
     let on_path = env::split_paths(&env::var_os("PATH")?).find(|folder| folder.join("initdb").exists());
     let debian = || {
         let versions = fs::read_dir("/usr/lib/postgresql").ok()?;
-        let mut folders: Vec<PathBuf> = versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
+        let mut folders: Vec<PathBuf> =
+            versions.filter_map(|entry| Some(entry.ok()?.path().join("bin"))).collect();
         folders.retain(|folder| folder.join("initdb").exists());
         folders.sort();
         folders.pop()

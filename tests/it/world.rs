@@ -7,10 +7,10 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use crate::postgres;
 use reqwest::{StatusCode, header::LOCATION};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
-use crate::postgres;
 use toall::{
     account::{Group, Person, PersonRef, Place, Platform},
     app::{App, Role},

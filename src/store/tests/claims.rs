@@ -43,9 +43,8 @@ async fn a_claim_looks_only_at_what_is_due() {
     for posts in [1_000, 100_000] {
         let kept = Kept::new().await;
         let store = kept.open(Vault::new(&[7; 32])).await;
-        let numbers = |most| {
-            format!("RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {most})")
-        };
+        let numbers =
+            |most| format!("RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {most})");
         // What the optimiser learns of the tables may change its mind.
         script(&store, &(finished(posts, numbers) + "ANALYZE")).await;
         for (statement, index) in [

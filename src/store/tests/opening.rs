@@ -96,9 +96,21 @@ async fn the_user_may_not_make_tables() {
     for database in [cluster.empty().await, cluster.database().await] {
         somebody(cluster, &database).await;
         let name = &database.name;
-        run(cluster, name, &format!("REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT CONNECT ON DATABASE {name} TO {name}")).await;
+        run(
+            cluster,
+            name,
+            &format!(
+                "REVOKE CREATE ON SCHEMA public FROM PUBLIC; GRANT CONNECT ON DATABASE {name} TO {name}"
+            ),
+        )
+        .await;
         let said = said(&address(cluster, &format!("{name}:right"), name), 7).await;
-        assert!(said.starts_with(&format!("the user {name} may not make and change tables in the database {name}")), "{said}");
+        assert!(
+            said.starts_with(&format!(
+                "the user {name} may not make and change tables in the database {name}"
+            )),
+            "{said}"
+        );
         assert!(said.contains(&format!("`GRANT USAGE, CREATE ON SCHEMA public TO {name}`")), "{said}");
     }
 }
@@ -110,7 +122,10 @@ async fn the_database_can_only_be_read() {
     let name = &database.name;
     run(cluster, "postgres", &format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
     let said = said(&database.url, 7).await;
-    assert!(said.starts_with(&format!("the database {name} at ")) && said.contains(" can only be read: "), "{said}");
+    assert!(
+        said.starts_with(&format!("the database {name} at ")) && said.contains(" can only be read: "),
+        "{said}"
+    );
 }
 
 /// Puts words of our own before those of the server.
@@ -135,13 +150,20 @@ async fn the_server_is_too_old() {
                $$ SELECT CASE asked WHEN 'server_version_num' THEN '140019' ELSE '14.19' END $$";
     pretend(cluster, &database, old).await;
     let said = said(&database.url, 7).await;
-    assert!(said.ends_with("is version 14.19, and toall needs 15 or newer. Upgrade the server, or use another"), "{said}");
+    assert!(
+        said.ends_with("is version 14.19, and toall needs 15 or newer. Upgrade the server, or use another"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
 async fn the_clocks_differ() {
     let Some(cluster) = postgres::cluster().await else { return };
-    for (by, opens) in [("- interval '8 seconds'", false), ("+ interval '8 seconds'", false), ("+ interval '2 seconds'", true)] {
+    for (by, opens) in [
+        ("- interval '8 seconds'", false),
+        ("+ interval '8 seconds'", false),
+        ("+ interval '2 seconds'", true),
+    ] {
         let database = cluster.empty().await;
         let late = format!(
             "clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() {by} $$"
@@ -182,7 +204,10 @@ async fn another_installation_uses_it() {
     let first = Store::open(&settings, Vault::new(&[7; 32]), NOW).await.unwrap();
     let said = said(&database.url, 8).await;
     assert!(said.contains("was written with another encryption key. Put the former key back"), "{said}");
-    assert!(said.contains("If it belongs to another installation of toall, give this one a database of its own"), "{said}");
+    assert!(
+        said.contains("If it belongs to another installation of toall, give this one a database of its own"),
+        "{said}"
+    );
     first.close().await;
 }
 
@@ -206,7 +231,10 @@ async fn the_server_has_no_connection_left() {
     let name = &database.name;
     run(cluster, name, &format!("ALTER DATABASE {name} CONNECTION LIMIT 0")).await;
     let said = said(&address(cluster, &format!("{name}:right"), name), 7).await;
-    assert!(said.ends_with("has no connection left. Raise max_connections there, or close other programs"), "{said}");
+    assert!(
+        said.ends_with("has no connection left. Raise max_connections there, or close other programs"),
+        "{said}"
+    );
 }
 
 #[tokio::test]

@@ -17,8 +17,7 @@ use crate::{
     config::Limits,
     post::{Mills, NewPost, OverLimit, Pause, Post, PostId, State},
     store::{
-        Accepted, Answered, Handed, Repeatable, Store, StoreError, Upload, UploadId, Vault,
-        engine::query,
+        Accepted, Answered, Handed, Repeatable, Store, StoreError, Upload, UploadId, Vault, engine::query,
         reseal::Resealed,
     },
     ticket::Ticket,
@@ -76,7 +75,8 @@ impl Two {
     /// Waits until so many sessions of this database are as said.
     async fn until_there_are(&self, sessions: i64, so: &str) {
         let mut watcher = self.session().await;
-        let ask = format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {so}");
+        let ask =
+            format!("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND {so}");
         for _ in 0..1_000 {
             let statement = AssertSqlSafe(ask.clone());
             let there: i64 = sqlx::query_scalar(statement).fetch_one(&mut watcher).await.unwrap();

@@ -71,10 +71,11 @@ async fn sqlite() -> Schema {
     for (table, from, other, to) in foreign {
         schema.insert(format!("reference {table}.{from} to {other}.{to}"));
     }
-    let tables: Vec<(String, String)> = sqlx::query_as("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
-        .fetch_all(pool)
-        .await
-        .unwrap();
+    let tables: Vec<(String, String)> =
+        sqlx::query_as("SELECT name, sql FROM sqlite_schema WHERE type = 'table'")
+            .fetch_all(pool)
+            .await
+            .unwrap();
     for (table, text) in tables {
         let checks = text.matches("CHECK (").count();
         if checks > 0 {
@@ -101,7 +102,10 @@ async fn postgres(pool: &sqlx::PgPool) -> Schema {
             "bytea" => "BLOB",
             other => other,
         };
-        assert!(kind != "TEXT" || collation.as_deref() == Some("C"), "{table}.{column} compares as {collation:?}");
+        assert!(
+            kind != "TEXT" || collation.as_deref() == Some("C"),
+            "{table}.{column} compares as {collation:?}"
+        );
         let default = default.map(|text| plain(&text));
         schema.insert(format!("column {table}.{column} {kind} needed {needed} default {default:?}"));
     }
@@ -159,7 +163,11 @@ async fn both_engines_have_the_same_tables_columns_indexes_and_keys() {
     let Pool::Postgres(pool) = &store.read else { panic!("not PostgreSQL") };
     let (ours, theirs) = (sqlite().await, postgres(pool).await);
     let only = |a: &Schema, b: &Schema| a.difference(b).cloned().collect::<Vec<_>>();
-    assert_eq!((only(&ours, &theirs), only(&theirs, &ours)), (Vec::new(), Vec::new()), "only SQLite, only PostgreSQL");
+    assert_eq!(
+        (only(&ours, &theirs), only(&theirs, &ours)),
+        (Vec::new(), Vec::new()),
+        "only SQLite, only PostgreSQL"
+    );
     assert!(ours.len() > 100, "{}", ours.len());
 
     let filled: Vec<String> = sqlx::query_scalar(AssertSqlSafe(

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use secrecy::ExposeSecret;
 use sqlx::{
     AssertSqlSafe, Connection, PgConnection, SqliteConnection,
-    sqlite::{SqliteConnectOptions, SqliteRow},
     postgres::PgRow,
+    sqlite::{SqliteConnectOptions, SqliteRow},
 };
 
 use super::World;
