@@ -268,7 +268,7 @@ impl App {
 
 /// Opens the database with the key that seals its secrets.
 async fn open_store(config: &Config, clock: &Clock) -> Result<Store, StartError> {
-    Ok(Store::open(config.database.url.expose_secret(), vault(config)?, clock.now_ms()).await?)
+    Ok(Store::open(&config.database, vault(config)?, clock.now_ms()).await?)
 }
 
 /// Seals with the key, and opens what the former one sealed while the key is being changed.

@@ -13,7 +13,10 @@ mod sources;
 #[cfg(test)]
 mod tests;
 
-use std::{net::SocketAddr, path::PathBuf};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
 
 use secrecy::SecretString;
 use url::{Host, Url};
@@ -106,8 +109,17 @@ pub struct Metrics {
 /// Where rows are kept.
 #[derive(Clone, Debug)]
 pub struct Database {
-    /// `sqlite:PATH`; may hold a password on other engines, hence secret.
+    /// `sqlite:PATH`, or `postgres://…`, which may hold a password.
     pub url: SecretString,
+    /// On PostgreSQL, how many connections this process opens at most, besides the one that it listens on.
+    pub max_connections: u32,
+}
+
+impl Database {
+    /// The SQLite file at `path`.
+    pub fn sqlite(path: &Path) -> Database {
+        Database { url: format!("sqlite:{}", path.display()).into(), max_connections: 10 }
+    }
 }
 
 /// Keys that guard stored secrets.

@@ -7,15 +7,20 @@ mod admissions;
 mod answers;
 mod api_tokens;
 mod backlog;
+mod engine;
 mod idempotency;
 mod incidents;
 mod limits;
+mod locks;
+mod open;
+mod postgres;
 mod posts;
 mod progress;
 mod queue;
 mod quota;
 mod reseal;
 mod sessions;
+mod sqlite;
 mod status;
 #[cfg(test)]
 mod tests;
@@ -23,29 +28,23 @@ mod tickets;
 mod tokens;
 mod uploads;
 mod vault;
+mod wire;
 
-use std::{
-    fs::{File, OpenOptions, TryLockError},
-    path::{Path, PathBuf},
-    str::FromStr,
-    sync::Arc,
-    time::Duration,
-};
+use std::{fs::File, sync::Arc};
 
-use sqlx::{
-    Connection, Sqlite, SqliteConnection, SqlitePool, Transaction,
-    migrate::{MigrateError, Migrator},
-    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
-};
+use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
-use crate::account::AccountId;
+use crate::{account::AccountId, config};
+use engine::{Pool, Tx, query};
+use wire::Wire;
 
 pub use accounts::Unlinked;
 pub use answers::Answered;
 pub use backlog::Backlog;
 pub use incidents::CLIENT_REJECTED;
 pub use limits::Closed;
+pub use open::OpenError;
 pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
 pub use reseal::Resealed;
@@ -55,19 +54,26 @@ pub use tickets::{LinkRequest, PendingLink};
 pub use uploads::{Handed, Repeatable, Upload, UploadId};
 pub use vault::{Vault, VaultError};
 
-static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
-
 /// The database of one installation. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
-    /// One connection: SQLite's own lock is unfair, a queue for one connection is not.
-    write: SqlitePool,
-    read: SqlitePool,
+    write: Pool,
+    /// On SQLite other connections than those that write; on PostgreSQL the same.
+    read: Pool,
     vault: Arc<Vault>,
     /// Names this process in leases and events.
     node: Arc<str>,
     changes: Arc<watch::Sender<u64>>,
-    _lock: Arc<File>,
+    others: Others,
+}
+
+/// Who else there is at the same database.
+#[derive(Clone)]
+enum Others {
+    /// Nobody, for as long as this file is held: SQLite's belongs to one process.
+    None { _lock: Arc<File> },
+    /// Other processes, which tell one another of changes.
+    Told(Arc<Wire>),
 }
 
 /// Why the database did not do what was asked.
@@ -87,130 +93,98 @@ pub enum StoreError {
     LeaseLost,
 }
 
-/// Why the database could not be opened. Each says what to do.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    #[error("database.url is not a SQLite address such as sqlite:data/toall.db")]
-    Address,
-    #[error("cannot use the folder {path}: {source}. Create it, or give this user the right to write there")]
-    Folder { path: PathBuf, source: std::io::Error },
-    #[error(
-        "{path} is in use by another toall process. Stop that one first: a SQLite file belongs to one process"
-    )]
-    InUse { path: PathBuf },
-    #[error(
-        "{path} was written by a newer version of toall. Install that version again, or restore the backup made before"
-    )]
-    Newer { path: PathBuf },
-    #[error(
-        "{path} was written with another encryption key. Put the former key back: security.encryption_key in the \
-         config, or the file toall.key in the data folder. Without it, remove the database and link every account anew"
-    )]
-    OtherKey { path: PathBuf },
-    #[error("cannot open the database {path}: {source}")]
-    Database { path: PathBuf, source: sqlx::Error },
-    #[error("cannot bring the database {path} up to date: {source}")]
-    Migrate { path: PathBuf, source: MigrateError },
-}
+/// The one row of `installation`, and what its mark is sealed for.
+const INSTALLATION: &str = "toall";
 
 impl Store {
-    /// Opens the SQLite database at `url`, making it when missing, and brings it up to date.
+    /// Opens the database that the config names and brings it up to date; a SQLite file is made when missing.
     ///
-    /// The process owns the file from then on; leases left by a killed process end at once.
-    pub async fn open(url: &str, vault: Vault, now: i64) -> Result<Self, OpenError> {
-        let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Address)?;
-        let path = options.get_filename().to_path_buf();
-        let lock = lock(&path)?;
-        let options = options
-            .create_if_missing(true)
-            .journal_mode(SqliteJournalMode::Wal)
-            // NORMAL loses the newest commits in a power cut, and with them an intent to post.
-            .synchronous(SqliteSynchronous::Full)
-            .busy_timeout(Duration::from_secs(5))
-            .foreign_keys(true)
-            .optimize_on_close(true, None);
-        let database = |source| OpenError::Database { path: path.clone(), source };
-        let write = SqlitePoolOptions::new()
-            .max_connections(1)
-            .idle_timeout(None)
-            .max_lifetime(None)
-            .after_release(|connection, _| Box::pin(usable_again(connection)))
-            .connect_with(options.clone())
-            .await
-            .map_err(database)?;
-        restrict(&path).map_err(|source| OpenError::Folder { path: path.clone(), source })?;
-        MIGRATIONS.run(&write).await.map_err(|source| match source {
-            MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
-                OpenError::Newer { path: path.clone() }
+    /// A SQLite file belongs to this process from then on, so leases left by a killed one end at once. On PostgreSQL
+    /// they end when their time is over: whose process lives is not known.
+    pub async fn open(database: &config::Database, vault: Vault, now: i64) -> Result<Self, OpenError> {
+        let node: Arc<str> = uuid::Uuid::now_v7().to_string().into();
+        let changes = Arc::new(watch::Sender::new(0));
+        let (write, read, others) = match database.url.expose_secret().starts_with("postgres") {
+            true => {
+                let (pool, options) = postgres::open(database).await?;
+                let wire = Wire::join(options, pool.clone(), node.clone(), changes.clone());
+                let pool = Pool::Postgres(pool);
+                (pool.clone(), pool, Others::Told(Arc::new(wire)))
             }
-            source => OpenError::Migrate { path: path.clone(), source },
-        })?;
-        let read = SqlitePoolOptions::new()
-            .max_connections(4)
-            .min_connections(1)
-            .connect_with(options.pragma("query_only", "ON"))
-            .await
-            .map_err(database)?;
-        let store = Store {
-            write,
-            read,
-            vault: Arc::new(vault),
-            node: uuid::Uuid::now_v7().to_string().into(),
-            changes: Arc::new(watch::Sender::new(0)),
-            _lock: Arc::new(lock),
+            false => {
+                let file = sqlite::open(database.url.expose_secret()).await?;
+                let others = Others::None { _lock: Arc::new(file.lock) };
+                (Pool::Sqlite(file.write), Pool::Sqlite(file.read), others)
+            }
         };
-        store.check_key().await.map_err(|error| match error {
-            StoreError::Database(source) => database(source),
-            _ => OpenError::OtherKey { path: path.clone() },
-        })?;
-        store.void_leases(now).await.map_err(database)?;
-        Ok(store)
+        let store = Store { write, read, vault: Arc::new(vault), node, changes, others };
+        let alone = matches!(store.others, Others::None { .. });
+        let opened = async {
+            store.check_key().await?;
+            if alone {
+                store.void_leases(now).await?;
+            }
+            Ok(())
+        };
+        match opened.await {
+            Ok(()) => Ok(store),
+            Err(error) => Err(OpenError::of_contents(error, database)),
+        }
     }
 
     /// Whether what is sealed here can be opened.
+    ///
+    /// Two installations would else share a database for as long as neither reads what the other wrote.
     async fn check_key(&self) -> Result<(), StoreError> {
-        let sealed: Option<(String, Vec<u8>)> = sqlx::query_as(
-            "SELECT id, place_sealed FROM posts WHERE place_sealed IS NOT NULL ORDER BY id DESC LIMIT 1",
-        )
-        .fetch_optional(&self.read)
-        .await?;
-        if let Some((owner, sealed)) = sealed {
-            self.vault.open(&sealed, &owner)?;
-        }
-        let sealed: Option<(String, Vec<u8>)> = sqlx::query_as(
-            "SELECT id, tokens_sealed FROM x_accounts WHERE tokens_sealed IS NOT NULL LIMIT 1",
-        )
-        .fetch_optional(&self.read)
-        .await?;
+        let sealed = self.vault.seal(&[], INSTALLATION)?;
+        query("INSERT INTO installation (id, mark_sealed) VALUES ($1, $2) ON CONFLICT (id) DO NOTHING")
+            .bind(INSTALLATION)
+            .bind(sealed)
+            .execute(&self.write)
+            .await?;
+        let sealed: Vec<u8> = query("SELECT mark_sealed FROM installation WHERE id = $1")
+            .bind(INSTALLATION)
+            .fetch_value(&self.write)
+            .await?;
+        self.vault.open(&sealed, INSTALLATION)?;
+        // While the key is changed, accounts come first and the mark comes last: a key has to open both.
+        let sealed: Option<(String, Vec<u8>)> =
+            query("SELECT id, tokens_sealed FROM x_accounts WHERE tokens_sealed IS NOT NULL LIMIT 1")
+                .fetch_optional(&self.read)
+                .await?;
         if let Some((account, sealed)) = sealed {
             self.vault.open(&sealed, &tokens::owner(&AccountId(account)))?;
         }
         Ok(())
     }
 
-    /// Changes whenever something was written: wakes the worker, and tells a test to look again.
+    /// Changes whenever something was written, by this process or another: wakes the worker, and tells a test to look
+    /// again.
     pub fn changes(&self) -> watch::Receiver<u64> {
         self.changes.subscribe()
     }
 
     /// Whether the database answers.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        sqlx::query("SELECT 1").execute(&self.read).await?;
+        query("SELECT id FROM installation").fetch_values::<String>(&self.read).await?;
         Ok(())
     }
 
     /// Flushes and closes; call it last.
     pub async fn close(&self) {
+        if let Others::Told(wire) = &self.others {
+            wire.cut().await;
+        }
         self.read.close().await;
         self.write.close().await;
     }
 
-    /// Starts a write. `IMMEDIATE`, because a transaction that reads first and then writes fails under contention.
-    async fn begin(&self) -> Result<Transaction<'_, Sqlite>, sqlx::Error> {
-        self.write.begin_with("BEGIN IMMEDIATE").await
+    /// Starts a write.
+    async fn begin(&self) -> Result<Tx, sqlx::Error> {
+        self.write.begin().await
     }
 
-    async fn commit(&self, tx: Transaction<'_, Sqlite>) -> Result<(), sqlx::Error> {
+    async fn commit(&self, tx: Tx) -> Result<(), sqlx::Error> {
         tx.commit().await?;
         self.changed();
         Ok(())
@@ -218,49 +192,8 @@ impl Store {
 
     fn changed(&self) {
         self.changes.send_modify(|count| *count = count.wrapping_add(1));
+        if let Others::Told(wire) = &self.others {
+            wire.tell();
+        }
     }
-}
-
-/// Whether a connection may be used again after what was done with it.
-///
-/// SQLite itself rolls back when the disk is full (<https://sqlite.org/lang_transaction.html>, section 3.1). The
-/// rollback that follows is then refused, and sqlx takes the transaction for open ever after: no write would begin on
-/// this connection again.
-async fn usable_again(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
-    // Has a rollback done that was only asked for so far.
-    connection.ping().await?;
-    Ok(!connection.is_in_transaction())
-}
-
-/// Takes the file beside the database that says whose it is, for as long as the value lives.
-fn lock(database: &Path) -> Result<File, OpenError> {
-    let folder = match database.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    let unusable = |source| OpenError::Folder { path: folder.to_path_buf(), source };
-    std::fs::create_dir_all(folder).map_err(unusable)?;
-    let mut name = database.as_os_str().to_owned();
-    name.push(".lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(PathBuf::from(name))
-        .map_err(unusable)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: database.to_path_buf() }),
-        Err(TryLockError::Error(source)) => Err(unusable(source)),
-    }
-}
-
-/// Captions and names are nobody else's on the machine. SQLite gives its side files the same mode.
-fn restrict(path: &Path) -> std::io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
-    }
-    Ok(())
 }

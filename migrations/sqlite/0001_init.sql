@@ -214,3 +214,9 @@ CREATE TABLE admissions (
     seen_at INTEGER NOT NULL,
     PRIMARY KEY (user_id, place)
 ) STRICT;
+
+-- One row, sealed when the database was new: whoever opens the database must be able to open it.
+CREATE TABLE installation (
+    id          TEXT PRIMARY KEY,
+    mark_sealed BLOB NOT NULL
+) STRICT;

@@ -217,7 +217,7 @@ fn config(public_url: &Url, x: Url, folder: &Path) -> Config {
         data_dir: folder.to_owned(),
         web: config::Web { listen: (Ipv4Addr::LOCALHOST, 0).into() },
         metrics: None,
-        database: config::Database { url: format!("sqlite:{}/toall.db", folder.display()).into() },
+        database: config::Database::sqlite(&folder.join("toall.db")),
         security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,
         telegram: None,

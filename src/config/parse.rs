@@ -59,21 +59,26 @@ pub(super) fn decode_key(base64: &str) -> Option<[u8; 32]> {
     STANDARD.decode(base64).ok()?.try_into().ok()
 }
 
-/// `sqlite:PATH`. Not shown in errors: database addresses may hold a password.
+/// What an address of PostgreSQL looks like.
+const POSTGRES: &str = "postgres://USER:PASSWORD@HOST/DATABASE";
+
+/// `sqlite:PATH` or `postgres://…`. Not shown in errors: database addresses may hold a password.
 pub(super) fn database_url(value: &Value) -> Result<SecretString, String> {
     let url = text_or_file(value)?;
     if url.starts_with("postgres:") || url.starts_with("postgresql:") {
-        return Err(
-            "names PostgreSQL. This version speaks SQLite only, PostgreSQL comes later: use sqlite:PATH."
-                .into(),
-        );
+        return match Url::parse(&url) {
+            Ok(_) if url.contains("://") => Ok(url.into()),
+            _ => Err(format!(
+                "is not an address such as {POSTGRES}. In a password, write @ as %40 and / as %2F."
+            )),
+        };
     }
     match url.strip_prefix("sqlite:").map(|rest| rest.trim_start_matches('/')) {
         Some(path) if path.starts_with(":memory:") => {
             Err("would forget every post at a restart. Use sqlite:PATH.".into())
         }
         Some(path) if !path.is_empty() => Ok(url.into()),
-        _ => Err("is not a database toall knows. Use sqlite:PATH.".into()),
+        _ => Err(format!("is not a database toall knows. Use sqlite:PATH or {POSTGRES}.")),
     }
 }
 

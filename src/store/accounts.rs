@@ -1,8 +1,12 @@
 //! People, the X accounts they linked, and the tokens of those.
 
-use sqlx::{FromRow, Sqlite, Transaction};
+use sqlx::FromRow;
 
-use super::{Store, StoreError};
+use super::{
+    Store, StoreError,
+    engine::{Tx, query},
+    locks, queue,
+};
 use crate::account::{Account, AccountId, AccountState, Person, Profile, Tier, Tokens};
 
 /// What was undone by [`Store::unlink`].
@@ -50,13 +54,9 @@ pub(super) fn user_id(person: &Person) -> String {
     format!("{}:{}", person.platform.as_str(), person.id)
 }
 
-pub(super) async fn upsert_user(
-    tx: &mut Transaction<'_, Sqlite>,
-    person: &Person,
-    now: i64,
-) -> Result<String, sqlx::Error> {
+pub(super) async fn upsert_user(tx: &mut Tx, person: &Person, now: i64) -> Result<String, sqlx::Error> {
     let id = user_id(person);
-    sqlx::query(
+    query(
         "INSERT INTO users (id, platform, platform_user, name, created_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (id) DO UPDATE SET name = excluded.name",
     )
@@ -65,7 +65,7 @@ pub(super) async fn upsert_user(
     .bind(&person.id)
     .bind(&person.name)
     .bind(now)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(id)
 }
@@ -77,7 +77,7 @@ impl Store {
     /// Posts that waited for a reconnection go on.
     pub(super) async fn link(
         &self,
-        tx: &mut Transaction<'_, Sqlite>,
+        tx: &mut Tx,
         person: &Person,
         profile: &Profile,
         tokens: &Tokens,
@@ -85,7 +85,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let sealed = self.seal_tokens(&profile.id, tokens)?;
         let user = upsert_user(tx, person, now).await?;
-        sqlx::query(
+        query(
             "INSERT INTO x_accounts (id, username, name, avatar_url, tier, active, token_state, tokens_sealed, scope,
                                      access_expires_at, token_rev, updated_at, profile_at)
              VALUES ($1, $2, $3, $4, $5, 1, 'ok', $6, $7, $8, 1, $9, $9)
@@ -93,10 +93,7 @@ impl Store {
                  avatar_url = excluded.avatar_url, tier = excluded.tier, profile_at = excluded.profile_at, active = 1, token_state = 'ok',
                  tokens_sealed = excluded.tokens_sealed, scope = excluded.scope,
                  access_expires_at = excluded.access_expires_at, token_rev = x_accounts.token_rev + 1,
-                 updated_at = excluded.updated_at,
-                 due_at = CASE WHEN x_accounts.lease_owner IS NOT NULL THEN x_accounts.due_at
-                     WHEN EXISTS (SELECT 1 FROM posts WHERE account_id = excluded.id AND posts.due_at IS NOT NULL)
-                     THEN excluded.updated_at END",
+                 updated_at = excluded.updated_at",
         )
         .bind(&profile.id.0)
         .bind(&profile.username)
@@ -107,43 +104,42 @@ impl Store {
         .bind(&tokens.scope)
         .bind(tokens.access_expires_at)
         .bind(now)
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
-        let linked = sqlx::query(
+        let linked = query(
             "INSERT INTO account_links (user_id, account_id, created_at) VALUES ($1, $2, $3)
              ON CONFLICT (user_id, account_id) DO NOTHING",
         )
         .bind(&user)
         .bind(&profile.id.0)
         .bind(now)
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
         // Connecting an account again does not turn `/post` to it.
-        sqlx::query(
-            "UPDATE users SET default_account = $1 WHERE id = $2 AND (default_account IS NULL OR $3 = 1)",
-        )
-        .bind(&profile.id.0)
-        .bind(&user)
-        .bind(i64::try_from(linked.rows_affected()).unwrap_or(0))
-        .execute(&mut **tx)
-        .await?;
-        sqlx::query(
+        query("UPDATE users SET default_account = $1 WHERE id = $2 AND (default_account IS NULL OR CAST($3 AS BIGINT) = 1)")
+            .bind(&profile.id.0)
+            .bind(&user)
+            .bind(i64::try_from(linked).unwrap_or(0))
+            .execute(&mut *tx)
+            .await?;
+        query(
             // What waits for the app keeps saying so: it is found by that when the app may go on.
             "UPDATE posts SET waiting = NULL
               WHERE account_id = $1 AND due_at IS NOT NULL AND intent_at IS NULL AND waiting = '{\"for\":\"reconnect\"}'",
         )
         .bind(&profile.id.0)
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
         refresh_statuses(tx, &profile.id, now).await?;
+        queue::rearm(tx, &profile.id, now).await?;
         Ok(())
     }
 
     /// A person's accounts, in the order they were linked.
     pub async fn accounts(&self, person: &Person) -> Result<Vec<Account>, StoreError> {
-        let rows: Vec<AccountRow> = sqlx::query_as(
+        let rows: Vec<AccountRow> = query(
             "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.profile_at, a.token_state,
-                    CASE WHEN u.default_account = a.id THEN 1 ELSE 0 END AS preferred
+                    CAST(CASE WHEN u.default_account = a.id THEN 1 ELSE 0 END AS BIGINT) AS preferred
                FROM account_links l JOIN x_accounts a ON a.id = l.account_id JOIN users u ON u.id = l.user_id
               WHERE l.user_id = $1 ORDER BY l.created_at, a.id",
         )
@@ -155,8 +151,8 @@ impl Store {
 
     /// One account, whoever linked it. `preferred` is not known here.
     pub async fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
-        let row: Option<AccountRow> = sqlx::query_as(
-            "SELECT id, username, name, avatar_url, tier, profile_at, token_state, 0 AS preferred FROM x_accounts WHERE id = $1",
+        let row: Option<AccountRow> = query(
+            "SELECT id, username, name, avatar_url, tier, profile_at, token_state, CAST(0 AS BIGINT) AS preferred FROM x_accounts WHERE id = $1",
         )
         .bind(&id.0)
         .fetch_optional(&self.read)
@@ -166,7 +162,7 @@ impl Store {
 
     /// Keeps what X says of an account now.
     pub async fn save_profile(&self, profile: &Profile, now: i64) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "UPDATE x_accounts SET username = $1, name = $2, avatar_url = $3, tier = $4, profile_at = $5 WHERE id = $6",
         )
         .bind(&profile.username)
@@ -183,16 +179,18 @@ impl Store {
 
     /// Makes an account the one that this person's `/post` goes to. False when they have not linked it.
     pub async fn prefer(&self, person: &Person, account: &AccountId) -> Result<bool, StoreError> {
-        let done = sqlx::query(
+        let mut tx = self.begin().await?;
+        locks::person(&mut tx, &user_id(person)).await?;
+        let done = query(
             "UPDATE users SET default_account = $1 WHERE id = $2
                 AND EXISTS (SELECT 1 FROM account_links WHERE user_id = $2 AND account_id = $1)",
         )
         .bind(&account.0)
         .bind(user_id(person))
-        .execute(&self.write)
+        .execute(&mut tx)
         .await?;
-        self.changed();
-        Ok(done.rows_affected() == 1)
+        self.commit(tx).await?;
+        Ok(done == 1)
     }
 
     /// Takes a person's link to an account away; `None` when there is none.
@@ -207,52 +205,53 @@ impl Store {
     ) -> Result<Option<Unlinked>, StoreError> {
         let user = user_id(person);
         let mut tx = self.begin().await?;
-        let row: Option<AccountRow> = sqlx::query_as(
-            "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.profile_at, a.token_state, 0 AS preferred
+        locks::person(&mut tx, &user).await?;
+        locks::lane(&mut tx, id).await?;
+        let row: Option<AccountRow> = query(
+            "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.profile_at, a.token_state, CAST(0 AS BIGINT) AS preferred
                FROM account_links l JOIN x_accounts a ON a.id = l.account_id
               WHERE l.user_id = $1 AND l.account_id = $2",
         )
         .bind(&user)
         .bind(&id.0)
-        .fetch_optional(&mut *tx)
+        .fetch_optional(&mut tx)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        sqlx::query("DELETE FROM account_links WHERE user_id = $1 AND account_id = $2")
+        query("DELETE FROM account_links WHERE user_id = $1 AND account_id = $2")
             .bind(&user)
             .bind(&id.0)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        sqlx::query(
+        query(
             "UPDATE users SET default_account =
                 (SELECT account_id FROM account_links WHERE user_id = $1 ORDER BY created_at DESC LIMIT 1)
               WHERE id = $1 AND default_account = $2",
         )
         .bind(&user)
         .bind(&id.0)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         super::posts::disconnect(&mut tx, &user, id, now).await?;
-        let others: i64 = sqlx::query_scalar("SELECT count(*) FROM account_links WHERE account_id = $1")
+        let others: i64 = query("SELECT count(*) FROM account_links WHERE account_id = $1")
             .bind(&id.0)
-            .fetch_one(&mut *tx)
+            .fetch_value(&mut tx)
             .await?;
         let mut tokens = None;
         if others == 0 {
-            let sealed: Option<Vec<u8>> =
-                sqlx::query_scalar("SELECT tokens_sealed FROM x_accounts WHERE id = $1")
-                    .bind(&id.0)
-                    .fetch_one(&mut *tx)
-                    .await?;
+            let sealed: Option<Vec<u8>> = query("SELECT tokens_sealed FROM x_accounts WHERE id = $1")
+                .bind(&id.0)
+                .fetch_value(&mut tx)
+                .await?;
             // Tokens that cannot be opened cannot be revoked either; forgetting them is what is left.
             tokens = sealed.and_then(|sealed| self.open_tokens(id, &sealed).ok());
-            sqlx::query(
+            query(
                 "UPDATE x_accounts SET active = 0, token_state = 'broken', tokens_sealed = NULL,
                         token_rev = token_rev + 1, updated_at = $2
                   WHERE id = $1",
             )
             .bind(&id.0)
             .bind(now)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         }
         self.commit(tx).await?;
@@ -261,19 +260,15 @@ impl Store {
 }
 
 /// Has the status of each waiting post of an account written anew: what it waits for has changed.
-pub(super) async fn refresh_statuses(
-    tx: &mut Transaction<'_, Sqlite>,
-    account: &AccountId,
-    now: i64,
-) -> Result<(), sqlx::Error> {
-    sqlx::query(
+pub(super) async fn refresh_statuses(tx: &mut Tx, account: &AccountId, now: i64) -> Result<(), sqlx::Error> {
+    query(
         "UPDATE posts SET status_want = status_want + 1,
                 status_due_at = CASE WHEN place_sealed IS NULL THEN NULL WHEN status_not_before > $1 THEN status_not_before ELSE $1 END
           WHERE account_id = $2 AND due_at IS NOT NULL",
     )
     .bind(now)
     .bind(&account.0)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Where people were last seen in a group that may use the bot.
 
-use super::{Store, StoreError, accounts::user_id};
+use super::{Store, StoreError, accounts::user_id, engine::query};
 use crate::account::{Group, Person};
 
 /// How old a sight may grow before it is written down anew.
@@ -17,7 +17,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (user, place) = (user_id(person), place.to_string());
         let known: Option<(String, i64)> =
-            sqlx::query_as("SELECT via, seen_at FROM admissions WHERE user_id = $1 AND place = $2")
+            query("SELECT via, seen_at FROM admissions WHERE user_id = $1 AND place = $2")
                 .bind(&user)
                 .bind(&place)
                 .fetch_optional(&self.read)
@@ -26,7 +26,7 @@ impl Store {
             (None, None) => {}
             (Some(via), Some((known, seen_at))) if known == via && seen_at + REFRESH_MS > now => {}
             (Some(via), _) => {
-                sqlx::query(
+                query(
                     "INSERT INTO admissions (user_id, place, via, seen_at) VALUES ($1, $2, $3, $4)
                      ON CONFLICT (user_id, place) DO UPDATE SET via = excluded.via, seen_at = excluded.seen_at",
                 )
@@ -38,7 +38,7 @@ impl Store {
                 .await?;
             }
             (None, Some(_)) => {
-                sqlx::query("DELETE FROM admissions WHERE user_id = $1 AND place = $2")
+                query("DELETE FROM admissions WHERE user_id = $1 AND place = $2")
                     .bind(user)
                     .bind(place)
                     .execute(&self.write)
@@ -50,16 +50,16 @@ impl Store {
 
     /// The groups that admitted a person, each where they were last seen, since `since`.
     pub async fn admitted_by(&self, person: &Person, since: i64) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT via FROM admissions WHERE user_id = $1 AND seen_at > $2")
+        Ok(query("SELECT via FROM admissions WHERE user_id = $1 AND seen_at > $2")
             .bind(user_id(person))
             .bind(since)
-            .fetch_all(&self.read)
+            .fetch_values(&self.read)
             .await?)
     }
 
     /// Forgets sights from before `before`.
     pub async fn prune_admissions(&self, before: i64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM admissions WHERE seen_at < $1").bind(before).execute(&self.write).await?;
+        query("DELETE FROM admissions WHERE seen_at < $1").bind(before).execute(&self.write).await?;
         Ok(())
     }
 }

@@ -1,9 +1,9 @@
 //! What people decide about their posts: stop it, try it again, say whether it is on X.
 
-use sqlx::{Sqlite, Transaction};
-
 use super::{
     Store, StoreError, accounts,
+    engine::{Tx, locking, query},
+    locks,
     posts::{KEEP_CANCELED_MS, PostRow, linked, price},
     queue, quota,
 };
@@ -35,14 +35,14 @@ impl Store {
         if post.state.is_over() || (post.intent_at.is_some() && post.state != State::NeedsUser) {
             return Ok(Answered::TooLate);
         }
-        sqlx::query(
+        query(
             "UPDATE posts SET state = 'canceled', due_at = NULL, waiting = NULL, clean_at = $2, updated_at = $1
               WHERE id = $3",
         )
         .bind(now)
         .bind(now + KEEP_CANCELED_MS)
         .bind(id.to_string())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         queue::show(&mut tx, id, now).await?;
         queue::event(&mut tx, self, id, None, "canceled", None, now).await?;
@@ -62,6 +62,8 @@ impl Store {
         now: i64,
     ) -> Result<Answered, StoreError> {
         let mut tx = self.begin().await?;
+        locks::person(&mut tx, &accounts::user_id(person)).await?;
+        quota::lock(&mut tx, limits).await?;
         let Some(post) = own(&mut tx, person, id).await? else { return Ok(Answered::NotYours) };
         if post.state != State::Failed {
             return Ok(Answered::TooLate);
@@ -75,7 +77,7 @@ impl Store {
         if let Some(over) = quota::room(&mut tx, &no_bytes, &wanted, now).await? {
             return Ok(Answered::Over(over));
         }
-        sqlx::query(
+        query(
             "UPDATE posts SET
                     state = CASE WHEN sha256 IS NULL AND COALESCE(object_key, '') NOT LIKE 'uploads/%'
                                  THEN 'staging' ELSE 'inspecting' END,
@@ -90,7 +92,7 @@ impl Store {
         .bind(now)
         .bind(format!("posts/{id}"))
         .bind(id.to_string())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         queue::show(&mut tx, id, now).await?;
         queue::event(&mut tx, self, id, None, "retried", None, now).await?;
@@ -113,7 +115,7 @@ impl Store {
         // has run out is made anew on the way.
         let live = post.media.as_ref().is_some_and(|media| media.expires_at.is_none_or(|at| at > now));
         let next = if live && post.options.describe_video() { State::Describing } else { State::Publishing };
-        sqlx::query(
+        query(
             "UPDATE posts SET
                     state = CASE WHEN sha256 IS NULL AND COALESCE(object_key, '') NOT LIKE 'uploads/%'
                                  THEN 'staging' ELSE $4 END,
@@ -126,7 +128,7 @@ impl Store {
         .bind(id.to_string())
         .bind(format!("posts/{id}"))
         .bind(next.as_str())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         queue::show(&mut tx, id, now).await?;
         queue::event(&mut tx, self, id, None, "post_again", None, now).await?;
@@ -143,14 +145,14 @@ impl Store {
         if post.state != State::NeedsUser {
             return Ok(Answered::TooLate);
         }
-        sqlx::query(
+        query(
             "UPDATE posts SET state = 'posted', vouched = 1, due_at = NULL, waiting = NULL, clean_at = $1,
                     updated_at = $1
               WHERE id = $2",
         )
         .bind(now)
         .bind(id.to_string())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         queue::show(&mut tx, id, now).await?;
         queue::event(&mut tx, self, id, None, "vouched", None, now).await?;
@@ -160,15 +162,19 @@ impl Store {
     }
 }
 
-async fn own(
-    tx: &mut Transaction<'_, Sqlite>,
-    person: &Person,
-    id: PostId,
-) -> Result<Option<Post>, StoreError> {
-    let row: Option<PostRow> = sqlx::query_as("SELECT * FROM posts WHERE id = $1 AND user_id = $2")
+/// A person's post, as it stands once its lane is locked: no step and nobody else decides about it from then on.
+async fn own(tx: &mut Tx, person: &Person, id: PostId) -> Result<Option<Post>, StoreError> {
+    query(locking!(
+        "SELECT id FROM x_accounts WHERE id = (SELECT account_id FROM posts WHERE id = $1 AND user_id = $2)"
+    ))
+    .bind(id.to_string())
+    .bind(accounts::user_id(person))
+    .fetch_value_optional::<String>(&mut *tx)
+    .await?;
+    let row: Option<PostRow> = query("SELECT * FROM posts WHERE id = $1 AND user_id = $2")
         .bind(id.to_string())
         .bind(accounts::user_id(person))
-        .fetch_optional(&mut **tx)
+        .fetch_optional(&mut *tx)
         .await?;
     row.map(Post::try_from).transpose()
 }

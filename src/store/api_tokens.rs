@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::{
     Store, StoreError,
     accounts::{upsert_user, user_id},
+    engine::query,
 };
 use crate::{account::Person, ticket::ApiToken};
 
@@ -40,14 +41,14 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let user = upsert_user(&mut tx, person, token.created_at).await?;
-        let count: i64 = sqlx::query_scalar("SELECT count(*) FROM api_tokens WHERE user_id = $1")
+        let count: i64 = query("SELECT count(*) FROM api_tokens WHERE user_id = $1")
             .bind(&user)
-            .fetch_one(&mut *tx)
+            .fetch_value(&mut tx)
             .await?;
         if count >= i64::from(most) {
             return Ok(false);
         }
-        sqlx::query(
+        query(
             "INSERT INTO api_tokens (hash, id, user_id, name, last4, created_at) VALUES ($1, $2, $3, $4, $5, $6)",
         )
         .bind(hash)
@@ -56,7 +57,7 @@ impl Store {
         .bind(&token.name)
         .bind(&token.last4)
         .bind(token.created_at)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         self.commit(tx).await?;
         Ok(true)
@@ -64,7 +65,7 @@ impl Store {
 
     /// A person's tokens, oldest first.
     pub async fn api_tokens(&self, person: &Person) -> Result<Vec<ApiToken>, StoreError> {
-        let rows: Vec<TokenRow> = sqlx::query_as(
+        let rows: Vec<TokenRow> = query(
             "SELECT id, name, last4, created_at, last_used_at FROM api_tokens WHERE user_id = $1 ORDER BY id",
         )
         .bind(user_id(person))
@@ -84,17 +85,17 @@ impl Store {
 
     /// Ends a token of a person's. False when they have none with this id.
     pub async fn revoke_api_token(&self, person: &Person, id: Uuid) -> Result<bool, StoreError> {
-        let done = sqlx::query("DELETE FROM api_tokens WHERE id = $1 AND user_id = $2")
+        let done = query("DELETE FROM api_tokens WHERE id = $1 AND user_id = $2")
             .bind(id.to_string())
             .bind(user_id(person))
             .execute(&self.write)
             .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// Whose API token has this hash; notes that it was used.
     pub async fn person_of_api_token(&self, hash: &str, now: i64) -> Result<Option<Person>, StoreError> {
-        let row: Option<HolderRow> = sqlx::query_as(
+        let row: Option<HolderRow> = query(
             "SELECT u.platform, u.platform_user, u.name, t.last_used_at
                FROM api_tokens t JOIN users u ON u.id = t.user_id
               WHERE t.hash = $1",
@@ -104,7 +105,7 @@ impl Store {
         .await?;
         let Some(row) = row else { return Ok(None) };
         if row.last_used_at.is_none_or(|at| at + NOTE_USE_MS <= now) {
-            sqlx::query("UPDATE api_tokens SET last_used_at = $1 WHERE hash = $2")
+            query("UPDATE api_tokens SET last_used_at = $1 WHERE hash = $2")
                 .bind(now)
                 .bind(hash)
                 .execute(&self.write)

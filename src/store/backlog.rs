@@ -1,6 +1,6 @@
 //! How much waits, for those who watch the service.
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, engine::query};
 use crate::post::State;
 
 /// What is not over, at one moment.
@@ -17,7 +17,7 @@ pub struct Backlog {
 impl Store {
     /// Counts what waits. Posts that are over cost nothing: the indexes do not hold them.
     pub async fn backlog(&self, now: i64) -> Result<Backlog, StoreError> {
-        let rows: Vec<(String, i64)> = sqlx::query_as(
+        let rows: Vec<(String, i64)> = query(
             "SELECT state, count(*) FROM posts WHERE due_at IS NOT NULL AND state <> 'needs_user' GROUP BY state
              UNION ALL SELECT 'needs_user', count(*) FROM posts WHERE state = 'needs_user'",
         )
@@ -27,11 +27,10 @@ impl Store {
             .into_iter()
             .map(|(state, count)| Ok((state.parse().map_err(|_| StoreError::Unreadable("state"))?, count)))
             .collect::<Result<_, StoreError>>()?;
-        let due: Option<i64> = sqlx::query_scalar(
-            "SELECT min(due_at) FROM x_accounts WHERE due_at IS NOT NULL AND lease_owner IS NULL",
-        )
-        .fetch_one(&self.read)
-        .await?;
+        let due: Option<i64> =
+            query("SELECT min(due_at) FROM x_accounts WHERE due_at IS NOT NULL AND lease_owner IS NULL")
+                .fetch_value(&self.read)
+                .await?;
         Ok(Backlog {
             posts,
             leased: self.leased().await?,

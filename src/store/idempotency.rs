@@ -1,10 +1,10 @@
 //! Requests that a program may send twice: the second is answered as the first was.
 
-use sqlx::{Sqlite, Transaction};
 use uuid::Uuid;
 
 use super::{
     Store, StoreError, accounts,
+    engine::{Tx, query},
     uploads::{Handed, Repeatable},
 };
 use crate::account::Person;
@@ -17,30 +17,30 @@ impl Store {
         repeatable: &Repeatable,
         now: i64,
     ) -> Result<Option<Handed>, StoreError> {
-        let mut tx = self.write.begin().await?;
+        let mut tx = self.begin().await?;
         known(&mut tx, &accounts::user_id(person), repeatable, now).await
     }
 
     /// Forgets requests that are past their time.
     pub async fn prune_idempotency(&self, now: i64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM idempotency WHERE expires_at <= $1").bind(now).execute(&self.write).await?;
+        query("DELETE FROM idempotency WHERE expires_at <= $1").bind(now).execute(&self.write).await?;
         Ok(())
     }
 }
 
 pub(super) async fn known(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx,
     user: &str,
     repeatable: &Repeatable,
     now: i64,
 ) -> Result<Option<Handed>, StoreError> {
-    let row: Option<(String, String)> = sqlx::query_as(
+    let row: Option<(String, String)> = query(
         "SELECT body_hash, request_id FROM idempotency WHERE user_id = $1 AND key = $2 AND expires_at > $3",
     )
     .bind(user)
     .bind(&repeatable.key)
     .bind(now)
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await?;
     row.map(|(hash, request)| {
         let request: Uuid = request.parse().map_err(|_| StoreError::Unreadable("request id"))?;
@@ -50,12 +50,12 @@ pub(super) async fn known(
 }
 
 pub(super) async fn remember(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx,
     user: &str,
     repeatable: &Repeatable,
     request: Uuid,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
+    query(
         "INSERT INTO idempotency (user_id, key, body_hash, request_id, expires_at) VALUES ($1, $2, $3, $4, $5)
          ON CONFLICT (user_id, key) DO UPDATE SET body_hash = excluded.body_hash,
              request_id = excluded.request_id, expires_at = excluded.expires_at",
@@ -65,7 +65,7 @@ pub(super) async fn remember(
     .bind(&repeatable.body_hash)
     .bind(request.to_string())
     .bind(repeatable.expires_at)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

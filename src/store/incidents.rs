@@ -1,8 +1,9 @@
 //! What only the operator can mend, told once until it is over.
 
-use sqlx::{Sqlite, Transaction};
-
-use super::{Store, StoreError};
+use super::{
+    Store, StoreError,
+    engine::{Tx, query},
+};
 use crate::{
     account::PersonRef,
     words::{Message, Span},
@@ -23,9 +24,9 @@ impl Store {
         message: &Message,
         now: i64,
     ) -> Result<(), StoreError> {
-        let known: Option<i64> = sqlx::query_scalar("SELECT since FROM incidents WHERE name = $1")
+        let known: Option<i64> = query("SELECT since FROM incidents WHERE name = $1")
             .bind(name)
-            .fetch_optional(&self.read)
+            .fetch_value_optional(&self.read)
             .await?;
         if known.is_some() {
             return Ok(());
@@ -43,9 +44,9 @@ impl Store {
         message: &Message,
         now: i64,
     ) -> Result<(), StoreError> {
-        let known: Option<i64> = sqlx::query_scalar("SELECT since FROM incidents WHERE name = $1")
+        let known: Option<i64> = query("SELECT since FROM incidents WHERE name = $1")
             .bind(name)
-            .fetch_optional(&self.read)
+            .fetch_value_optional(&self.read)
             .await?;
         if known.is_none() {
             return Ok(());
@@ -57,29 +58,25 @@ impl Store {
 
     /// Forgets incidents of long ago.
     pub async fn prune_incidents(&self, now: i64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM incidents WHERE since < $1")
-            .bind(now - KEEP_MS)
-            .execute(&self.write)
-            .await?;
+        query("DELETE FROM incidents WHERE since < $1").bind(now - KEEP_MS).execute(&self.write).await?;
         Ok(())
     }
 }
 
 pub(super) async fn raise(
     store: &Store,
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx,
     name: &str,
     operators: &[PersonRef],
     message: &Message,
     now: i64,
 ) -> Result<(), StoreError> {
-    let begun =
-        sqlx::query("INSERT INTO incidents (name, since) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
-            .bind(name)
-            .bind(now)
-            .execute(&mut **tx)
-            .await?;
-    if begun.rows_affected() == 1 {
+    let begun = query("INSERT INTO incidents (name, since) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
+        .bind(name)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
+    if begun == 1 {
         tracing::error!(incident = name, "{}", plain(message));
         metrics::counter!("toall_incidents_total", "kind" => kind(name).to_owned()).increment(1);
         tell(store, tx, operators, message, now).await?;
@@ -89,7 +86,7 @@ pub(super) async fn raise(
 
 pub(super) async fn end(
     store: &Store,
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx,
     names: &[&str],
     operators: &[PersonRef],
     message: &Message,
@@ -97,9 +94,8 @@ pub(super) async fn end(
 ) -> Result<(), StoreError> {
     let mut ended = 0;
     for name in names {
-        let done =
-            sqlx::query("DELETE FROM incidents WHERE name = $1").bind(*name).execute(&mut **tx).await?;
-        ended += done.rows_affected();
+        let done = query("DELETE FROM incidents WHERE name = $1").bind(*name).execute(&mut *tx).await?;
+        ended += done;
     }
     if ended > 0 {
         tracing::info!(incidents = ?names, "{}", plain(message));
@@ -111,7 +107,7 @@ pub(super) async fn end(
 /// In a private message to each.
 async fn tell(
     store: &Store,
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx,
     operators: &[PersonRef],
     message: &Message,
     now: i64,

@@ -1,10 +1,12 @@
 //! What X has closed for a while, kept so that a restart does not ask in vain.
 
-use sqlx::{Sqlite, Transaction};
-
-use super::{Store, StoreError, incidents};
+use super::{
+    Store, StoreError,
+    engine::{Tx, locking, query},
+    incidents, locks, queue,
+};
 use crate::{
-    account::PersonRef,
+    account::{AccountId, PersonRef},
     post::{Pause, PostId, State},
     words::Message,
 };
@@ -37,7 +39,7 @@ impl Store {
         post: PostId,
         now: i64,
     ) -> Result<Option<Closed>, StoreError> {
-        let rows: Vec<(String, i64, String, Option<String>)> = sqlx::query_as(
+        let rows: Vec<(String, i64, String, Option<String>)> = query(
             "SELECT scope, until, reason, prober FROM limits WHERE scope IN ($1, $2, $3) ORDER BY until DESC",
         )
         .bind(APP)
@@ -69,44 +71,46 @@ impl Store {
 
     /// Makes `post` the one that tries whether the app may go on. False when another was first.
     async fn probe(&self, post: PostId, again: i64, now: i64) -> Result<bool, StoreError> {
-        let done = sqlx::query("UPDATE limits SET until = $1, prober = $2 WHERE scope = $3 AND until <= $4")
+        let done = query("UPDATE limits SET until = $1, prober = $2 WHERE scope = $3 AND until <= $4")
             .bind(again)
             .bind(post.to_string())
             .bind(APP)
             .bind(now)
             .execute(&self.write)
             .await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 
     /// Closes what a rate limit concerns until `until`, or for a quarter of an hour and then ever longer when X
     /// named no time. Returns until when it is closed.
     pub async fn shut(&self, scope: &str, until: Option<i64>, now: i64) -> Result<i64, StoreError> {
         let mut tx = self.begin().await?;
-        let former: Option<(i64, i64)> = sqlx::query_as("SELECT until, times FROM limits WHERE scope = $1")
+        // A row that is not there cannot be locked; one that never closed anything can.
+        query("INSERT INTO limits (scope, until, reason) VALUES ($1, 0, $2) ON CONFLICT (scope) DO NOTHING")
             .bind(scope)
-            .fetch_optional(&mut *tx)
+            .bind(Pause::RateLimit.as_str())
+            .execute(&mut tx)
+            .await?;
+        let former: (i64, i64) = query(locking!("SELECT until, times FROM limits WHERE scope = $1"))
+            .bind(scope)
+            .fetch_one(&mut tx)
             .await?;
         let (until, times) = match (until, former) {
-            (Some(until), former) => (former.map_or(until, |(at, _)| at.max(until)), 0),
+            (Some(until), (at, _)) => (at.max(until), 0),
             // Requests that were in flight together are refused together.
-            (None, Some((at, times))) if at > now => (at, times),
-            (None, former) => {
-                let times = former.filter(|(at, _)| at + REMEMBER_MS > now).map_or(0, |(_, times)| times);
+            (None, (at, times)) if at > now => (at, times),
+            (None, (at, times)) => {
+                let times = if at + REMEMBER_MS > now { times } else { 0 };
                 let doublings = u32::try_from(times).unwrap_or(u32::MAX).min(MOST_DOUBLINGS);
                 (now + (Pause::RateLimit.span_ms() << doublings), times.saturating_add(1))
             }
         };
-        sqlx::query(
-            "INSERT INTO limits (scope, until, reason, times) VALUES ($1, $2, $3, $4)
-             ON CONFLICT (scope) DO UPDATE SET until = excluded.until, times = excluded.times",
-        )
-        .bind(scope)
-        .bind(until)
-        .bind(Pause::RateLimit.as_str())
-        .bind(times)
-        .execute(&mut *tx)
-        .await?;
+        query("UPDATE limits SET until = $1, times = $2 WHERE scope = $3")
+            .bind(until)
+            .bind(times)
+            .bind(scope)
+            .execute(&mut tx)
+            .await?;
         tx.commit().await?;
         Ok(until)
     }
@@ -123,7 +127,7 @@ impl Store {
     ) -> Result<i64, StoreError> {
         let until = now + why.span_ms();
         let mut tx = self.begin().await?;
-        sqlx::query(
+        query(
             "INSERT INTO limits (scope, until, reason, step) VALUES ($1, $2, $3, $4)
              ON CONFLICT (scope) DO UPDATE SET until = excluded.until, reason = excluded.reason,
                  step = excluded.step, prober = NULL",
@@ -132,7 +136,7 @@ impl Store {
         .bind(until)
         .bind(why.as_str())
         .bind(step.as_str())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         incidents::raise(self, &mut tx, why.as_str(), operators, message, now).await?;
         self.commit(tx).await?;
@@ -150,26 +154,24 @@ impl Store {
         now: i64,
     ) -> Result<bool, StoreError> {
         // Asked of a reader first: there is hardly ever a pause.
-        let trying: Option<i64> = sqlx::query_scalar(
-            "SELECT until FROM limits WHERE prober = $1 AND (step = $2 OR $2 = 'publishing')",
-        )
-        .bind(post.to_string())
-        .bind(step.as_str())
-        .fetch_optional(&self.read)
-        .await?;
+        let trying: Option<i64> =
+            query("SELECT until FROM limits WHERE prober = $1 AND (step = $2 OR $2 = 'publishing')")
+                .bind(post.to_string())
+                .bind(step.as_str())
+                .fetch_value_optional(&self.read)
+                .await?;
         if trying.is_none() {
             return Ok(false);
         }
         let mut tx = self.begin().await?;
-        let done = sqlx::query(
-            "DELETE FROM limits WHERE scope = $1 AND prober = $2 AND (step = $3 OR $3 = 'publishing')",
-        )
-        .bind(APP)
-        .bind(post.to_string())
-        .bind(step.as_str())
-        .execute(&mut *tx)
-        .await?;
-        if done.rows_affected() == 0 {
+        let done =
+            query("DELETE FROM limits WHERE scope = $1 AND prober = $2 AND (step = $3 OR $3 = 'publishing')")
+                .bind(APP)
+                .bind(post.to_string())
+                .bind(step.as_str())
+                .execute(&mut tx)
+                .await?;
+        if done == 0 {
             return Ok(false);
         }
         wake(&mut tx, now).await?;
@@ -183,9 +185,10 @@ impl Store {
     /// moment when the pause ended.
     pub async fn wake_unless_paused(&self, now: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
-        let paused: Option<i64> = sqlx::query_scalar("SELECT until FROM limits WHERE scope = $1")
+        // Waits for whoever is ending the pause at this moment.
+        let paused: Option<i64> = query(locking!("SELECT until FROM limits WHERE scope = $1"))
             .bind(APP)
-            .fetch_optional(&mut *tx)
+            .fetch_value_optional(&mut tx)
             .await?;
         if paused.is_none() {
             wake(&mut tx, now).await?;
@@ -195,16 +198,16 @@ impl Store {
 
     /// Why everything that needs X is paused, if it is.
     pub async fn paused(&self) -> Result<Option<Pause>, StoreError> {
-        let reason: Option<String> = sqlx::query_scalar("SELECT reason FROM limits WHERE scope = $1")
+        let reason: Option<String> = query("SELECT reason FROM limits WHERE scope = $1")
             .bind(APP)
-            .fetch_optional(&self.read)
+            .fetch_value_optional(&self.read)
             .await?;
         Ok(reason.map(|reason| Pause::from_stored(&reason)))
     }
 
     /// Forgets limits that ended long ago. A pause of the app ends by trying alone.
     pub async fn prune_limits(&self, now: i64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM limits WHERE scope <> $1 AND until < $2")
+        query("DELETE FROM limits WHERE scope <> $1 AND until < $2")
             .bind(APP)
             .bind(now - KEEP_MS)
             .execute(&self.write)
@@ -215,31 +218,36 @@ impl Store {
 
 /// Makes every post due that waits for the app, has its status written anew, and makes its lane due. Their number is
 /// bounded by the posts under way, so they are found by what they say that they wait for.
-async fn wake(tx: &mut Transaction<'_, Sqlite>, now: i64) -> Result<(), sqlx::Error> {
+async fn wake(tx: &mut Tx, now: i64) -> Result<(), sqlx::Error> {
     let [one, two, three] = Pause::OF_THE_APP.map(stored_wait);
-    sqlx::query(
-        "UPDATE x_accounts SET due_at = $1
-          WHERE lease_owner IS NULL AND token_state <> 'broken' AND id IN
-                (SELECT account_id FROM posts
-                  WHERE due_at IS NOT NULL AND (waiting LIKE $2 OR waiting LIKE $3 OR waiting LIKE $4))",
+    let accounts: Vec<String> = query(
+        "SELECT DISTINCT account_id FROM posts
+          WHERE due_at IS NOT NULL AND (waiting LIKE $1 OR waiting LIKE $2 OR waiting LIKE $3)",
     )
-    .bind(now)
     .bind(&one)
     .bind(&two)
     .bind(&three)
-    .execute(&mut **tx)
+    .fetch_values(&mut *tx)
     .await?;
-    sqlx::query(
-        "UPDATE posts SET due_at = $1, waiting = NULL, status_want = status_want + 1, status_attempts = 0,
-                status_due_at = CASE WHEN status_not_before > $1 THEN status_not_before ELSE $1 END
-          WHERE due_at IS NOT NULL AND (waiting LIKE $2 OR waiting LIKE $3 OR waiting LIKE $4)",
-    )
-    .bind(now)
-    .bind(&one)
-    .bind(&two)
-    .bind(&three)
-    .execute(&mut **tx)
-    .await?;
+    let accounts: Vec<AccountId> = accounts.into_iter().map(AccountId).collect();
+    locks::lanes(tx, accounts.iter()).await?;
+    for account in &accounts {
+        query(
+            "UPDATE posts SET due_at = $1, waiting = NULL, status_want = status_want + 1, status_attempts = 0,
+                    status_due_at = CASE WHEN place_sealed IS NULL THEN NULL
+                                         WHEN status_not_before > $1 THEN status_not_before ELSE $1 END
+              WHERE account_id = $5 AND due_at IS NOT NULL
+                AND (waiting LIKE $2 OR waiting LIKE $3 OR waiting LIKE $4)",
+        )
+        .bind(now)
+        .bind(&one)
+        .bind(&two)
+        .bind(&three)
+        .bind(&account.0)
+        .execute(&mut *tx)
+        .await?;
+        queue::rearm(tx, account, now).await?;
+    }
     Ok(())
 }
 

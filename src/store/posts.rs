@@ -1,9 +1,13 @@
 //! Posts as people see them: accepted, listed, cancelled, tried again.
 
-use sqlx::{FromRow, Sqlite, Transaction};
+use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Store, StoreError, accounts, queue, quota};
+use super::{
+    Store, StoreError, accounts,
+    engine::{Tx, query},
+    locks, queue, quota,
+};
 use crate::{
     account::{AccountId, Person},
     caption,
@@ -130,17 +134,22 @@ impl Store {
     /// Writes a post down, if the limits leave room. From here on it is finished or explained, whatever dies.
     pub async fn accept(&self, new: &NewPost, limits: &Limits, now: i64) -> Result<Accepted, StoreError> {
         let mut tx = self.begin().await?;
-        let accepted = self.accept_in(&mut tx, new, limits, now).await?;
+        let user = accounts::upsert_user(&mut tx, &new.person, now).await?;
+        quota::lock(&mut tx, limits).await?;
+        locks::lane(&mut tx, &new.account).await?;
+        let accepted = self.accept_in(&mut tx, &user, new, limits, now).await?;
         if accepted == Accepted::New {
             self.commit(tx).await?;
         }
         Ok(accepted)
     }
 
-    /// As [`Store::accept`], as a part of a larger write: every post comes in through here.
+    /// As [`Store::accept`], as a part of a larger write: every post comes in through here. The person `user`, the
+    /// budget and the lane are locked by now.
     pub(super) async fn accept_in(
         &self,
-        tx: &mut Transaction<'_, Sqlite>,
+        tx: &mut Tx,
+        user: &str,
         new: &NewPost,
         limits: &Limits,
         now: i64,
@@ -150,19 +159,18 @@ impl Store {
         let attachment =
             serde_json::to_string(&new.attachment).map_err(|_| StoreError::Unreadable("attachment"))?;
         let options = serde_json::to_string(&new.options).map_err(|_| StoreError::Unreadable("options"))?;
-        let user = accounts::upsert_user(tx, &new.person, now).await?;
         if !linked(tx, &new.person, &new.account).await? {
             return Ok(Accepted::NotLinked);
         }
-        let known: Option<String> = sqlx::query_scalar("SELECT id FROM posts WHERE dedupe_key = $1")
+        let known: Option<String> = query("SELECT id FROM posts WHERE dedupe_key = $1")
             .bind(&new.dedupe_key)
-            .fetch_optional(&mut **tx)
+            .fetch_value_optional(&mut *tx)
             .await?;
         if known.is_some() {
             return Ok(Accepted::Already);
         }
         let price = price(&new.caption);
-        let wanted = quota::Wanted { user: &user, bytes: new.attachment.bytes, price };
+        let wanted = quota::Wanted { user, bytes: new.attachment.bytes, price };
         if let Some(over) = quota::room(tx, limits, &wanted, now).await? {
             return Ok(Accepted::Over(over));
         }
@@ -170,15 +178,16 @@ impl Store {
             None => (State::Staging, format!("posts/{}", new.id), None),
             Some((key, bytes)) => (State::Inspecting, key.clone(), i64::try_from(*bytes).ok()),
         };
-        sqlx::query(
+        let written = query(
             "INSERT INTO posts (id, dedupe_key, user_id, account_id, caption, attachment, state, due_at, object_key,
                                 place_sealed, status_due_at, created_at, updated_at, request_id, bytes, options,
                                 counted_bytes, price)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $8, $8, $12, $13, $14, $15, $16)",
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $8, $8, $12, $13, $14, $15, $16)
+             ON CONFLICT (dedupe_key) DO NOTHING",
         )
         .bind(new.id.to_string())
         .bind(&new.dedupe_key)
-        .bind(&user)
+        .bind(user)
         .bind(&new.account.0)
         .bind(&new.caption)
         .bind(attachment)
@@ -192,8 +201,11 @@ impl Store {
         .bind(options)
         .bind(i64::try_from(new.attachment.bytes.unwrap_or(0)).unwrap_or(i64::MAX))
         .bind(i64::try_from(price.0).unwrap_or(i64::MAX))
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
+        if written == 0 {
+            return Ok(Accepted::Already);
+        }
         queue::event(tx, self, new.id, None, "accepted", None, now).await?;
         queue::rearm(tx, &new.account, now).await?;
         Ok(Accepted::New)
@@ -201,7 +213,7 @@ impl Store {
 
     /// One post, whoever's.
     pub async fn post(&self, id: PostId) -> Result<Option<Post>, StoreError> {
-        let row: Option<PostRow> = sqlx::query_as("SELECT * FROM posts WHERE id = $1")
+        let row: Option<PostRow> = query("SELECT * FROM posts WHERE id = $1")
             .bind(id.to_string())
             .fetch_optional(&self.read)
             .await?;
@@ -215,12 +227,11 @@ impl Store {
 
     /// A person's newest posts, newest first.
     pub async fn posts_of(&self, person: &Person, limit: u32) -> Result<Vec<Post>, StoreError> {
-        let rows: Vec<PostRow> =
-            sqlx::query_as("SELECT * FROM posts WHERE user_id = $1 ORDER BY id DESC LIMIT $2")
-                .bind(accounts::user_id(person))
-                .bind(i64::from(limit))
-                .fetch_all(&self.read)
-                .await?;
+        let rows: Vec<PostRow> = query("SELECT * FROM posts WHERE user_id = $1 ORDER BY id DESC LIMIT $2")
+            .bind(accounts::user_id(person))
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await?;
         rows.into_iter().map(Post::try_from).collect()
     }
 
@@ -232,7 +243,7 @@ impl Store {
         limit: u32,
     ) -> Result<Vec<Post>, StoreError> {
         let rows: Vec<PostRow> =
-            sqlx::query_as("SELECT * FROM posts WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3")
+            query("SELECT * FROM posts WHERE user_id = $1 AND id < $2 ORDER BY id DESC LIMIT $3")
                 .bind(accounts::user_id(person))
                 .bind(before.to_string())
                 .bind(i64::from(limit))
@@ -244,7 +255,7 @@ impl Store {
     /// The posts that a person asked for at once, in their order.
     pub async fn posts_of_request(&self, person: &Person, request: Uuid) -> Result<Vec<Post>, StoreError> {
         let rows: Vec<PostRow> =
-            sqlx::query_as("SELECT * FROM posts WHERE request_id = $1 AND user_id = $2 ORDER BY id")
+            query("SELECT * FROM posts WHERE request_id = $1 AND user_id = $2 ORDER BY id")
                 .bind(request.to_string())
                 .bind(accounts::user_id(person))
                 .fetch_all(&self.read)
@@ -254,9 +265,9 @@ impl Store {
 
     /// Every media id a post ever had at X.
     pub async fn media_ids(&self, id: PostId) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT media_id FROM post_media WHERE post_id = $1")
+        Ok(query("SELECT media_id FROM post_media WHERE post_id = $1")
             .bind(id.to_string())
-            .fetch_all(&self.read)
+            .fetch_values(&self.read)
             .await?)
     }
 }
@@ -277,33 +288,29 @@ pub(super) fn clean_at(state: State, now: i64) -> Option<i64> {
     }
 }
 
-pub(super) async fn linked(
-    tx: &mut Transaction<'_, Sqlite>,
-    person: &Person,
-    account: &AccountId,
-) -> Result<bool, sqlx::Error> {
+pub(super) async fn linked(tx: &mut Tx, person: &Person, account: &AccountId) -> Result<bool, sqlx::Error> {
     let found: Option<i64> =
-        sqlx::query_scalar("SELECT created_at FROM account_links WHERE user_id = $1 AND account_id = $2")
+        query("SELECT created_at FROM account_links WHERE user_id = $1 AND account_id = $2")
             .bind(accounts::user_id(person))
             .bind(&account.0)
-            .fetch_optional(&mut **tx)
+            .fetch_value_optional(&mut *tx)
             .await?;
     Ok(found.is_some())
 }
 
-/// Ends a person's waiting posts to an account that they disconnect.
+/// Ends a person's waiting posts to an account that they disconnect; its lane is locked by now.
 pub(super) async fn disconnect(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx,
     user: &str,
     account: &AccountId,
     now: i64,
 ) -> Result<(), StoreError> {
-    let posts: Vec<(String, Option<i64>)> = sqlx::query_as(
+    let posts: Vec<(String, Option<i64>)> = query(
         "SELECT id, intent_at FROM posts WHERE user_id = $1 AND account_id = $2 AND due_at IS NOT NULL",
     )
     .bind(user)
     .bind(&account.0)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await?;
     let failure =
         serde_json::to_string(&Failure::Disconnected).map_err(|_| StoreError::Unreadable("failure"))?;
@@ -313,7 +320,7 @@ pub(super) async fn disconnect(
             Some(_) => (State::NeedsUser, None, clean_at(State::NeedsUser, now)),
             None => (State::Failed, Some(&failure), Some(now + KEEP_CANCELED_MS)),
         };
-        sqlx::query(
+        query(
             "UPDATE posts SET state = $1, failure = $2, due_at = NULL, waiting = NULL, clean_at = $3,
                     updated_at = $4
               WHERE id = $5",
@@ -323,7 +330,7 @@ pub(super) async fn disconnect(
         .bind(clean_at)
         .bind(now)
         .bind(&id)
-        .execute(&mut **tx)
+        .execute(&mut *tx)
         .await?;
         let id = id.parse().map_err(|_| StoreError::Unreadable("post id"))?;
         queue::show(tx, id, now).await?;

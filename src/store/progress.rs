@@ -1,9 +1,9 @@
 //! What a step finds out, written down under its lease.
 
-use sqlx::{Sqlite, Transaction};
-
 use super::{
     Lease, Store, StoreError,
+    engine::{Tx, query},
+    locks,
     posts::clean_at,
     queue::{drop_from_lane, event, release, show},
 };
@@ -17,10 +17,10 @@ impl Store {
     pub async fn staged_so_far(&self, lease: &Lease, bytes: u64, now: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         self.fence(&mut tx, lease).await?;
-        sqlx::query("UPDATE posts SET bytes = $1, claims = 0, waiting = NULL WHERE id = $2")
+        query("UPDATE posts SET bytes = $1, claims = 0, waiting = NULL WHERE id = $2")
             .bind(i64::try_from(bytes).unwrap_or(i64::MAX))
             .bind(lease.post.id.to_string())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         show(&mut tx, lease.post.id, now).await?;
         Ok(self.commit(tx).await?)
@@ -31,13 +31,13 @@ impl Store {
         let id = lease.post.id;
         let mut tx = self.begin().await?;
         self.fence(&mut tx, lease).await?;
-        sqlx::query("INSERT INTO post_media (media_id, post_id, created_at) VALUES ($1, $2, $3)")
+        query("INSERT INTO post_media (media_id, post_id, created_at) VALUES ($1, $2, $3)")
             .bind(&media.id)
             .bind(id.to_string())
             .bind(now)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        sqlx::query(
+        query(
             "UPDATE posts SET media_id = $1, media_expires_at = $2, chunk_bytes = $3, segments_done = 0, claims = 0,
                     sessions = sessions + 1, waiting = NULL, processing_since = NULL, processing_percent = NULL
               WHERE id = $4",
@@ -46,7 +46,7 @@ impl Store {
         .bind(media.expires_at)
         .bind(i64::try_from(media.chunk_bytes).unwrap_or(i64::MAX))
         .bind(id.to_string())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         event(&mut tx, self, id, Some(lease.epoch), "media", Some(&media.id), now).await?;
         Ok(self.commit(tx).await?)
@@ -62,21 +62,21 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         self.fence(&mut tx, lease).await?;
-        let done = sqlx::query(
+        let done = query(
             "INSERT INTO media_segments (media_id, segment) VALUES ($1, $2) ON CONFLICT (media_id, segment) DO NOTHING",
         )
         .bind(media_id)
         .bind(i64::from(segment))
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        sqlx::query(
+        query(
             "UPDATE posts SET segments_done = segments_done + $1, claims = 0, waiting = NULL
               WHERE id = $2 AND media_id = $3",
         )
-        .bind(i64::try_from(done.rows_affected()).unwrap_or(0))
+        .bind(i64::try_from(done).unwrap_or(0))
         .bind(lease.post.id.to_string())
         .bind(media_id)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         show(&mut tx, lease.post.id, now).await?;
         Ok(self.commit(tx).await?)
@@ -84,11 +84,10 @@ impl Store {
 
     /// The segments of an upload session that X has acknowledged, ascending.
     pub async fn segments_done(&self, media_id: &str) -> Result<Vec<u32>, StoreError> {
-        let rows: Vec<i64> =
-            sqlx::query_scalar("SELECT segment FROM media_segments WHERE media_id = $1 ORDER BY segment")
-                .bind(media_id)
-                .fetch_all(&self.write)
-                .await?;
+        let rows: Vec<i64> = query("SELECT segment FROM media_segments WHERE media_id = $1 ORDER BY segment")
+            .bind(media_id)
+            .fetch_values(&self.write)
+            .await?;
         rows.into_iter()
             .map(|segment| u32::try_from(segment).map_err(|_| StoreError::Unreadable("segment")))
             .collect()
@@ -98,14 +97,14 @@ impl Store {
     pub async fn intend(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         self.fence(&mut tx, lease).await?;
-        sqlx::query(
+        query(
             "UPDATE posts SET intent_at = $1, first_intent_at = COALESCE(first_intent_at, $1), intents = intents + 1,
                     resend = 0, looks = 0, billed_at = $1, updated_at = $1
               WHERE id = $2",
         )
             .bind(now)
             .bind(lease.post.id.to_string())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         event(&mut tx, self, lease.post.id, Some(lease.epoch), "intent", None, now).await?;
         Ok(self.commit(tx).await?)
@@ -124,9 +123,10 @@ impl Store {
     ) -> Result<(), StoreError> {
         let id = lease.post.id;
         let mut tx = self.begin().await?;
-        let known: Option<String> = sqlx::query_scalar("SELECT x_post_id FROM posts WHERE id = $1")
+        locks::lane(&mut tx, &lease.account).await?;
+        let known: Option<String> = query("SELECT x_post_id FROM posts WHERE id = $1")
             .bind(id.to_string())
-            .fetch_one(&mut *tx)
+            .fetch_value(&mut tx)
             .await?;
         match known {
             // Another holder of the lane has found or made it, too.
@@ -138,7 +138,7 @@ impl Store {
             }
             None => {}
         }
-        sqlx::query(
+        query(
             "UPDATE posts SET state = 'posted', x_post_id = $1, due_at = NULL, waiting = NULL, failure = NULL,
                     attempt = 0, claims = 0, clean_at = $2, updated_at = $2
               WHERE id = $3",
@@ -146,7 +146,7 @@ impl Store {
         .bind(x_post_id)
         .bind(now)
         .bind(id.to_string())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         show(&mut tx, id, now).await?;
         event(&mut tx, self, id, Some(lease.epoch), "posted", Some(x_post_id), now).await?;
@@ -157,30 +157,31 @@ impl Store {
     /// Keeps a second post on X beside the `first`, and a notice of it. Told once, however often it is written.
     async fn also_posted(
         &self,
-        tx: &mut Transaction<'_, Sqlite>,
+        tx: &mut Tx,
         lease: &Lease,
         (first, second): (&str, &str),
         twice: impl Fn(&str, &str) -> Message,
         now: i64,
     ) -> Result<(), StoreError> {
         let id = lease.post.id;
-        let told: Option<i64> = sqlx::query_scalar(
-            "SELECT id FROM post_events WHERE post_id = $1 AND kind = 'also_posted' AND detail = $2",
-        )
-        .bind(id.to_string())
-        .bind(second)
-        .fetch_optional(&mut **tx)
-        .await?;
+        let told: Option<i64> =
+            query("SELECT id FROM post_events WHERE post_id = $1 AND kind = 'also_posted' AND detail = $2")
+                .bind(id.to_string())
+                .bind(second)
+                .fetch_value_optional(&mut *tx)
+                .await?;
         if told.is_some() {
             return Ok(());
         }
         event(tx, self, id, Some(lease.epoch), "also_posted", Some(second), now).await?;
-        let (place, username): (Vec<u8>, String) = sqlx::query_as(
+        let (place, username): (Option<Vec<u8>>, String) = query(
             "SELECT p.place_sealed, a.username FROM posts p JOIN x_accounts a ON a.id = p.account_id WHERE p.id = $1",
         )
         .bind(id.to_string())
-        .fetch_one(&mut **tx)
+        .fetch_one(&mut *tx)
         .await?;
+        // A program that asked sees it in the log only.
+        let Some(place) = place else { return Ok(()) };
         let place = self.open_place(&place, &id.to_string())?;
         self.notify(tx, &place, &twice(&username, first), now).await
     }
@@ -204,13 +205,13 @@ impl Store {
         let waiting = text(post.waiting.as_ref().map(serde_json::to_string))?;
         let notes = text(Some(serde_json::to_string(&post.notes)))?;
         let media = post.media.as_ref();
-        sqlx::query(
+        query(
             "UPDATE posts SET state = $1, due_at = $2, attempt = $3, claims = 0, bytes = $4, sha256 = $5,
                     media_type = $6, duration_ms = $7, media_id = $8, media_expires_at = $9, chunk_bytes = $10,
-                    segments_done = CASE WHEN $8 IS NULL THEN 0 ELSE segments_done END,
+                    segments_done = CASE WHEN CAST($8 AS TEXT) IS NULL THEN 0 ELSE segments_done END,
                     processing_since = $11, processing_percent = $12, intent_at = $13, looks = $14,
                     failure = $15, waiting = $16, clean_at = $17, updated_at = $18, first_intent_at = $19,
-                    resend = $20, notes = $21, billed_at = CASE WHEN $13 IS NULL THEN NULL ELSE billed_at END
+                    resend = $20, notes = $21, billed_at = CASE WHEN CAST($13 AS BIGINT) IS NULL THEN NULL ELSE billed_at END
               WHERE id = $22",
         )
         .bind(post.state.as_str())
@@ -235,7 +236,7 @@ impl Store {
         .bind(i64::from(post.resend))
         .bind(&notes)
         .bind(post.id.to_string())
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         show(&mut tx, post.id, now).await?;
         event(&mut tx, self, post.id, Some(lease.epoch), kind, failure.as_deref(), now).await?;

@@ -5,9 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use sqlx::{Sqlite, Transaction};
-
-use super::{Store, StoreError, posts::PostRow};
+use super::{
+    Store, StoreError,
+    engine::{Sql, Tx, locking, query},
+    posts::PostRow,
+};
 use crate::{
     account::AccountId,
     post::{Post, PostId, State},
@@ -24,9 +26,16 @@ const CRASH_LOOP: i64 = 5;
 
 // What every claim asks. Each is answered by an index of what is due, however much is finished.
 pub(super) const NEXT_LANE_DUE: &str = "SELECT min(due_at) FROM x_accounts WHERE due_at IS NOT NULL";
-pub(super) const CLAIM_LANE: &str = "UPDATE x_accounts SET due_at = $2, lease_owner = $3, epoch = epoch + 1
-     WHERE id = (SELECT id FROM x_accounts WHERE due_at <= $1 ORDER BY due_at LIMIT 1)
-    RETURNING id, epoch, current_post_id";
+pub(super) const CLAIM_LANE: Sql = Sql {
+    sqlite: "UPDATE x_accounts SET due_at = $2, lease_owner = $3, epoch = epoch + 1
+              WHERE id = (SELECT id FROM x_accounts WHERE due_at <= $1 ORDER BY due_at LIMIT 1)
+          RETURNING id, epoch, current_post_id",
+    // A lane that somebody else is claiming or writing to at this moment is passed over, not waited for.
+    postgres: "UPDATE x_accounts SET due_at = $2, lease_owner = $3, epoch = epoch + 1
+                WHERE id = (SELECT id FROM x_accounts WHERE due_at <= $1 ORDER BY due_at LIMIT 1
+                               FOR NO KEY UPDATE SKIP LOCKED)
+            RETURNING id, epoch, current_post_id",
+};
 pub(super) const NEXT_POST: &str =
     "SELECT * FROM posts WHERE account_id = $1 AND due_at <= $2 ORDER BY due_at, id LIMIT 1";
 pub(super) const NEXT_POST_DUE: &str =
@@ -75,24 +84,20 @@ impl Store {
         }
         loop {
             let mut tx = self.begin().await?;
-            let lane: Option<(String, i64, Option<String>)> = sqlx::query_as(CLAIM_LANE)
-                .bind(now)
-                .bind(until)
-                .bind(&*self.node)
-                .fetch_optional(&mut *tx)
-                .await?;
+            let lane: Option<(String, i64, Option<String>)> =
+                query(CLAIM_LANE).bind(now).bind(until).bind(&*self.node).fetch_optional(&mut tx).await?;
             let Some((account, epoch, current)) = lane else { return Ok(None) };
             let account = AccountId(account);
             let row: Option<PostRow> = match &current {
                 // A post that has begun keeps its turn until it is over.
                 Some(current) => {
-                    sqlx::query_as("SELECT * FROM posts WHERE id = $1 AND due_at <= $2")
+                    query("SELECT * FROM posts WHERE id = $1 AND due_at <= $2")
                         .bind(current)
                         .bind(now)
-                        .fetch_optional(&mut *tx)
+                        .fetch_optional(&mut tx)
                         .await?
                 }
-                None => sqlx::query_as(NEXT_POST).bind(&account.0).bind(now).fetch_optional(&mut *tx).await?,
+                None => query(NEXT_POST).bind(&account.0).bind(now).fetch_optional(&mut tx).await?,
             };
             let Some(row) = row else {
                 release(&mut tx, &account, now).await?;
@@ -105,25 +110,24 @@ impl Store {
                 Err(error) => {
                     // One row that cannot be read must not keep everybody else waiting.
                     tracing::error!(post = id, %error, "a post is put off");
-                    sqlx::query("UPDATE posts SET due_at = $1 WHERE id = $2")
+                    query("UPDATE posts SET due_at = $1 WHERE id = $2")
                         .bind(now + UNREADABLE_PAUSE_MS)
                         .bind(&id)
-                        .execute(&mut *tx)
+                        .execute(&mut tx)
                         .await?;
                     release(&mut tx, &account, now).await?;
                     self.commit(tx).await?;
                     continue;
                 }
             };
-            let claims: i64 =
-                sqlx::query_scalar("UPDATE posts SET claims = claims + 1 WHERE id = $1 RETURNING claims")
-                    .bind(post.id.to_string())
-                    .fetch_one(&mut *tx)
-                    .await?;
-            sqlx::query("UPDATE x_accounts SET current_post_id = $1 WHERE id = $2")
+            let claims: i64 = query("UPDATE posts SET claims = claims + 1 WHERE id = $1 RETURNING claims")
+                .bind(post.id.to_string())
+                .fetch_value(&mut tx)
+                .await?;
+            query("UPDATE x_accounts SET current_post_id = $1 WHERE id = $2")
                 .bind(post.id.to_string())
                 .bind(&account.0)
-                .execute(&mut *tx)
+                .execute(&mut tx)
                 .await?;
             // Not announced as a change: a claim makes nothing due and shows nothing new.
             tx.commit().await?;
@@ -141,16 +145,15 @@ impl Store {
     pub async fn renew(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
         let at = Instant::now();
         let until = now + span_ms(LEASE);
-        let done = sqlx::query(
-            "UPDATE x_accounts SET due_at = $1 WHERE id = $2 AND epoch = $3 AND lease_owner = $4",
-        )
-        .bind(until)
-        .bind(&lease.account.0)
-        .bind(lease.epoch)
-        .bind(&*self.node)
-        .execute(&self.write)
-        .await?;
-        if done.rows_affected() == 0 {
+        let done =
+            query("UPDATE x_accounts SET due_at = $1 WHERE id = $2 AND epoch = $3 AND lease_owner = $4")
+                .bind(until)
+                .bind(&lease.account.0)
+                .bind(lease.epoch)
+                .bind(&*self.node)
+                .execute(&self.write)
+                .await?;
+        if done == 0 {
             return Err(StoreError::LeaseLost);
         }
         *lease.renewed.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Renewed { until, at };
@@ -161,9 +164,9 @@ impl Store {
     pub async fn give_back(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         self.fence(&mut tx, lease).await?;
-        sqlx::query("UPDATE posts SET claims = 0 WHERE id = $1")
+        query("UPDATE posts SET claims = 0 WHERE id = $1")
             .bind(lease.post.id.to_string())
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         release(&mut tx, &lease.account, now).await?;
         Ok(self.commit(tx).await?)
@@ -171,19 +174,19 @@ impl Store {
 
     /// When a lane is due next, in Unix milliseconds.
     pub async fn next_lane_due(&self) -> Result<Option<i64>, StoreError> {
-        Ok(sqlx::query_scalar(NEXT_LANE_DUE).fetch_one(&self.read).await?)
+        Ok(query(NEXT_LANE_DUE).fetch_value(&self.read).await?)
     }
 
     /// How many lanes are leased at this moment.
     pub async fn leased(&self) -> Result<i64, StoreError> {
-        Ok(sqlx::query_scalar("SELECT count(*) FROM x_accounts WHERE lease_owner IS NOT NULL")
-            .fetch_one(&self.read)
+        Ok(query("SELECT count(*) FROM x_accounts WHERE lease_owner IS NOT NULL")
+            .fetch_value(&self.read)
             .await?)
     }
 
-    /// This process owns the file, so whoever held a lease is dead.
+    /// Ends every lease: for a process that owns the whole database, so that whoever held one is dead.
     pub(super) async fn void_leases(&self, now: i64) -> Result<(), sqlx::Error> {
-        sqlx::query(
+        query(
             "UPDATE x_accounts SET lease_owner = NULL, epoch = epoch + 1, due_at = $1 WHERE lease_owner IS NOT NULL",
         )
         .bind(now)
@@ -192,42 +195,39 @@ impl Store {
         Ok(())
     }
 
-    /// Goes on only for the lane's present holder and a post that is still to be worked on.
-    pub(super) async fn fence(
-        &self,
-        tx: &mut Transaction<'_, Sqlite>,
-        lease: &Lease,
-    ) -> Result<(), StoreError> {
-        let holds: Option<i64> = sqlx::query_scalar(
-            "SELECT epoch FROM x_accounts WHERE id = $1 AND epoch = $2 AND lease_owner = $3 AND current_post_id = $4",
-        )
+    /// Goes on only for the lane's present holder and a post that is still to be worked on, and keeps it so until the
+    /// transaction ends.
+    pub(super) async fn fence(&self, tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
+        let holds: Option<i64> = query(locking!(
+            "SELECT epoch FROM x_accounts WHERE id = $1 AND epoch = $2 AND lease_owner = $3 AND current_post_id = $4"
+        ))
         .bind(&lease.account.0)
         .bind(lease.epoch)
         .bind(&*self.node)
         .bind(lease.post.id.to_string())
-        .fetch_optional(&mut **tx)
+        .fetch_value_optional(&mut *tx)
         .await?;
         holds.map(|_| ()).ok_or(StoreError::LeaseLost)
     }
 }
 
 /// Has a post's status message written anew, no sooner than its chat may be edited again.
-pub(super) async fn show(tx: &mut Transaction<'_, Sqlite>, id: PostId, now: i64) -> Result<(), sqlx::Error> {
-    sqlx::query(
+pub(super) async fn show(tx: &mut Tx, id: PostId, now: i64) -> Result<(), sqlx::Error> {
+    query(
         "UPDATE posts SET status_want = status_want + 1, status_attempts = 0,
                 status_due_at = CASE WHEN place_sealed IS NULL THEN NULL WHEN status_not_before > $1 THEN status_not_before ELSE $1 END
           WHERE id = $2",
     )
     .bind(now)
     .bind(id.to_string())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }
 
 /// Adds to a post's audit trail.
 pub(super) async fn event(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx,
     store: &Store,
     id: PostId,
     epoch: Option<i64>,
@@ -235,31 +235,24 @@ pub(super) async fn event(
     detail: Option<&str>,
     now: i64,
 ) -> Result<(), sqlx::Error> {
-    sqlx::query(
-        "INSERT INTO post_events (post_id, at, node, epoch, kind, detail) VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(id.to_string())
-    .bind(now)
-    .bind(&*store.node)
-    .bind(epoch)
-    .bind(kind)
-    .bind(detail)
-    .execute(&mut **tx)
-    .await?;
+    query("INSERT INTO post_events (post_id, at, node, epoch, kind, detail) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(id.to_string())
+        .bind(now)
+        .bind(&*store.node)
+        .bind(epoch)
+        .bind(kind)
+        .bind(detail)
+        .execute(&mut *tx)
+        .await?;
     Ok(())
 }
 
 /// Makes a lane due when its posts are, unless somebody holds it: then letting it go will.
-pub(super) async fn rearm(
-    tx: &mut Transaction<'_, Sqlite>,
-    account: &AccountId,
-    now: i64,
-) -> Result<(), sqlx::Error> {
-    let owner: Option<Option<String>> =
-        sqlx::query_scalar("SELECT lease_owner FROM x_accounts WHERE id = $1")
-            .bind(&account.0)
-            .fetch_optional(&mut **tx)
-            .await?;
+pub(super) async fn rearm(tx: &mut Tx, account: &AccountId, now: i64) -> Result<(), sqlx::Error> {
+    let owner: Option<Option<String>> = query(locking!("SELECT lease_owner FROM x_accounts WHERE id = $1"))
+        .bind(&account.0)
+        .fetch_value_optional(&mut *tx)
+        .await?;
     match owner {
         Some(None) => release(tx, account, now).await,
         _ => Ok(()),
@@ -268,19 +261,19 @@ pub(super) async fn rearm(
 
 /// Takes a post that people decided about off its lane. A worker that holds the lane for it loses its lease.
 pub(super) async fn drop_from_lane(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx,
     account: &AccountId,
     id: PostId,
     now: i64,
 ) -> Result<(), sqlx::Error> {
-    let held = sqlx::query(
+    let held = query(
         "UPDATE x_accounts SET epoch = epoch + 1, current_post_id = NULL WHERE id = $1 AND current_post_id = $2",
     )
     .bind(&account.0)
     .bind(id.to_string())
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
-    match held.rows_affected() {
+    match held {
         1 => release(tx, account, now).await,
         _ => rearm(tx, account, now).await,
     }
@@ -288,36 +281,33 @@ pub(super) async fn drop_from_lane(
 
 /// Lets a lane go: due when its present post is, or else its next; never before `now`, so that lanes take turns.
 /// A lane whose tokens are refused rests until its account is linked again.
-pub(super) async fn release(
-    tx: &mut Transaction<'_, Sqlite>,
-    account: &AccountId,
-    now: i64,
-) -> Result<(), sqlx::Error> {
-    let current: Option<(String, i64)> = sqlx::query_as(
+///
+/// The lane is locked by now: only then does this see every post that another transaction has put on it.
+pub(super) async fn release(tx: &mut Tx, account: &AccountId, now: i64) -> Result<(), sqlx::Error> {
+    let current: Option<(String, i64)> = query(
         "SELECT p.id, p.due_at FROM x_accounts a JOIN posts p ON p.id = a.current_post_id
           WHERE a.id = $1 AND p.due_at IS NOT NULL AND p.state <> $2",
     )
     .bind(&account.0)
     .bind(State::NeedsUser.as_str())
-    .fetch_optional(&mut **tx)
+    .fetch_optional(&mut *tx)
     .await?;
     let (current, due) = match current {
         Some((id, due)) => (Some(id), Some(due)),
         None => {
-            let due: Option<i64> =
-                sqlx::query_scalar(NEXT_POST_DUE).bind(&account.0).fetch_one(&mut **tx).await?;
+            let due: Option<i64> = query(NEXT_POST_DUE).bind(&account.0).fetch_value(&mut *tx).await?;
             (None, due)
         }
     };
-    sqlx::query(
+    query(
         "UPDATE x_accounts SET lease_owner = NULL, current_post_id = $1,
-                due_at = CASE WHEN token_state = 'broken' THEN NULL ELSE $2 END
+                due_at = CASE WHEN token_state = 'broken' THEN NULL ELSE CAST($2 AS BIGINT) END
           WHERE id = $3",
     )
     .bind(current)
     .bind(due.map(|due| due.max(now)))
     .bind(&account.0)
-    .execute(&mut **tx)
+    .execute(&mut *tx)
     .await?;
     Ok(())
 }

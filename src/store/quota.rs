@@ -1,8 +1,10 @@
 //! What people have used up of the operator's limits, counted from the posts themselves.
 
-use sqlx::{Sqlite, Transaction};
-
-use super::{Lease, Store, StoreError};
+use super::{
+    Lease, Store, StoreError,
+    engine::{On, Tx, query},
+    locks,
+};
 use crate::{
     clock::Month,
     config::Limits,
@@ -24,14 +26,12 @@ pub(super) struct Wanted<'a> {
 impl Store {
     /// What the posts of a month cost, with those that are still under way.
     pub async fn spent(&self, month: &Month) -> Result<Mills, StoreError> {
-        let mut tx = self.read.begin().await?;
-        Ok(spent(&mut tx, month).await?)
+        Ok(spent(&self.read, month).await?)
     }
 
     /// How many bytes the person of a leased post may still send today, this post left out.
     pub async fn bytes_left(&self, lease: &Lease, limit: u64, now: i64) -> Result<u64, StoreError> {
-        let mut tx = self.read.begin().await?;
-        let used = bytes(&mut tx, &lease.post.user, &lease.post.id.to_string(), now).await?;
+        let used = bytes(&self.read, &lease.post.user, &lease.post.id.to_string(), now).await?;
         Ok(limit.saturating_sub(used))
     }
 
@@ -44,34 +44,44 @@ impl Store {
         now: i64,
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
+        locks::person(&mut tx, &lease.post.user).await?;
         self.fence(&mut tx, lease).await?;
         let id = lease.post.id.to_string();
         let used = bytes(&mut tx, &lease.post.user, &id, now).await?;
         if used.saturating_add(received) > limit {
             return Ok(false);
         }
-        sqlx::query("UPDATE posts SET counted_bytes = $1 WHERE id = $2")
+        query("UPDATE posts SET counted_bytes = $1 WHERE id = $2")
             .bind(i64::try_from(received).unwrap_or(i64::MAX))
             .bind(id)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
         tx.commit().await?;
         Ok(true)
     }
 }
 
-/// Whether the limits leave room for a post. In the transaction that takes it, so that two at once cannot slip through.
+/// Locks what [`room`] counts for all people together, if it will. Their own counts are under the person's lock.
+pub(super) async fn lock(tx: &mut Tx, limits: &Limits) -> Result<(), sqlx::Error> {
+    match limits.monthly_budget {
+        Some(_) => locks::installation(tx).await,
+        None => Ok(()),
+    }
+}
+
+/// Whether the limits leave room for a post. In the transaction that takes it, under its locks, so that two at once
+/// cannot slip through.
 pub(super) async fn room(
-    tx: &mut Transaction<'_, Sqlite>,
+    tx: &mut Tx,
     limits: &Limits,
     wanted: &Wanted<'_>,
     now: i64,
 ) -> Result<Option<OverLimit>, StoreError> {
-    let under_way: i64 = sqlx::query_scalar(
+    let under_way: i64 = query(
         "SELECT count(*) FROM posts WHERE user_id = $1 AND due_at IS NOT NULL AND state <> 'needs_user'",
     )
     .bind(wanted.user)
-    .fetch_one(&mut **tx)
+    .fetch_value(&mut *tx)
     .await?;
     let limit = limits.in_flight_per_person;
     if under_way >= i64::from(limit) {
@@ -79,7 +89,7 @@ pub(super) async fn room(
     }
     if let Some(limit) = limits.posts_per_person_per_day {
         // The post that has to grow a day old before there is room: the newest but limit - 1.
-        let frees: Option<i64> = sqlx::query_scalar(
+        let frees: Option<i64> = query(
             "SELECT created_at FROM posts
               WHERE user_id = $1 AND created_at > $2 AND state <> 'failed' AND (state <> 'canceled' OR intent_at IS NOT NULL)
               ORDER BY created_at DESC LIMIT 1 OFFSET $3",
@@ -87,14 +97,14 @@ pub(super) async fn room(
         .bind(wanted.user)
         .bind(now - DAY_MS)
         .bind(i64::from(limit) - 1)
-        .fetch_optional(&mut **tx)
+        .fetch_value_optional(&mut *tx)
         .await?;
         if let Some(created_at) = frees {
             return Ok(Some(OverLimit::Posts { limit, frees_at: created_at + DAY_MS }));
         }
     }
     if let Some(limit) = limits.bytes_per_person_per_day {
-        let left = limit.saturating_sub(bytes(tx, wanted.user, "", now).await?);
+        let left = limit.saturating_sub(bytes(&mut *tx, wanted.user, "", now).await?);
         if left == 0 || wanted.bytes.is_some_and(|bytes| bytes > left) {
             let frees_at = match wanted.bytes {
                 Some(bytes) if bytes > limit => None,
@@ -105,7 +115,7 @@ pub(super) async fn room(
     }
     if let Some(budget) = limits.monthly_budget {
         let month = Month::of(now);
-        let left = Mills(budget.0.saturating_sub(spent(tx, &month).await?.0));
+        let left = Mills(budget.0.saturating_sub(spent(&mut *tx, &month).await?.0));
         if wanted.price > left {
             let frees_at = (wanted.price <= budget).then_some(month.ends);
             return Ok(Some(OverLimit::Budget { left, frees_at }));
@@ -115,37 +125,27 @@ pub(super) async fn room(
 }
 
 /// What a person has sent within a day, whatever became of it, without the post `but`.
-async fn bytes(
-    tx: &mut Transaction<'_, Sqlite>,
-    user: &str,
-    but: &str,
-    now: i64,
-) -> Result<u64, sqlx::Error> {
-    let used: i64 = sqlx::query_scalar(
+async fn bytes(on: impl Into<On<'_>>, user: &str, but: &str, now: i64) -> Result<u64, sqlx::Error> {
+    let used: i64 = query(
         "SELECT CAST(COALESCE(sum(counted_bytes), 0) AS BIGINT) FROM posts WHERE user_id = $1 AND created_at > $2 AND id <> $3",
     )
     .bind(user)
     .bind(now - DAY_MS)
     .bind(but)
-    .fetch_one(&mut **tx)
+    .fetch_value(on)
     .await?;
     Ok(u64::try_from(used).unwrap_or(0))
 }
 
 /// When enough has grown a day old for what is wanted, which is no more than a whole day's.
-async fn bytes_free_at(
-    tx: &mut Transaction<'_, Sqlite>,
-    wanted: &Wanted<'_>,
-    limit: u64,
-    now: i64,
-) -> Result<i64, sqlx::Error> {
-    let rows: Vec<(i64, i64)> = sqlx::query_as(
+async fn bytes_free_at(tx: &mut Tx, wanted: &Wanted<'_>, limit: u64, now: i64) -> Result<i64, sqlx::Error> {
+    let rows: Vec<(i64, i64)> = query(
         "SELECT created_at, counted_bytes FROM posts
           WHERE user_id = $1 AND created_at > $2 AND counted_bytes > 0 ORDER BY created_at DESC",
     )
     .bind(wanted.user)
     .bind(now - DAY_MS)
-    .fetch_all(&mut **tx)
+    .fetch_all(&mut *tx)
     .await?;
     let mut used = wanted.bytes.unwrap_or(1);
     for (created_at, bytes) in &rows {
@@ -158,14 +158,14 @@ async fn bytes_free_at(
 }
 
 /// Posts that X may have charged for in this month, and those under way that it may yet.
-async fn spent(tx: &mut Transaction<'_, Sqlite>, month: &Month) -> Result<Mills, sqlx::Error> {
-    let spent: i64 = sqlx::query_scalar(
+async fn spent(on: impl Into<On<'_>>, month: &Month) -> Result<Mills, sqlx::Error> {
+    let spent: i64 = query(
         "SELECT CAST(COALESCE((SELECT sum(price) FROM posts WHERE billed_at IS NOT NULL AND billed_at >= $1), 0)
                    + COALESCE((SELECT sum(price) FROM posts WHERE due_at IS NOT NULL AND state <> 'needs_user'
                                   AND (billed_at IS NULL OR billed_at < $1)), 0) AS BIGINT)",
     )
     .bind(month.begins)
-    .fetch_one(&mut **tx)
+    .fetch_value(on)
     .await?;
     Ok(Mills(u64::try_from(spent).unwrap_or(0)))
 }

@@ -1,35 +1,74 @@
 //! Changing the encryption key: every sealed value is opened once more and sealed anew.
 
-use sqlx::AssertSqlSafe;
-
-use super::{Store, StoreError, Vault, VaultError, tokens};
+use super::{
+    Store, StoreError, Vault, VaultError,
+    engine::{Pool, query},
+    tokens,
+};
 use crate::account::AccountId;
 
 /// Values sealed anew in one transaction.
 const BATCH: i64 = 200;
 
 /// A column that the vault sealed.
-struct Sealed {
-    table: &'static str,
-    /// Names the row.
-    id: &'static str,
-    column: &'static str,
-    /// What the value is sealed for, from the row's id.
+pub(super) struct Sealed {
+    pub(super) table: &'static str,
+    pub(super) column: &'static str,
+    /// Finds those that another key sealed, a batch after a row.
+    pub(super) select: &'static str,
+    /// Replaces one, unless it has changed meanwhile.
+    pub(super) update: &'static str,
+    /// What the value is sealed for, from what names the row.
     owner: fn(&str) -> String,
 }
 
-/// Every column named `*_sealed`; a test holds this list against the schema.
-const SEALED: [Sealed; 5] = [
-    Sealed {
-        table: "x_accounts",
-        id: "id",
-        column: "tokens_sealed",
-        owner: |id| tokens::owner(&AccountId(id.to_owned())),
-    },
-    Sealed { table: "posts", id: "id", column: "place_sealed", owner: str::to_owned },
-    Sealed { table: "tickets", id: "hash", column: "payload_sealed", owner: str::to_owned },
-    Sealed { table: "notices", id: "id", column: "place_sealed", owner: str::to_owned },
-    Sealed { table: "notices", id: "id", column: "message_sealed", owner: str::to_owned },
+macro_rules! sealed {
+    ($table:literal, $id:literal, $column:literal, $owner:expr) => {
+        Sealed {
+            table: $table,
+            column: $column,
+            select: concat!(
+                "SELECT ",
+                $id,
+                ", ",
+                $column,
+                " FROM ",
+                $table,
+                " WHERE ",
+                $column,
+                " IS NOT NULL AND substr(",
+                $column,
+                ", 1, CAST(CAST($1 AS BIGINT) AS INTEGER)) <> $2 AND ",
+                $id,
+                " > $3 ORDER BY ",
+                $id,
+                " LIMIT $4"
+            ),
+            update: concat!(
+                "UPDATE ",
+                $table,
+                " SET ",
+                $column,
+                " = $1 WHERE ",
+                $id,
+                " = $2 AND ",
+                $column,
+                " = $3"
+            ),
+            owner: $owner,
+        }
+    };
+}
+
+/// Every column named `*_sealed`; a test holds this list against the schema. The mark comes last: a key that opens it
+/// opens all.
+pub(super) const SEALED: [Sealed; 6] = [
+    sealed!("x_accounts", "id", "tokens_sealed", |id| tokens::owner(&AccountId(id.to_owned()))),
+    sealed!("posts", "id", "place_sealed", str::to_owned),
+    sealed!("tickets", "hash", "payload_sealed", str::to_owned),
+    sealed!("notices", "id", "place_sealed", str::to_owned),
+    sealed!("notices", "id", "message_sealed", str::to_owned),
+    sealed!("installation", "id", "mark_sealed", str::to_owned),
 ];
 
 /// What [`Store::reseal`] did.
@@ -57,8 +96,20 @@ impl Store {
             }
         }
         // What was deleted or replaced stays readable in free pages and in the log until they are written over.
-        sqlx::query("VACUUM").execute(&self.write).await?;
-        sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&self.write).await?;
+        match &self.write {
+            Pool::Sqlite(pool) => {
+                sqlx::query("VACUUM").execute(pool).await?;
+                sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(pool).await?;
+            }
+            // Its log and its copies are the server's: README, "Changing the key".
+            Pool::Postgres(pool) => {
+                let mut connection = pool.acquire().await?.detach();
+                sqlx::query("SET statement_timeout = 0").execute(&mut connection).await?;
+                sqlx::query("VACUUM x_accounts, posts, tickets, notices, installation")
+                    .execute(&mut connection)
+                    .await?;
+            }
+        }
         Ok(done)
     }
 
@@ -71,19 +122,16 @@ impl Store {
         batch: i64,
         done: &mut Resealed,
     ) -> Result<Option<String>, StoreError> {
-        let Sealed { table, id, column, owner } = sealed;
+        let Sealed { table, column, owner, .. } = sealed;
         let mark = vault.mark();
         let mut tx = self.begin().await?;
-        let rows: Vec<(String, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(format!(
-            "SELECT {id}, {column} FROM {table}
-              WHERE {column} IS NOT NULL AND substr({column}, 1, $1) <> $2 AND {id} > $3 ORDER BY {id} LIMIT $4"
-        )))
-        .bind(i64::try_from(mark.len()).unwrap_or(i64::MAX))
-        .bind(&mark[..])
-        .bind(after)
-        .bind(batch)
-        .fetch_all(&mut *tx)
-        .await?;
+        let rows: Vec<(String, Vec<u8>)> = query(sealed.select)
+            .bind(i64::try_from(mark.len()).unwrap_or(i64::MAX))
+            .bind(&mark[..])
+            .bind(after)
+            .bind(batch)
+            .fetch_all(&mut tx)
+            .await?;
         for (row, value) in &rows {
             let plain = match vault.open(value, &owner(row)) {
                 Ok(plain) => plain,
@@ -95,12 +143,9 @@ impl Store {
                 Err(error) => return Err(error.into()),
             };
             let anew = vault.seal(&plain, &owner(row))?;
-            sqlx::query(AssertSqlSafe(format!("UPDATE {table} SET {column} = $1 WHERE {id} = $2")))
-                .bind(anew)
-                .bind(row)
-                .execute(&mut *tx)
-                .await?;
-            done.values += 1;
+            // One that another process has replaced is sealed by that one's key, and found again if that is not ours.
+            done.values +=
+                query(sealed.update).bind(anew).bind(row).bind(&value[..]).execute(&mut tx).await?;
         }
         tx.commit().await?;
         Ok(rows.into_iter().next_back().map(|(row, _)| row))

@@ -1,8 +1,13 @@
 //! What people are still to be shown, and files that are to go.
 
-use sqlx::{FromRow, Sqlite, Transaction};
+use sqlx::FromRow;
 
-use super::{Store, StoreError, posts::PostRow, queue::UNREADABLE_PAUSE_MS};
+use super::{
+    Store, StoreError,
+    engine::{Tx, query},
+    posts::PostRow,
+    queue::UNREADABLE_PAUSE_MS,
+};
 use crate::{
     account::{MessageRef, Place},
     post::{Post, PostId},
@@ -61,7 +66,7 @@ impl Store {
     /// Posts whose status is to be written now, longest waiting first.
     pub async fn due_statuses(&self, now: i64, limit: u32) -> Result<Vec<StatusJob>, StoreError> {
         let rows: Vec<StatusRow> =
-            sqlx::query_as("SELECT * FROM posts WHERE status_due_at <= $1 ORDER BY status_due_at LIMIT $2")
+            query("SELECT * FROM posts WHERE status_due_at <= $1 ORDER BY status_due_at LIMIT $2")
                 .bind(now)
                 .bind(i64::from(limit))
                 .fetch_all(&self.read)
@@ -73,7 +78,7 @@ impl Store {
                 Ok(job) => jobs.push(job),
                 Err(error) => {
                     tracing::error!(post = id, %error, "a status is put off");
-                    sqlx::query("UPDATE posts SET status_due_at = $1 WHERE id = $2")
+                    query("UPDATE posts SET status_due_at = $1 WHERE id = $2")
                         .bind(now + UNREADABLE_PAUSE_MS)
                         .bind(id)
                         .execute(&self.write)
@@ -103,24 +108,24 @@ impl Store {
 
     /// When a staged file may be deleted next, in Unix milliseconds.
     pub async fn next_cleaning_due(&self) -> Result<Option<i64>, StoreError> {
-        Ok(sqlx::query_scalar("SELECT min(clean_at) FROM posts WHERE clean_at IS NOT NULL")
-            .fetch_one(&self.read)
+        Ok(query("SELECT min(clean_at) FROM posts WHERE clean_at IS NOT NULL")
+            .fetch_value(&self.read)
             .await?)
     }
 
     /// When a status or a notice is due next, in Unix milliseconds.
     pub async fn next_message_due(&self) -> Result<Option<i64>, StoreError> {
-        Ok(sqlx::query_scalar(
+        Ok(query(
             "SELECT min(due) FROM (SELECT min(status_due_at) AS due FROM posts WHERE status_due_at IS NOT NULL
                 UNION ALL SELECT min(due_at) FROM notices) AS dues",
         )
-        .fetch_one(&self.read)
+        .fetch_value(&self.read)
         .await?)
     }
 
     /// Puts a status off because its chat was just written to.
     pub async fn status_not_before(&self, job: &StatusJob, at: i64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE posts SET status_due_at = $1, status_not_before = $1 WHERE id = $2")
+        query("UPDATE posts SET status_due_at = $1, status_not_before = $1 WHERE id = $2")
             .bind(at)
             .bind(job.post.id.to_string())
             .execute(&self.write)
@@ -138,9 +143,9 @@ impl Store {
         again: Option<i64>,
     ) -> Result<(), StoreError> {
         let at = at.map(serde_json::to_string).transpose().map_err(|_| StoreError::Unreadable("message"))?;
-        sqlx::query(
+        query(
             "UPDATE posts SET status_msg = $1, status_shown = $2, status_attempts = 0, status_not_before = $3,
-                    status_due_at = CASE WHEN status_want > $2 THEN $3 ELSE $5 END
+                    status_due_at = CASE WHEN status_want > $2 THEN CAST($3 AS BIGINT) ELSE CAST($5 AS BIGINT) END
               WHERE id = $4",
         )
         .bind(at)
@@ -156,7 +161,7 @@ impl Store {
 
     /// Tries a status again at `due_at`. The message to edit is forgotten when it is gone, and a new one is sent then.
     pub async fn status_later(&self, job: &StatusJob, due_at: i64, forget: bool) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "UPDATE posts SET status_attempts = status_attempts + 1, status_due_at = $1, status_not_before = $1,
                     status_deleted = status_deleted + $2,
                     status_msg = CASE WHEN $2 = 1 THEN NULL ELSE status_msg END
@@ -174,7 +179,7 @@ impl Store {
     /// Keeps a message until its chat has it.
     pub(super) async fn notify(
         &self,
-        tx: &mut Transaction<'_, Sqlite>,
+        tx: &mut Tx,
         place: &Place,
         message: &Message,
         now: i64,
@@ -183,19 +188,19 @@ impl Store {
         let place = self.seal_place(place, &id)?;
         let plain = serde_json::to_vec(message).map_err(|_| StoreError::Unreadable("message"))?;
         let message = self.vault.seal(&plain, &id)?;
-        sqlx::query("INSERT INTO notices (id, place_sealed, message_sealed, due_at) VALUES ($1, $2, $3, $4)")
+        query("INSERT INTO notices (id, place_sealed, message_sealed, due_at) VALUES ($1, $2, $3, $4)")
             .bind(&id)
             .bind(place)
             .bind(message)
             .bind(now)
-            .execute(&mut **tx)
+            .execute(&mut *tx)
             .await?;
         Ok(())
     }
 
     /// Notices that are to be sent now.
     pub async fn due_notices(&self, now: i64, limit: u32) -> Result<Vec<Notice>, StoreError> {
-        let rows: Vec<(String, Vec<u8>, Vec<u8>, i64)> = sqlx::query_as(
+        let rows: Vec<(String, Vec<u8>, Vec<u8>, i64)> = query(
             "SELECT id, place_sealed, message_sealed, attempts FROM notices WHERE due_at <= $1 ORDER BY due_at LIMIT $2",
         )
         .bind(now)
@@ -223,14 +228,14 @@ impl Store {
 
     /// Forgets a notice that was sent or can never be.
     pub async fn notice_done(&self, id: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM notices WHERE id = $1").bind(id).execute(&self.write).await?;
+        query("DELETE FROM notices WHERE id = $1").bind(id).execute(&self.write).await?;
         self.changed();
         Ok(())
     }
 
     /// Tries a notice again at `due_at`.
     pub async fn notice_later(&self, id: &str, due_at: i64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE notices SET due_at = $1, attempts = attempts + 1 WHERE id = $2")
+        query("UPDATE notices SET due_at = $1, attempts = attempts + 1 WHERE id = $2")
             .bind(due_at)
             .bind(id)
             .execute(&self.write)
@@ -245,13 +250,12 @@ impl Store {
         now: i64,
         limit: u32,
     ) -> Result<Vec<(PostId, Option<String>)>, StoreError> {
-        let rows: Vec<(String, Option<String>)> = sqlx::query_as(
-            "SELECT id, object_key FROM posts WHERE clean_at <= $1 ORDER BY clean_at LIMIT $2",
-        )
-        .bind(now)
-        .bind(i64::from(limit))
-        .fetch_all(&self.read)
-        .await?;
+        let rows: Vec<(String, Option<String>)> =
+            query("SELECT id, object_key FROM posts WHERE clean_at <= $1 ORDER BY clean_at LIMIT $2")
+                .bind(now)
+                .bind(i64::from(limit))
+                .fetch_all(&self.read)
+                .await?;
         rows.into_iter()
             .map(|(id, key)| Ok((id.parse().map_err(|_| StoreError::Unreadable("post id"))?, key)))
             .collect()
@@ -259,7 +263,7 @@ impl Store {
 
     /// Tries to delete a post's file again at `at`.
     pub async fn clean_later(&self, id: PostId, at: i64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE posts SET clean_at = $1 WHERE id = $2 AND clean_at IS NOT NULL")
+        query("UPDATE posts SET clean_at = $1 WHERE id = $2 AND clean_at IS NOT NULL")
             .bind(at)
             .bind(id.to_string())
             .execute(&self.write)
@@ -271,7 +275,7 @@ impl Store {
     /// Keeps that a post's file is gone from staging, unless the post was taken up again meanwhile: then its step
     /// finds the file missing, and copies it anew.
     pub async fn cleaned(&self, id: PostId, now: i64) -> Result<(), StoreError> {
-        sqlx::query(
+        query(
             "UPDATE posts SET clean_at = NULL, object_key = NULL, sha256 = NULL WHERE id = $1 AND clean_at <= $2",
         )
         .bind(id.to_string())
@@ -284,28 +288,28 @@ impl Store {
 
     /// Forgets the audit trail of before `before`.
     pub async fn prune_events(&self, before: i64) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM post_events WHERE at < $1").bind(before).execute(&self.write).await?;
+        query("DELETE FROM post_events WHERE at < $1").bind(before).execute(&self.write).await?;
         Ok(())
     }
 
     /// Whether another post needs the same staged file.
     pub async fn shared(&self, id: PostId, key: &str) -> Result<bool, StoreError> {
         let other: Option<i64> =
-            sqlx::query_scalar("SELECT created_at FROM posts WHERE object_key = $1 AND id <> $2 LIMIT 1")
+            query("SELECT created_at FROM posts WHERE object_key = $1 AND id <> $2 LIMIT 1")
                 .bind(key)
                 .bind(id.to_string())
-                .fetch_optional(&self.write)
+                .fetch_value_optional(&self.write)
                 .await?;
         Ok(other.is_some())
     }
 
     /// The keys of every staged file that a post or a person still needs.
     pub async fn staged_keys(&self) -> Result<Vec<String>, StoreError> {
-        Ok(sqlx::query_scalar(
+        Ok(query(
             "SELECT object_key FROM posts WHERE object_key IS NOT NULL
               UNION SELECT 'uploads/' || id FROM uploads",
         )
-        .fetch_all(&self.read)
+        .fetch_values(&self.read)
         .await?)
     }
 }

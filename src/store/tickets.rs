@@ -1,16 +1,17 @@
 //! Tickets, kept as hashes with a sealed payload: a link being made, and one that waits for its confirmation.
 //! Sessions of browsers are kept the same way.
 
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use sqlx::{Sqlite, Transaction};
-
-use super::{Store, StoreError};
+use super::{
+    Store, StoreError,
+    engine::{Tx, query},
+};
 use crate::{
     account::{Person, Place, Profile, Tokens},
     ticket::Ticket,
     words::Message,
 };
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A link that somebody asked for; its ticket is the OAuth `state`.
 #[derive(Clone, Debug)]
@@ -102,13 +103,13 @@ impl Store {
     /// Drops link requests that are past their time, and returns the accounts nobody confirmed, to be revoked at X
     /// and then dropped by [`Store::drop_expired`].
     pub async fn expired_pending(&self, now: i64) -> Result<Vec<(String, Option<PendingLink>)>, StoreError> {
-        sqlx::query("DELETE FROM tickets WHERE expires_at <= $1 AND kind <> $2")
+        query("DELETE FROM tickets WHERE expires_at <= $1 AND kind <> $2")
             .bind(now)
             .bind(CONFIRM)
             .execute(&self.write)
             .await?;
         let rows: Vec<(String, Vec<u8>)> =
-            sqlx::query_as("SELECT hash, payload_sealed FROM tickets WHERE expires_at <= $1 LIMIT 20")
+            query("SELECT hash, payload_sealed FROM tickets WHERE expires_at <= $1 LIMIT 20")
                 .bind(now)
                 .fetch_all(&self.read)
                 .await?;
@@ -121,7 +122,7 @@ impl Store {
 
     /// Drops what [`Store::expired_pending`] returned.
     pub async fn drop_expired(&self, hash: &str) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM tickets WHERE hash = $1").bind(hash).execute(&self.write).await?;
+        query("DELETE FROM tickets WHERE hash = $1").bind(hash).execute(&self.write).await?;
         Ok(())
     }
 
@@ -135,7 +136,7 @@ impl Store {
         let hash = ticket.hash();
         let plain = serde_json::to_vec(payload).map_err(|_| StoreError::Unreadable("ticket"))?;
         let sealed = self.vault.seal(&plain, &hash)?;
-        sqlx::query("INSERT INTO tickets (hash, kind, payload_sealed, expires_at) VALUES ($1, $2, $3, $4)")
+        query("INSERT INTO tickets (hash, kind, payload_sealed, expires_at) VALUES ($1, $2, $3, $4)")
             .bind(hash)
             .bind(kind)
             .bind(sealed)
@@ -153,14 +154,13 @@ impl Store {
         now: i64,
     ) -> Result<Option<T>, StoreError> {
         let hash = ticket.hash();
-        let sealed: Option<Vec<u8>> = sqlx::query_scalar(
-            "SELECT payload_sealed FROM tickets WHERE hash = $1 AND kind = $2 AND expires_at > $3",
-        )
-        .bind(&hash)
-        .bind(kind)
-        .bind(now)
-        .fetch_optional(&self.read)
-        .await?;
+        let sealed: Option<Vec<u8>> =
+            query("SELECT payload_sealed FROM tickets WHERE hash = $1 AND kind = $2 AND expires_at > $3")
+                .bind(&hash)
+                .bind(kind)
+                .bind(now)
+                .fetch_value_optional(&self.read)
+                .await?;
         sealed.map(|sealed| self.opened(&sealed, &hash)).transpose()
     }
 
@@ -171,9 +171,9 @@ impl Store {
         now: i64,
     ) -> Result<Option<T>, StoreError> {
         // Anybody can show made-up tickets; those do not get to the writer.
-        let known: Option<i64> = sqlx::query_scalar("SELECT expires_at FROM tickets WHERE hash = $1")
+        let known: Option<i64> = query("SELECT expires_at FROM tickets WHERE hash = $1")
             .bind(ticket.hash())
-            .fetch_optional(&self.read)
+            .fetch_value_optional(&self.read)
             .await?;
         if known.is_none() {
             return Ok(None);
@@ -186,19 +186,19 @@ impl Store {
 
     async fn take<T: DeserializeOwned>(
         &self,
-        tx: &mut Transaction<'_, Sqlite>,
+        tx: &mut Tx,
         kind: &str,
         ticket: &Ticket,
         now: i64,
     ) -> Result<Option<T>, StoreError> {
         let hash = ticket.hash();
-        let sealed: Option<Vec<u8>> = sqlx::query_scalar(
+        let sealed: Option<Vec<u8>> = query(
             "DELETE FROM tickets WHERE hash = $1 AND kind = $2 AND expires_at > $3 RETURNING payload_sealed",
         )
         .bind(&hash)
         .bind(kind)
         .bind(now)
-        .fetch_optional(&mut **tx)
+        .fetch_value_optional(&mut *tx)
         .await?;
         sealed.map(|sealed| self.opened(&sealed, &hash)).transpose()
     }

@@ -1,6 +1,6 @@
 //! The tokens of accounts, sealed.
 
-use super::{Lease, Store, StoreError, accounts::refresh_statuses, queue};
+use super::{Lease, Store, StoreError, accounts::refresh_statuses, engine::query, queue};
 use crate::account::{AccountId, Tokens};
 
 /// What an account's sealed tokens belong to.
@@ -23,7 +23,7 @@ impl Store {
     /// cannot be opened.
     pub async fn tokens(&self, account: &AccountId) -> Result<Option<(Tokens, i64)>, StoreError> {
         let row: Option<(Option<Vec<u8>>, i64, String)> =
-            sqlx::query_as("SELECT tokens_sealed, token_rev, token_state FROM x_accounts WHERE id = $1")
+            query("SELECT tokens_sealed, token_rev, token_state FROM x_accounts WHERE id = $1")
                 .bind(&account.0)
                 .fetch_optional(&self.write)
                 .await?;
@@ -41,7 +41,7 @@ impl Store {
 
     /// Writes that a refresh is about to be sent. Only the lane's holder may: the lease is shown.
     pub async fn begin_refresh(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
-        let done = sqlx::query(
+        let done = query(
             "UPDATE x_accounts SET token_state = CASE WHEN token_state = 'ok' THEN 'refreshing' ELSE token_state END,
                     updated_at = $1
               WHERE id = $2 AND epoch = $3 AND lease_owner = $4",
@@ -52,7 +52,7 @@ impl Store {
         .bind(&*self.node)
         .execute(&self.write)
         .await?;
-        if done.rows_affected() == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
+        if done == 1 { Ok(()) } else { Err(StoreError::LeaseLost) }
     }
 
     /// Keeps a refreshed pair. Not fenced by the lease: X has already killed the former pair. A relinking that
@@ -66,7 +66,7 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let sealed = self.seal_tokens(account, tokens)?;
         let mut tx = self.begin().await?;
-        let done = sqlx::query(
+        let done = query(
             "UPDATE x_accounts SET tokens_sealed = $1, token_state = 'ok', scope = $2, access_expires_at = $3,
                     token_rev = token_rev + 1, updated_at = $4
               WHERE id = $5 AND token_rev = $6 AND tokens_sealed IS NOT NULL",
@@ -77,9 +77,9 @@ impl Store {
         .bind(now)
         .bind(&account.0)
         .bind(rev)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        let kept = done.rows_affected() == 1;
+        let kept = done == 1;
         if kept {
             // Somebody may have thought the account broken meanwhile, and let its lane rest.
             queue::rearm(&mut tx, account, now).await?;
@@ -92,18 +92,18 @@ impl Store {
     /// brought newer tokens than revision `rev`; then false.
     pub async fn mark_broken(&self, account: &AccountId, rev: i64, now: i64) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
-        let done = sqlx::query(
+        let done = query(
             "UPDATE x_accounts SET token_state = 'broken', updated_at = $1 WHERE id = $2 AND token_rev = $3",
         )
         .bind(now)
         .bind(&account.0)
         .bind(rev)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
-        if done.rows_affected() == 1 {
+        if done == 1 {
             refresh_statuses(&mut tx, account, now).await?;
         }
         self.commit(tx).await?;
-        Ok(done.rows_affected() == 1)
+        Ok(done == 1)
     }
 }

@@ -5,7 +5,7 @@ use std::{fmt, str::FromStr};
 use sqlx::FromRow;
 use uuid::Uuid;
 
-use super::{Store, StoreError, accounts, idempotency, posts::small};
+use super::{Store, StoreError, accounts, engine::query, idempotency, locks, posts::small, quota};
 use crate::{
     account::{AccountId, Person},
     config::Limits,
@@ -125,14 +125,12 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let user = accounts::upsert_user(&mut tx, person, now).await?;
-        let under_way: i64 = sqlx::query_scalar("SELECT count(*) FROM uploads WHERE user_id = $1")
-            .bind(&user)
-            .fetch_one(&mut *tx)
-            .await?;
+        let under_way: i64 =
+            query("SELECT count(*) FROM uploads WHERE user_id = $1").bind(&user).fetch_value(&mut tx).await?;
         if under_way >= i64::from(most) {
             return Ok(false);
         }
-        sqlx::query(
+        query(
             "INSERT INTO uploads (id, user_id, filename, content_type, size, part_bytes, expires_at, created_at)
              VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
         )
@@ -144,7 +142,7 @@ impl Store {
         .bind(stored(upload.part_bytes))
         .bind(upload.expires_at)
         .bind(now)
-        .execute(&mut *tx)
+        .execute(&mut tx)
         .await?;
         tx.commit().await?;
         Ok(true)
@@ -152,7 +150,7 @@ impl Store {
 
     /// Keeps storage's name for an upload in parts.
     pub async fn upload_in_parts(&self, id: UploadId, multipart: &str) -> Result<(), StoreError> {
-        sqlx::query("UPDATE uploads SET multipart_id = $1 WHERE id = $2")
+        query("UPDATE uploads SET multipart_id = $1 WHERE id = $2")
             .bind(multipart)
             .bind(id.0.to_string())
             .execute(&self.write)
@@ -162,7 +160,7 @@ impl Store {
 
     /// Keeps that an upload is complete, with the length it has.
     pub async fn upload_complete(&self, id: UploadId, bytes: u64) -> Result<(), StoreError> {
-        sqlx::query("UPDATE uploads SET bytes = $1, multipart_id = NULL WHERE id = $2")
+        query("UPDATE uploads SET bytes = $1, multipart_id = NULL WHERE id = $2")
             .bind(stored(Some(bytes)))
             .bind(id.0.to_string())
             .execute(&self.write)
@@ -178,7 +176,7 @@ impl Store {
         now: i64,
     ) -> Result<Option<Upload>, StoreError> {
         let row: Option<UploadRow> =
-            sqlx::query_as("SELECT * FROM uploads WHERE id = $1 AND user_id = $2 AND expires_at > $3")
+            query("SELECT * FROM uploads WHERE id = $1 AND user_id = $2 AND expires_at > $3")
                 .bind(id.0.to_string())
                 .bind(accounts::user_id(person))
                 .bind(now)
@@ -190,7 +188,7 @@ impl Store {
     /// Uploads that nobody posted in time, whoever's.
     pub async fn expired_uploads(&self, now: i64, limit: u32) -> Result<Vec<Upload>, StoreError> {
         let rows: Vec<UploadRow> =
-            sqlx::query_as("SELECT * FROM uploads WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2")
+            query("SELECT * FROM uploads WHERE expires_at <= $1 ORDER BY expires_at LIMIT $2")
                 .bind(now)
                 .bind(i64::from(limit))
                 .fetch_all(&self.read)
@@ -200,7 +198,7 @@ impl Store {
 
     /// Forgets an upload whose file is gone.
     pub async fn drop_upload(&self, id: UploadId) -> Result<(), StoreError> {
-        sqlx::query("DELETE FROM uploads WHERE id = $1").bind(id.0.to_string()).execute(&self.write).await?;
+        query("DELETE FROM uploads WHERE id = $1").bind(id.0.to_string()).execute(&self.write).await?;
         Ok(())
     }
 
@@ -222,17 +220,19 @@ impl Store {
             return Ok(known);
         }
         let Some(request) = posts.first().map(|post| post.request) else { return Ok(Handed::Gone) };
-        let taken = sqlx::query("DELETE FROM uploads WHERE id = $1 AND user_id = $2 AND expires_at > $3")
+        let taken = query("DELETE FROM uploads WHERE id = $1 AND user_id = $2 AND expires_at > $3")
             .bind(upload.0.to_string())
             .bind(&user)
             .bind(now)
-            .execute(&mut *tx)
+            .execute(&mut tx)
             .await?;
-        if taken.rows_affected() == 0 {
+        if taken == 0 {
             return Ok(Handed::Gone);
         }
+        quota::lock(&mut tx, limits).await?;
+        locks::lanes(&mut tx, posts.iter().map(|post| &post.account)).await?;
         for post in posts {
-            match self.accept_in(&mut tx, post, limits, now).await? {
+            match self.accept_in(&mut tx, &user, post, limits, now).await? {
                 Accepted::New => {}
                 Accepted::Over(over) => return Ok(Handed::Over(over)),
                 Accepted::Already => return Ok(Handed::Gone),

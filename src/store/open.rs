@@ -1,0 +1,116 @@
+//! Why a database could not be opened: what happened, and what to do about it.
+
+use std::{fmt::Display, path::PathBuf, str::FromStr};
+
+use secrecy::ExposeSecret;
+use sqlx::{migrate::MigrateError, postgres::PgConnectOptions, sqlite::SqliteConnectOptions};
+
+use super::{StoreError, VaultError, postgres::Server};
+use crate::config;
+
+/// Why the database could not be opened. Each says what to do; none shows a password.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "database.url is not an address of SQLite or PostgreSQL such as sqlite:data/toall.db or \
+         postgres://toall@db.example.org/toall"
+    )]
+    Address,
+    #[error("cannot use the folder {path}: {source}. Create it, or give this user the right to write there")]
+    Folder { path: PathBuf, source: std::io::Error },
+    #[error(
+        "{path} is in use by another toall process. Stop that one first: a SQLite file belongs to one process"
+    )]
+    InUse { path: PathBuf },
+    #[error(
+        "{database} was written by a newer version of toall. Install that version again, or restore the backup made \
+         before"
+    )]
+    Newer { database: String },
+    #[error(
+        "{database} was written with another encryption key. Put the former key back: security.encryption_key in the \
+         config, or the file toall.key in the data folder. If it belongs to another installation of toall, give this \
+         one a database of its own. Without the key, remove the database and link every account anew"
+    )]
+    OtherKey { database: String },
+    #[error("cannot open the database {database}: {source}")]
+    Database { database: String, source: sqlx::Error },
+    #[error("cannot bring the database {database} up to date: {source}")]
+    Migrate { database: String, source: MigrateError },
+    #[error(
+        "PostgreSQL at {host} does not answer: {source}. Start it, or correct the host and port in database.url"
+    )]
+    Unreachable { host: String, source: sqlx::Error },
+    #[error(
+        "there is no safe connection to PostgreSQL at {host}: {source}. Set up TLS there, or correct sslmode and \
+         sslrootcert in database.url"
+    )]
+    Tls { host: String, source: sqlx::Error },
+    #[error(
+        "PostgreSQL at {host} does not let the user {user} in: {source}. Correct the user and password in database.url, \
+         or what pg_hba.conf says of them"
+    )]
+    Refused { host: String, user: String, source: sqlx::Error },
+    #[error(
+        "PostgreSQL at {host} has no database {database}. Make it with `createdb --owner={user} {database}`, or correct \
+         its name in database.url"
+    )]
+    Missing { host: String, database: String, user: String },
+    #[error(
+        "PostgreSQL at {host} has no connection left. Raise max_connections there, or close other programs"
+    )]
+    Full { host: String },
+    #[error(
+        "PostgreSQL at {host} is version {version}, and toall needs {least} or newer. Upgrade the server, or use another"
+    )]
+    TooOld { host: String, version: String, least: u32 },
+    #[error(
+        "the user {user} may not make and change tables in {database}: {source}. As its owner, run `ALTER DATABASE \
+         {name} OWNER TO {user}` there, or `GRANT USAGE, CREATE ON SCHEMA public TO {user}`"
+    )]
+    Privilege { database: String, name: String, user: String, source: sqlx::Error },
+    #[error(
+        "{database} can only be read: it is a standby, or default_transaction_read_only is set. Name the primary in \
+         database.url, or end that setting"
+    )]
+    ReadOnly { database: String },
+    #[error(
+        "the clocks of this machine and of PostgreSQL at {host} are {seconds} s apart, and {most} s is the most. Set \
+         both by NTP: who may work on what is a matter of time"
+    )]
+    Clock { host: String, seconds: i64, most: i64 },
+}
+
+impl OpenError {
+    /// Of what was found inside.
+    pub(super) fn of_contents(error: StoreError, settings: &config::Database) -> OpenError {
+        let url = settings.url.expose_secret();
+        let server = PgConnectOptions::from_str(url).ok().map(|options| Server::of(&options));
+        let database = match &server {
+            Some(server) => server.to_string(),
+            None => SqliteConnectOptions::from_str(url)
+                .map(|options| options.get_filename().display().to_string())
+                .unwrap_or_default(),
+        };
+        match (error, server) {
+            (StoreError::Database(error), Some(server)) => server.screen(error),
+            (StoreError::Database(source), None) => OpenError::Database { database, source },
+            (StoreError::Vault(VaultError::NoRandomness), _) => OpenError::Database {
+                database,
+                source: sqlx::Error::Io(std::io::Error::other(VaultError::NoRandomness)),
+            },
+            _ => OpenError::OtherKey { database },
+        }
+    }
+
+    /// Of bringing it up to date.
+    pub(super) fn of_migration(error: MigrateError, database: impl Display) -> OpenError {
+        let database = database.to_string();
+        match error {
+            MigrateError::VersionMissing(_) | MigrateError::VersionTooNew(..) => {
+                OpenError::Newer { database }
+            }
+            source => OpenError::Migrate { database, source },
+        }
+    }
+}

@@ -1,0 +1,157 @@
+//! PostgreSQL: looked at before it is trusted, and every connection set up for what is promised.
+
+use std::{fmt, str::FromStr, time::Duration};
+
+use secrecy::ExposeSecret;
+use sqlx::{
+    ConnectOptions, Connection, Executor, PgConnection, PgPool,
+    migrate::{MigrateError, Migrator},
+    postgres::{PgConnectOptions, PgPoolOptions},
+};
+
+use super::open::OpenError;
+use crate::{clock::Clock, config};
+
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
+
+/// The oldest major version that its makers still mend, and the oldest that this is tested with
+/// (<https://www.postgresql.org/support/versioning/>).
+const LEAST_VERSION: u32 = 15;
+
+/// Workers lease by their own clocks, so those must agree; fencing does not depend on them.
+const MOST_SKEW_MS: i64 = 5_000;
+
+/// How long a connection may take to come about.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+
+/// What every connection is told.
+///
+/// What is committed is on disk (and on a synchronous standby, if there is one) before it counts: an intent to post
+/// must not be lost. `remote_apply` promises more and is left alone. What each transaction sees and locks is thought
+/// out for READ COMMITTED. The times bound what one process that hangs can do to the others: one that is stopped in
+/// the middle of a transaction holds a lane no longer than `idle_in_transaction_session_timeout`.
+const SESSION: &str = "
+    SELECT set_config('synchronous_commit', 'on', false)
+     WHERE current_setting('synchronous_commit') NOT IN ('on', 'remote_apply');
+    SET default_transaction_isolation = 'read committed';
+    SET statement_timeout = '30s';
+    SET lock_timeout = '10s';
+    SET idle_in_transaction_session_timeout = '10s'";
+
+/// Opens the database, and brings it up to date. The options are for one more connection.
+pub(super) async fn open(settings: &config::Database) -> Result<(PgPool, PgConnectOptions), OpenError> {
+    let options = PgConnectOptions::from_str(settings.url.expose_secret())
+        .map_err(|_| OpenError::Address)?
+        .application_name("toall");
+    let server = Server::of(&options);
+    let connecting = tokio::time::timeout(CONNECT_WITHIN, options.connect());
+    let silence = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    let connected = connecting.await.unwrap_or_else(|_| Err(silence()));
+    let mut connection = connected.map_err(|error| server.screen(error))?;
+    server.look_at(&mut connection).await?;
+    let _ = connection.close().await;
+    // Others that start at this moment wait here for their turn, however long it takes.
+    let alone = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+    MIGRATIONS.run(&alone).await.map_err(|error| match error {
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => server.screen(error),
+        error => OpenError::of_migration(error, &server),
+    })?;
+    alone.close().await;
+    let pool = PgPoolOptions::new()
+        .max_connections(settings.max_connections)
+        .acquire_timeout(CONNECT_WITHIN)
+        .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(drop) }))
+        .connect_lazy_with(options.clone());
+    Ok((pool, options))
+}
+
+/// Which server and database, without anything secret.
+pub(super) struct Server {
+    /// With the port; or the folder of its socket.
+    host: String,
+    database: String,
+    user: String,
+}
+
+impl fmt::Display for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the database {} at {}", self.database, self.host)
+    }
+}
+
+impl Server {
+    pub(super) fn of(options: &PgConnectOptions) -> Server {
+        let user = options.get_username().to_owned();
+        Server {
+            host: match options.get_socket() {
+                Some(folder) => folder.display().to_string(),
+                None => format!("{}:{}", options.get_host(), options.get_port()),
+            },
+            database: options.get_database().unwrap_or(&user).to_owned(),
+            user,
+        }
+    }
+
+    /// What a failure at the start means, and what to do about it
+    /// (<https://www.postgresql.org/docs/current/errcodes-appendix.html>).
+    pub(super) fn screen(&self, error: sqlx::Error) -> OpenError {
+        let (host, user) = (self.host.clone(), self.user.clone());
+        let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
+        match (&error, code.as_str()) {
+            (sqlx::Error::Tls(_), _) => OpenError::Tls { host, source: error },
+            // The last two: it is stopping, or starting.
+            (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut, _) | (_, "57P01" | "57P03") => {
+                OpenError::Unreachable { host, source: error }
+            }
+            (_, "28P01" | "28000") => OpenError::Refused { host, user, source: error },
+            (_, "3D000") => OpenError::Missing { host, database: self.database.clone(), user },
+            (_, "53300") => OpenError::Full { host },
+            // The second: no schema is there to make tables in.
+            (_, "42501" | "3F000") => OpenError::Privilege {
+                database: self.to_string(),
+                name: self.database.clone(),
+                user,
+                source: error,
+            },
+            (_, "25006") => OpenError::ReadOnly { database: self.to_string() },
+            _ => OpenError::Database { database: self.to_string(), source: error },
+        }
+    }
+
+    /// Whether it is one to work with: new enough, writable, and of the same time.
+    async fn look_at(&self, connection: &mut PgConnection) -> Result<(), OpenError> {
+        let screen = |error| self.screen(error);
+        let (number, version): (i32, String) = sqlx::query_as(
+            "SELECT CAST(current_setting('server_version_num') AS INTEGER), current_setting('server_version')",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(screen)?;
+        // Since version 10, the major version times 10,000.
+        if u32::try_from(number).unwrap_or(0) < LEAST_VERSION * 10_000 {
+            return Err(OpenError::TooOld { host: self.host.clone(), version, least: LEAST_VERSION });
+        }
+        let read_only: bool = sqlx::query_scalar(
+            "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(screen)?;
+        if read_only {
+            return Err(OpenError::ReadOnly { database: self.to_string() });
+        }
+        let here = Clock::system();
+        let asked = here.now_ms();
+        let theirs: i64 =
+            sqlx::query_scalar("SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000 AS BIGINT)")
+                .fetch_one(&mut *connection)
+                .await
+                .map_err(screen)?;
+        let skew = theirs - asked.midpoint(here.now_ms());
+        if skew.abs() > MOST_SKEW_MS {
+            let (seconds, most) = (skew.abs() / 1_000, MOST_SKEW_MS / 1_000);
+            return Err(OpenError::Clock { host: self.host.clone(), seconds, most });
+        }
+        Ok(())
+    }
+}

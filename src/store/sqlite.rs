@@ -1,0 +1,104 @@
+//! The SQLite file: set up for what is promised, and owned by one process.
+
+use std::{
+    fs::{File, OpenOptions, TryLockError},
+    path::{Path, PathBuf},
+    str::FromStr,
+    time::Duration,
+};
+
+use sqlx::{
+    Connection, SqliteConnection, SqlitePool,
+    migrate::Migrator,
+    sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
+};
+
+use super::open::OpenError;
+
+pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// A file that was opened.
+pub(super) struct Opened {
+    /// One connection: SQLite's own lock is unfair, a queue for one connection is not.
+    pub(super) write: SqlitePool,
+    pub(super) read: SqlitePool,
+    /// Says whose the file is, for as long as it lives.
+    pub(super) lock: File,
+}
+
+/// Opens the file at `url`, making it when missing, and brings it up to date.
+pub(super) async fn open(url: &str) -> Result<Opened, OpenError> {
+    let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Address)?;
+    let path = options.get_filename().to_path_buf();
+    let lock = lock(&path)?;
+    let options = options
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        // NORMAL loses the newest commits in a power cut, and with them an intent to post.
+        .synchronous(SqliteSynchronous::Full)
+        .busy_timeout(Duration::from_secs(5))
+        .foreign_keys(true)
+        .optimize_on_close(true, None);
+    let database = |source| OpenError::Database { database: path.display().to_string(), source };
+    let write = SqlitePoolOptions::new()
+        .max_connections(1)
+        .idle_timeout(None)
+        .max_lifetime(None)
+        .after_release(|connection, _| Box::pin(usable_again(connection)))
+        .connect_with(options.clone())
+        .await
+        .map_err(database)?;
+    restrict(&path).map_err(|source| OpenError::Folder { path: path.clone(), source })?;
+    MIGRATIONS.run(&write).await.map_err(|error| OpenError::of_migration(error, path.display()))?;
+    let read = SqlitePoolOptions::new()
+        .max_connections(4)
+        .min_connections(1)
+        .connect_with(options.pragma("query_only", "ON"))
+        .await
+        .map_err(database)?;
+    Ok(Opened { write, read, lock })
+}
+
+/// Whether a connection may be used again after what was done with it.
+///
+/// SQLite itself rolls back when the disk is full (<https://sqlite.org/lang_transaction.html>, section 3.1). The
+/// rollback that follows is then refused, and sqlx takes the transaction for open ever after: no write would begin on
+/// this connection again.
+async fn usable_again(connection: &mut SqliteConnection) -> Result<bool, sqlx::Error> {
+    // Has a rollback done that was only asked for so far.
+    connection.ping().await?;
+    Ok(!connection.is_in_transaction())
+}
+
+/// Takes the file beside the database that says whose it is, for as long as the value lives.
+fn lock(database: &Path) -> Result<File, OpenError> {
+    let folder = match database.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    let unusable = |source| OpenError::Folder { path: folder.to_path_buf(), source };
+    std::fs::create_dir_all(folder).map_err(unusable)?;
+    let mut name = database.as_os_str().to_owned();
+    name.push(".lock");
+    let file = OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(PathBuf::from(name))
+        .map_err(unusable)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: database.to_path_buf() }),
+        Err(TryLockError::Error(source)) => Err(unusable(source)),
+    }
+}
+
+/// Captions and names are nobody else's on the machine. SQLite gives its side files the same mode.
+fn restrict(path: &Path) -> std::io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
+    }
+    Ok(())
+}
