@@ -51,6 +51,7 @@ impl Discord {
                 token: "a.discord.token".to_owned().into(),
                 api_url: url.await.parse().expect("an address"),
                 media_hosts: Vec::new(),
+                mode: config::DiscordMode::Gateway,
             };
             let adapter =
                 discord::Discord::new(&settings, Clock::by_hand(crate::NOW)).expect("settings that work");

@@ -74,6 +74,7 @@ impl Discord {
             token: TOKEN.into(),
             api_url: format!("http://{}", self.address).parse().unwrap(),
             media_hosts: vec![self.address.clone()],
+            mode: config::DiscordMode::Gateway,
         }
     }
 

@@ -65,6 +65,7 @@ impl Telegram {
         config::Telegram {
             token: SecretString::from(TOKEN),
             api_url: format!("http://{}", self.address).parse().unwrap(),
+            mode: config::TelegramMode::Polling,
         }
     }
 
