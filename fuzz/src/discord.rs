@@ -55,7 +55,7 @@ impl Discord {
             };
             let adapter =
                 discord::Discord::new(&settings, Clock::by_hand(crate::NOW)).expect("settings that work");
-            tokio::spawn(async move { adapter.run(sender, CancellationToken::new()).await });
+            tokio::spawn(async move { adapter.run(sender, &discord::Shards::All, CancellationToken::new()).await });
             listener
         });
         Discord { runtime, listener, line: None, sequence: 0, inbox }

@@ -66,7 +66,12 @@ pub(super) async fn register(
             max_connections: CONNECTIONS,
             allowed_updates: UPDATES,
         };
-        call(bot, &request).await.map_err(sort)
+        call(bot, &request).await.map_err(|error| match sort(error) {
+            ChatError::Refused(reason) => ChatError::Trouble(format!(
+                "Telegram does not take {url} as webhook ({reason}). public_url must reach this service from outside"
+            )),
+            error => error,
+        })
     };
     loop {
         match stop.run_until_cancelled(ask()).await {
