@@ -9,7 +9,10 @@ mod speaks;
 use std::time::Duration;
 
 use toall::{
-    chat::{ChatError, Delivery, Incoming, discord::{Discord as Adapter, Shards}},
+    chat::{
+        ChatError, Delivery, Incoming,
+        discord::{Discord as Adapter, Shards},
+    },
     clock::Clock,
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};

@@ -83,12 +83,8 @@ impl Shard {
     async fn listen(&self, stop: &CancellationToken) -> Result<(), Broken> {
         let (stage, stages) = watch::channel(ConnectionStage::Disconnected);
         let at_work = TaskTracker::new();
-        let ear = Ear {
-            hearing: self.hearing.clone(),
-            inbox: self.inbox.clone(),
-            stage,
-            at_work: at_work.clone(),
-        };
+        let ear =
+            Ear { hearing: self.hearing.clone(), inbox: self.inbox.clone(), stage, at_work: at_work.clone() };
         let Some(connected) = stop.run_until_cancelled(self.connect(ear)).await else {
             return Ok(());
         };

@@ -111,7 +111,9 @@ mod tests {
         let proof = Proof::new(&token);
         assert!(proof.is(secret.as_bytes()));
         let other = Proof::new(&"110201543:another".into()).secret();
-        for wrong in ["", &secret[1..], &format!("{secret}A"), other.expose_secret(), "é", token.expose_secret()] {
+        for wrong in
+            ["", &secret[1..], &format!("{secret}A"), other.expose_secret(), "é", token.expose_secret()]
+        {
             assert!(!proof.is(wrong.as_bytes()), "{wrong}");
         }
     }

@@ -89,7 +89,9 @@ async fn what_discord_did_not_sign_just_now_is_refused_and_a_copy_does_nothing()
     discord.slash("alice", "general", "token", &[], None).await;
     let first = discord.wait_for("the first", |world| world.brought.first().cloned()).await;
     assert_eq!(first.status, 202);
-    discord.wait_for("the answer", |world| world.messages.values().find(|it| !it.content.is_empty()).cloned()).await;
+    discord
+        .wait_for("the answer", |world| world.messages.values().find(|it| !it.content.is_empty()).cloned())
+        .await;
     let answers = discord.ephemeral("alice").len();
 
     // The same bytes again, as who had read them on the way would send them.
@@ -134,15 +136,19 @@ async fn what_discord_did_not_sign_just_now_is_refused_and_a_copy_does_nothing()
     let headers = [("X-Signature-Ed25519", fresh.signature.as_str()), ("X-Signature-Timestamp", "1")];
     assert!([0, 413].contains(&knocked(&url, &headers, vec![b'['; 64 << 20]).await.0));
     assert_eq!(reqwest::get(url.clone()).await.unwrap().status().as_u16(), 405);
-    for odd in [json!({}), json!(null), json!({ "type": 99 }), (0..200).fold(json!(1), |inner, _| json!([inner]))] {
+    for odd in
+        [json!({}), json!(null), json!({ "type": 99 }), (0..200).fold(json!(1), |inner, _| json!([inner]))]
+    {
         assert_eq!(signed(&odd, NOON).send(url.as_str()).await.0, 400, "{odd}");
     }
 
     discord.slash("bob", "general", "help", &[], None).await;
-    discord.wait_for("bob's answer", |world| {
-        let bob = world.users.get("bob").copied();
-        world.messages.values().find(|it| it.ephemeral_for == bob && !it.content.is_empty()).cloned()
-    }).await;
+    discord
+        .wait_for("bob's answer", |world| {
+            let bob = world.users.get("bob").copied();
+            world.messages.values().find(|it| it.ephemeral_for == bob && !it.content.is_empty()).cloned()
+        })
+        .await;
     assert_eq!(discord.ephemeral("alice").len(), answers, "a copy was answered");
     assert_eq!(discord.world().refusals, [""; 0]);
     drop(world);
