@@ -10,11 +10,11 @@ use url::Url;
 use crate::{
     discord::{Discord, endpoint::signed},
     telegram::{ALICE, TOKEN, Telegram},
-    world::{NOON, World},
+    world::{NOON, World, browser},
 };
 
 async fn knocked(url: &Url, headers: &[(&str, &str)], body: impl Into<reqwest::Body>) -> (u16, String) {
-    let mut request = reqwest::Client::new().post(url.clone()).body(body);
+    let mut request = browser().post(url.clone()).body(body);
     for (name, value) in headers {
         request = request.header(*name, *value);
     }
@@ -50,7 +50,7 @@ async fn without_telegrams_secret_nothing_is_heard_and_nothing_is_told() {
     assert_eq!(knocked(&url, &[], forged.clone()).await, (401, String::new()));
     // Refused before any of it is read.
     assert!([0, 401].contains(&knocked(&url, &[], vec![b'['; 64 << 20]).await.0));
-    let answer = reqwest::Client::new().get(url.clone()).header(HEADER, &secret).send().await.unwrap();
+    let answer = browser().get(url.clone()).header(HEADER, &secret).send().await.unwrap();
     assert_eq!(answer.status().as_u16(), 405);
     assert_eq!(telegram.said(ALICE.id), []);
 
@@ -135,7 +135,7 @@ async fn what_discord_did_not_sign_just_now_is_refused_and_a_copy_does_nothing()
     assert_eq!(knocked(&url, &[], fresh.body.clone()).await.0, 401);
     let headers = [("X-Signature-Ed25519", fresh.signature.as_str()), ("X-Signature-Timestamp", "1")];
     assert!([0, 413].contains(&knocked(&url, &headers, vec![b'['; 64 << 20]).await.0));
-    assert_eq!(reqwest::get(url.clone()).await.unwrap().status().as_u16(), 405);
+    assert_eq!(browser().get(url.clone()).send().await.unwrap().status().as_u16(), 405);
     for odd in
         [json!({}), json!(null), json!({ "type": 99 }), (0..200).fold(json!(1), |inner, _| json!([inner]))]
     {

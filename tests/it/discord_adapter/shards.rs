@@ -63,10 +63,8 @@ async fn a_process_runs_the_shards_that_it_is_given() {
     bot.discord.wait_for("the shard", |world| (world.gateway.begun.len() == 1).then_some(())).await;
     let id = bot.discord.slash("alice", "general", "help", &[], None).await;
     assert_eq!(bot.heard().await.ask, Ask::Help);
-    let world = bot.discord.world();
-    assert_eq!(world.gateway.begun, [(1, 2, NOON)]);
-    assert!(world.interactions[&id].acknowledged.is_some());
-    drop(world);
+    assert_eq!(bot.discord.world().gateway.begun, [(1, 2, NOON)]);
+    assert!(bot.discord.world().interactions[&id].acknowledged.is_some());
     bot.stop().await;
 }
 
