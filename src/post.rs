@@ -8,6 +8,7 @@ mod quota;
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::account::{AccountId, Person, Place, Platform};
@@ -36,8 +37,9 @@ impl FromStr for PostId {
 }
 
 /// Where a post stands. The row's state is the pipeline: each working state names the step that comes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(description = "Where a post stands.")]
 pub enum State {
     /// The file is to be copied from the chat to staging.
     Staging,
@@ -321,11 +323,6 @@ pub enum Failure {
     },
     /// X keeps the account from posting until its owner has answered a notice there.
     AccountRestricted,
-    /// The operator's X app is not in the right package or environment. No post fails of that any more, it waits; kept
-    /// for rows of before.
-    NotEnrolled,
-    /// The operator's monthly limit at X is reached. As for [`Failure::NotEnrolled`].
-    SpendCap,
     /// The link lacks a permission that posting needs.
     MissingPermission,
     /// X does not allow a link in the text.

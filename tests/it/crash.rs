@@ -2,13 +2,17 @@
 
 mod check;
 mod child;
+mod discord;
 #[cfg(target_os = "linux")]
 mod disk;
 mod locked;
+mod people;
 mod plan;
+mod requests;
 mod round;
 mod s3;
 mod site;
+mod stir;
 mod stopping;
 mod tally;
 mod wire;
