@@ -8,6 +8,7 @@ mod answers;
 mod api_tokens;
 mod backlog;
 mod engine;
+mod forms;
 mod idempotency;
 mod incidents;
 mod limits;

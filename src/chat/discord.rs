@@ -42,7 +42,6 @@ use self::{
     endpoint::Endpoint,
     hear::Hearing,
     media::Media,
-    menu::Forms,
     rest::{Problem, Rest},
 };
 
@@ -66,7 +65,7 @@ impl Discord {
         let rest = Rest::new(settings)?;
         Ok(Discord {
             media: Media::new(&settings.media_hosts)?,
-            hearing: Hearing { rest: rest.clone(), clock: clock.clone(), forms: Forms::default() },
+            hearing: Hearing { rest: rest.clone(), clock: clock.clone() },
             endpoint: Endpoint::default(),
             rest,
             clock,
