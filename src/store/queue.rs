@@ -172,6 +172,25 @@ impl Store {
         Ok(self.commit(tx).await?)
     }
 
+    /// Makes lanes due that rest although they have posts to be worked on, and returns how many: none, unless a write
+    /// forgot one.
+    pub async fn rearm_stranded(&self, now: i64) -> Result<u64, StoreError> {
+        let accounts: Vec<String> = query(
+            "SELECT id FROM x_accounts a
+              WHERE due_at IS NULL AND lease_owner IS NULL AND token_state <> 'broken'
+                AND EXISTS (SELECT 1 FROM posts p WHERE p.account_id = a.id AND p.due_at IS NOT NULL)",
+        )
+        .fetch_values(&self.read)
+        .await?;
+        for account in &accounts {
+            tracing::error!(account, "an account was at rest with posts to be worked on");
+            let mut tx = self.begin().await?;
+            rearm(&mut tx, &AccountId(account.clone()), now).await?;
+            self.commit(tx).await?;
+        }
+        Ok(accounts.len() as u64)
+    }
+
     /// When a lane is due next, in Unix milliseconds.
     pub async fn next_lane_due(&self) -> Result<Option<i64>, StoreError> {
         Ok(query(NEXT_LANE_DUE).fetch_value(&self.read).await?)

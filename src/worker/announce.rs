@@ -292,6 +292,8 @@ async fn housekeep(worker: &Worker, round: u64) {
         revoke_unconfirmed(worker, now).await?;
         uploads::drop_expired(worker, now).await?;
         worker.tend_limits(now).await?;
+        let stranded = worker.store.rearm_stranded(now).await?;
+        metrics::counter!("toall_lanes_stranded_total").increment(stranded);
         if round.is_multiple_of(SWEEP_EVERY) { sweep(worker, now).await } else { Ok(()) }
     };
     if let Err(error) = done.await {

@@ -12,6 +12,7 @@ mod chats;
 mod contract;
 #[cfg(unix)]
 mod crash;
+mod database_gone;
 mod discord;
 mod discord_adapter;
 mod doors;
