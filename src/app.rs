@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+mod doors;
 pub mod rotate;
 
 use std::{path::Path, time::Duration};
@@ -170,28 +171,18 @@ impl App {
                 Ok(())
             }
         });
-        if roles.contains(&Role::Chat) {
-            if let Some(discord) = discord {
-                let (inbox, stop) = (inbox.clone(), stop.clone());
-                tasks.spawn(async move {
-                    let ran = discord.run(inbox, stop).await;
-                    ran.map_err(|source| StartError::Chat { platform: "Discord", source })
-                });
-            }
-            if let Some(telegram) = telegram {
-                let (inbox, stop) = (inbox.clone(), stop.clone());
-                tasks.spawn(async move {
-                    let ran = telegram.run(inbox, stop).await;
-                    ran.map_err(|source| StartError::Chat { platform: "Telegram", source })
-                });
-            }
-        }
+        let mut doors = doors::Opening { config, roles, inbox: &inbox, stop: &stop, tasks: &mut tasks };
+        let chat_doors = [
+            discord.and_then(|discord| doors.discord(discord)),
+            telegram.and_then(|telegram| doors.telegram(telegram)),
+        ];
         if let Some(listener) = listener {
             let public_url = config.public_url.clone();
             let router = web::router(Web {
                 intake,
                 staging: staging.clone(),
                 door: embedded.as_ref().map(embedded::Server::door),
+                chats: chat_doors.into_iter().flatten().collect(),
                 public_url,
                 stop: stop.clone(),
             });

@@ -1,5 +1,6 @@
 //! What the operator sets: typed sections of `config.toml`, each key also as `TOALL_SECTION__KEY`.
 
+mod doors;
 mod exposed;
 mod file;
 mod key;
@@ -25,6 +26,7 @@ use crate::{
     account::{Group, Person, PersonRef},
     post::Mills,
 };
+pub use doors::{DiscordMode, TelegramMode};
 pub use exposed::exposed;
 
 pub use key::{EncryptionKey, KeyError, load_or_create_key, load_or_create_key_file};
@@ -56,8 +58,13 @@ pub struct Config {
 impl Config {
     /// The address X sends browsers back to; it must be registered, to the letter, in the X app.
     pub fn callback_url(&self) -> Url {
+        self.public("api/social/callback")
+    }
+
+    /// How a path of ours is reached from outside.
+    fn public(&self, path: &str) -> Url {
         let mut url = self.public_url.clone();
-        url.set_path(&format!("{}/api/social/callback", self.public_url.path().trim_end_matches('/')));
+        url.set_path(&format!("{}/{path}", self.public_url.path().trim_end_matches('/')));
         url
     }
 
@@ -138,6 +145,7 @@ pub struct Discord {
     pub api_url: Url,
     /// Attachments are fetched from these only: `host` or `host:port`.
     pub media_hosts: Vec<String>,
+    pub mode: DiscordMode,
 }
 
 /// The Telegram bot.
@@ -145,6 +153,7 @@ pub struct Discord {
 pub struct Telegram {
     pub token: SecretString,
     pub api_url: Url,
+    pub mode: TelegramMode,
 }
 
 /// The X app.

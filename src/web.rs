@@ -3,6 +3,7 @@
 mod accounts;
 mod api;
 mod assets;
+mod doors;
 mod error;
 mod oauth;
 mod ops;
@@ -39,6 +40,7 @@ use crate::{
 };
 use error::{ErrorPage, Problem, Refusal};
 
+pub use doors::Door as ChatDoor;
 pub use prometheus::{install_recorder, serve_metrics};
 pub use server::serve;
 
@@ -52,6 +54,8 @@ pub struct Web {
     pub staging: Staging,
     /// The way into the embedded storage, when that is used.
     pub door: Option<Door>,
+    /// Where chats bring what people ask.
+    pub chats: Vec<ChatDoor>,
     /// How browsers reach this part. A proxy that serves it under a path takes that path off.
     pub public_url: Url,
     /// Ends what would otherwise stay open.
@@ -88,6 +92,7 @@ pub fn router(web: Web) -> Router {
         intake: web.intake,
     });
     let api = api::router(&site);
+    let chats = doors::router(web.chats);
     let staging = staging::router(&site);
     let pages = Router::new()
         .route("/", get(|| async { pages::start() }))
@@ -113,6 +118,7 @@ pub fn router(web: Web) -> Router {
         .layer(CatchPanicLayer::custom(|_| ErrorPage(Refusal::OUR_FAULT).into_response()));
     api.merge(pages.layer(DefaultBodyLimit::max(MAX_BODY)))
         .merge(staging)
+        .merge(chats)
         .layer(middleware::from_fn(guard))
         .layer(middleware::from_fn(observe))
         .with_state(site)

@@ -51,10 +51,11 @@ impl Discord {
                 token: "a.discord.token".to_owned().into(),
                 api_url: url.await.parse().expect("an address"),
                 media_hosts: Vec::new(),
+                mode: config::DiscordMode::Gateway,
             };
             let adapter =
                 discord::Discord::new(&settings, Clock::by_hand(crate::NOW)).expect("settings that work");
-            tokio::spawn(async move { adapter.run(sender, CancellationToken::new()).await });
+            tokio::spawn(async move { adapter.run(sender, &discord::Shards::All, CancellationToken::new()).await });
             listener
         });
         Discord { runtime, listener, line: None, sequence: 0, inbox }

@@ -1,5 +1,7 @@
 //! `toall check`: tries every part and says what to mend.
 
+mod doors;
+
 use std::{
     fmt::Display,
     io::{self, Write},
@@ -52,17 +54,23 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
     match &config.discord {
         None => report.note("Discord", "off: there is no [discord] in the config")?,
         Some(settings) => {
-            let tried = async { Discord::new(settings, clock.clone())?.check().await }.await;
-            let tried = tried.map_err(|error| chat_mend("discord", settings.api_url.as_str(), &error));
-            report.line("Discord", tried.map(|name| format!("the token is {name}'s")))?;
+            let tried = async {
+                let discord = Discord::new(settings, clock.clone())?;
+                Ok((discord.check().await?, doors::discord(config, settings.mode, &discord).await?))
+            };
+            let tried = tried.await.map_err(|error| chat_mend("discord", settings.api_url.as_str(), &error));
+            report.chat("Discord", tried)?;
         }
     }
     match &config.telegram {
         None => report.note("Telegram", "off: there is no [telegram] in the config")?,
         Some(settings) => {
-            let tried = async { Telegram::new(settings, clock.clone())?.check().await }.await;
-            let tried = tried.map_err(|error| chat_mend("telegram", settings.api_url.as_str(), &error));
-            report.line("Telegram", tried.map(|name| format!("the token is {name}'s")))?;
+            let tried = async {
+                let telegram = Telegram::new(settings, clock.clone())?;
+                Ok((telegram.check().await?, doors::telegram(config, settings.mode, &telegram).await?))
+            };
+            let tried = tried.await.map_err(|error| chat_mend("telegram", settings.api_url.as_str(), &error));
+            report.chat("Telegram", tried)?;
         }
     }
     match X::new(&config.twitter, config.callback_url()) {
@@ -124,6 +132,14 @@ fn how_much(limits: &config::Limits) -> String {
     limited.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
+/// What there is to say of a part.
+#[derive(Debug)]
+enum Said {
+    Good(String),
+    Note(String),
+    Bad(String),
+}
+
 struct Report<'a, W> {
     out: &'a mut W,
     good: bool,
@@ -137,6 +153,20 @@ impl<W: Write> Report<'_, W> {
                 self.good = false;
                 writeln!(self.out, "✗ {part:<11} {error}")
             }
+        }
+    }
+
+    /// Whose token it is, and how what people ask comes in.
+    fn chat(&mut self, part: &str, tried: Result<(String, Said), String>) -> io::Result<()> {
+        let (name, said) = match tried {
+            Ok(tried) => tried,
+            Err(error) => return self.line(part, Err::<&str, _>(error)),
+        };
+        self.line(part, Ok::<_, String>(format!("the token is {name}'s")))?;
+        match said {
+            Said::Good(said) => self.line(part, Ok::<_, String>(said)),
+            Said::Note(said) => self.note(part, &said),
+            Said::Bad(said) => self.line(part, Err::<&str, _>(said)),
         }
     }
 

@@ -1,13 +1,18 @@
-//! Discord: slash commands and buttons come in over the gateway, messages go out over REST.
+//! Discord: slash commands and buttons come in over the gateway or an HTTP endpoint, messages go out over REST.
 
 mod commands;
+mod endpoint;
 mod gateway;
+mod hear;
 mod interaction;
 mod markup;
 mod media;
 mod menu;
+mod pause;
 mod render;
 mod rest;
+mod shard;
+mod turns;
 
 use std::{num::NonZeroU64, str::FromStr};
 
@@ -17,6 +22,7 @@ use serenity::{
     model::id::{ApplicationId, ChannelId, MessageId},
 };
 use tokio_util::sync::CancellationToken;
+use url::Url;
 
 use crate::{
     account::{Interaction, MessageRef, Place},
@@ -27,8 +33,16 @@ use crate::{
     words::{self, Message},
 };
 
+pub use self::{
+    endpoint::{Answer, is_ours},
+    gateway::Shards,
+};
+
 use self::{
+    endpoint::Endpoint,
+    hear::Hearing,
     media::Media,
+    menu::Forms,
     rest::{Problem, Rest},
 };
 
@@ -42,12 +56,21 @@ pub struct Discord {
     rest: Rest,
     media: Media,
     clock: Clock,
+    hearing: Hearing,
+    endpoint: Endpoint,
 }
 
 impl Discord {
     /// Prepares the clients; nothing is sent yet. Refuses settings that can never work.
     pub fn new(settings: &config::Discord, clock: Clock) -> Result<Discord, ChatError> {
-        Ok(Discord { rest: Rest::new(settings)?, media: Media::new(&settings.media_hosts)?, clock })
+        let rest = Rest::new(settings)?;
+        Ok(Discord {
+            media: Media::new(&settings.media_hosts)?,
+            hearing: Hearing { rest: rest.clone(), clock: clock.clone(), forms: Forms::default() },
+            endpoint: Endpoint::default(),
+            rest,
+            clock,
+        })
     }
 
     /// Asks Discord who the token belongs to and returns the bot's name.
@@ -58,11 +81,37 @@ impl Discord {
         Ok(bot.username)
     }
 
-    /// Registers the commands, then delivers what people ask until `stop`.
+    /// Registers the commands, then delivers what people ask over the gateway until `stop`, as far as it comes on these
+    /// `shards`.
     ///
-    /// Reconnects by itself. Returns an error only when trying again cannot help: the token is wrong.
-    pub async fn run(&self, inbox: Inbox, stop: CancellationToken) -> Result<(), ChatError> {
-        gateway::run(&self.rest, &self.clock, inbox, stop).await
+    /// Reconnects by itself. Returns an error only when trying again cannot help: the token is wrong, or the number of
+    /// shards.
+    pub async fn run(
+        &self,
+        inbox: Inbox,
+        shards: &Shards,
+        stop: CancellationToken,
+    ) -> Result<(), ChatError> {
+        gateway::run(&self.hearing, shards, &inbox, &stop).await
+    }
+
+    /// Registers the commands, and has Discord bring what people ask to `url`, where every process that serves it hands
+    /// it to [`Discord::receive`]. Returns at `stop`, once what was taken is stored.
+    ///
+    /// Trouble is waited out. Returns an error only when trying again cannot help: the token is wrong.
+    pub async fn run_endpoint(&self, url: &Url, stop: &CancellationToken) -> Result<(), ChatError> {
+        self.endpoint.run(&self.hearing, url, stop).await
+    }
+
+    /// Takes what was brought to the endpoint, with its headers `X-Signature-Ed25519` and `X-Signature-Timestamp`. What
+    /// Discord signed is acknowledged and delivered after this has returned.
+    pub fn receive(&self, signature: &str, timestamp: &str, body: &[u8], inbox: &Inbox) -> Answer {
+        self.endpoint.receive(&self.hearing, (signature, timestamp), body, inbox)
+    }
+
+    /// Where Discord brings interactions; `None` while they come over the gateway.
+    pub async fn endpoint(&self) -> Result<Option<String>, ChatError> {
+        Ok(self.rest.application().await?.interactions_endpoint_url)
     }
 
     /// Sends a message and returns where it stands.

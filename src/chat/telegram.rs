@@ -1,10 +1,15 @@
-//! Telegram, over teloxide: long polling in, messages and files out.
+//! Telegram, over teloxide's types: updates in, by polling or by a webhook; messages and files out.
 
+mod call;
+mod deliver;
 mod error;
 mod file;
+mod hello;
 mod poll;
 mod render;
+mod spell;
 mod understand;
+mod webhook;
 mod wire;
 
 use std::{
@@ -16,14 +21,15 @@ use secrecy::ExposeSecret;
 use teloxide::{
     Bot, RequestError,
     payloads::{EditMessageText, EditMessageTextSetters, SendMessage, SendMessageSetters},
-    requests::JsonRequest,
     types::{ChatId, LinkPreviewOptions, MessageId, ReplyMarkup, ReplyParameters, ThreadId},
 };
 use tokio_util::sync::CancellationToken;
-use url::Host;
+use url::{Host, Url};
 
 use self::{
+    call::call,
     render::{Outgoing, render},
+    webhook::Proof,
     wire::{Briefly, Sent},
 };
 use crate::{
@@ -58,6 +64,8 @@ pub struct Telegram {
     /// Whether Telegram's own servers are at the other end, not a local Bot API server.
     cloud: bool,
     clock: Clock,
+    /// What Telegram shows at the webhook.
+    proof: Proof,
     /// The bot's user name without the `@`, once Telegram has said it.
     name: Arc<OnceLock<String>>,
 }
@@ -85,6 +93,7 @@ impl Telegram {
             files: bot(client(if cloud { STALLED } else { LOCAL_GET_FILE }))?,
             cloud,
             clock,
+            proof: Proof::new(&settings.token),
             name: Arc::default(),
         })
     }
@@ -94,7 +103,7 @@ impl Telegram {
     /// # Errors
     /// [`ChatError::Refused`] if Telegram does not know the token.
     pub async fn check(&self) -> Result<String, ChatError> {
-        Ok(format!("@{}", poll::who(&self.bot).await?))
+        Ok(format!("@{}", hello::who(&self.bot).await?))
     }
 
     /// Receives messages until `stop`. What was received is confirmed to Telegram only after
@@ -104,6 +113,43 @@ impl Telegram {
     /// [`ChatError::Refused`] if Telegram does not know the token. Later trouble is waited out.
     pub async fn run(&self, inbox: Inbox, stop: CancellationToken) -> Result<(), ChatError> {
         poll::run(&self.bot, &self.name, &inbox, &stop).await
+    }
+
+    /// Has Telegram bring updates to `url`, where every process that serves it hands them to [`Telegram::receive`].
+    /// Returns once Telegram has agreed; trouble is waited out until `stop`.
+    ///
+    /// # Errors
+    /// [`ChatError::Refused`] if Telegram knows no such token, or cannot call such an address.
+    pub async fn register_webhook(&self, url: &Url, stop: &CancellationToken) -> Result<(), ChatError> {
+        webhook::register(&self.bot, &self.proof, &self.name, url, stop).await
+    }
+
+    /// What Telegram says about its webhook.
+    ///
+    /// # Errors
+    /// What Telegram answered, sorted.
+    pub async fn webhook(&self) -> Result<Webhook, ChatError> {
+        let info = webhook::info(&self.bot).await?;
+        Ok(Webhook {
+            url: Some(info.url).filter(|url| !url.is_empty()),
+            pending: info.pending_update_count,
+            last_error: info.last_error_message,
+            last_error_at: info.last_error_date.map(|seconds| seconds.saturating_mul(1_000)),
+        })
+    }
+
+    /// Whether a request that shows this as its `X-Telegram-Bot-Api-Secret-Token` comes from Telegram.
+    pub fn sent(&self, secret: &[u8]) -> bool {
+        self.proof.is(secret)
+    }
+
+    /// Takes an update that the webhook brought: true once it is stored, or is none of ours; false when Telegram is to
+    /// bring it again, here or elsewhere, since this process stops or does not know yet who it is.
+    pub async fn receive(&self, update: &[u8], inbox: &Inbox) -> bool {
+        match self.name.get() {
+            Some(me) => webhook::receive(&self.bot, update, me, inbox).await.is_ok(),
+            None => false,
+        }
     }
 
     /// Sends a message as a reply to the one that asked. `nonce` is not used:
@@ -216,7 +262,7 @@ impl Telegram {
             let reply = ReplyParameters::new(MessageId(message));
             request = request.reply_parameters(reply.allow_sending_without_reply());
         }
-        JsonRequest::new(self.bot.clone(), Briefly(request)).await
+        call(&self.bot, &Briefly(request)).await
     }
 
     async fn replace(&self, chat: ChatId, id: MessageId, outgoing: &Outgoing) -> Result<Sent, RequestError> {
@@ -227,8 +273,21 @@ impl Telegram {
         if let Some(keyboard) = &outgoing.keyboard {
             request = request.reply_markup(keyboard.clone());
         }
-        JsonRequest::new(self.bot.clone(), Briefly(request)).await
+        call(&self.bot, &Briefly(request)).await
     }
+}
+
+/// How Telegram's webhook fares.
+#[derive(Debug)]
+pub struct Webhook {
+    /// Where updates are brought; `None` while there is no webhook.
+    pub url: Option<String>,
+    /// How many updates wait.
+    pub pending: u64,
+    /// Why the last update that could not be brought was not, in Telegram's words.
+    pub last_error: Option<String>,
+    /// When that was, in Unix milliseconds.
+    pub last_error_at: Option<i64>,
 }
 
 impl From<Sent> for MessageRef {

@@ -10,7 +10,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Access, Config, Database, Discord, Limits, Metrics, Security, Staging, Telegram, Twitter, Web, Worker,
-    file,
+    doors, file,
     keys::{self, Absent},
     lists, parse,
     problem::{ConfigErrors, Problem},
@@ -223,6 +223,16 @@ fn config(reader: &mut Reader) -> Option<Config> {
     }
     let discord = section(reader, "discord", discord);
     let telegram = section(reader, "telegram", telegram);
+    if let (Some(public_url), Some(Some(discord))) = (&public_url, &discord)
+        && let Some(fault) = doors::unfit_for_discord(discord, public_url)
+    {
+        reader.problem("discord.mode", fault);
+    }
+    if let (Some(public_url), Some(Some(telegram))) = (&public_url, &telegram)
+        && let Some(fault) = doors::unfit_for_telegram(telegram, public_url)
+    {
+        reader.problem("telegram.mode", fault);
+    }
     let twitter = twitter(reader);
     let staging = section(reader, "staging", staging);
     let worker = worker(reader);
@@ -280,13 +290,15 @@ fn discord(reader: &mut Reader) -> Option<Discord> {
     let token = reader.required("discord.token", parse::secret);
     let api_url = reader.required("discord.api_url", parse::url);
     let media_hosts = reader.required("discord.media_hosts", parse::hosts);
-    Some(Discord { token: token?, api_url: api_url?, media_hosts: media_hosts? })
+    let mode = reader.required("discord.mode", doors::discord_mode);
+    Some(Discord { token: token?, api_url: api_url?, media_hosts: media_hosts?, mode: mode? })
 }
 
 fn telegram(reader: &mut Reader) -> Option<Telegram> {
     let token = reader.required("telegram.token", parse::secret);
     let api_url = reader.required("telegram.api_url", parse::url);
-    Some(Telegram { token: token?, api_url: api_url? })
+    let mode = reader.required("telegram.mode", doors::telegram_mode);
+    Some(Telegram { token: token?, api_url: api_url?, mode: mode? })
 }
 
 fn twitter(reader: &mut Reader) -> Option<Twitter> {

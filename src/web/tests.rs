@@ -97,6 +97,7 @@ impl World {
             intake: intake.clone(),
             staging,
             door: Some(storage.door()),
+            chats: Vec::new(),
             public_url: url.clone(),
             stop: stop.clone(),
         };

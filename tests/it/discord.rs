@@ -1,6 +1,7 @@
 //! A stand-in for Discord: REST, gateway and media host on loopback. It refuses what Discord refuses.
 
 mod checks;
+pub mod endpoint;
 mod gateway;
 mod rest;
 mod world;
@@ -74,6 +75,7 @@ impl Discord {
             token: TOKEN.into(),
             api_url: format!("http://{}", self.address).parse().unwrap(),
             media_hosts: vec![self.address.clone()],
+            mode: config::DiscordMode::Gateway,
         }
     }
 
@@ -109,8 +111,7 @@ impl Discord {
         options: &[(&str, &str)],
         attachment: Option<&Attached>,
     ) -> u64 {
-        let online = |world: &World| world.gateway.session();
-        self.wait_for("the bot to be online", online).await;
+        self.wait_for("the bot to be online", World::online).await;
         let mut given: Vec<Value> =
             options.iter().map(|(name, value)| self.world().option(command, name, value)).collect();
         let mut resolved = json!({});
@@ -144,7 +145,7 @@ impl Discord {
 
     /// A user chooses *Post to X* in the menu of somebody's message with these files. Returns the interaction's id.
     pub async fn choose(&self, user: &str, channel: &str, content: &str, files: &[&Attached]) -> u64 {
-        self.wait_for("the bot to be online", |world| world.gateway.session()).await;
+        self.wait_for("the bot to be online", World::online).await;
         let (target, mut message) = {
             let mut world = self.world();
             assert!(world.commands.iter().any(|it| it["name"] == "Post to X" && it["type"] == 3));
@@ -183,13 +184,16 @@ impl Discord {
         data: Value,
         message: Option<(u64, Value)>,
     ) -> u64 {
-        self.wait_for("the bot to be online", |world| world.gateway.session()).await;
+        self.wait_for("the bot to be online", World::online).await;
         let now_ms = self.state.clock.now_ms();
         let mut world = self.world();
         let (pressed, shown) = message.unzip();
         let id = world.begin_interaction(user, channel, now_ms, Instant::now(), pressed);
         let event = world.interaction_event(id, kind, data, shown);
-        world.gateway.dispatch("INTERACTION_CREATE", event);
+        match world.endpoint.clone() {
+            Some(url) => endpoint::bring(&self.state, url, &event),
+            None => world.gateway.dispatch("INTERACTION_CREATE", event),
+        }
         drop(world);
         self.state.changed();
         id

@@ -8,7 +8,7 @@ mod speaks;
 use std::time::Duration;
 
 use toall::{
-    chat::{ChatError, Delivery, Incoming, discord::Discord as Adapter},
+    chat::{ChatError, Delivery, Incoming, discord::{Discord as Adapter, Shards}},
     clock::Clock,
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
@@ -38,7 +38,7 @@ impl Bot {
         let stop = CancellationToken::new();
         let running = tokio::spawn({
             let (adapter, stop) = (adapter.clone(), stop.clone());
-            async move { adapter.run(sender, stop).await }
+            async move { adapter.run(sender, &Shards::All, stop).await }
         });
         Bot { discord, adapter, clock, inbox, stop, running }
     }

@@ -33,9 +33,13 @@ async fn every_part_that_cannot_be_reached_is_named_at_once() {
         token: "secret-of-discord".to_owned().into(),
         api_url: discord.clone(),
         media_hosts: vec!["cdn.discordapp.com".to_owned()],
+        mode: config::DiscordMode::Gateway,
     });
-    config.telegram =
-        Some(config::Telegram { token: "1:secret-of-telegram".to_owned().into(), api_url: telegram.clone() });
+    config.telegram = Some(config::Telegram {
+        token: "1:secret-of-telegram".to_owned().into(),
+        api_url: telegram.clone(),
+        mode: config::TelegramMode::Polling,
+    });
 
     let said = app::serve(&config, &ALL).await.unwrap_err().to_string();
 

@@ -4,6 +4,7 @@
 
 mod methods;
 mod state;
+mod webhook;
 
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
@@ -13,7 +14,7 @@ use serde_json::{Value, json};
 use toall::config;
 use tokio::sync::watch;
 
-pub use self::state::{Call, Fault, Shown};
+pub use self::state::{Call, Fault, Hook, Shown};
 use self::state::{Shared, State};
 
 /// The bot's token. The stand-in knows no other.
@@ -57,6 +58,7 @@ impl Telegram {
         let shared = Arc::new(Shared::new(local));
         let router = axum::Router::new().fallback(methods::handle).with_state(Arc::clone(&shared));
         tokio::spawn(async move { axum::serve(listener, router).await });
+        tokio::spawn(webhook::bring(Arc::clone(&shared)));
         Telegram { shared, address }
     }
 
@@ -65,6 +67,7 @@ impl Telegram {
         config::Telegram {
             token: SecretString::from(TOKEN),
             api_url: format!("http://{}", self.address).parse().unwrap(),
+            mode: config::TelegramMode::Polling,
         }
     }
 
@@ -164,7 +167,23 @@ impl Telegram {
 
     /// A webhook that somebody set earlier, which keeps polling from working.
     pub fn set_webhook(&self) {
-        self.shared.change(|state| state.webhook = true);
+        let hook = Hook { url: "http://127.0.0.1:1/".to_owned(), secret: String::new() };
+        self.shared.change(|state| state.webhook = Some(hook));
+    }
+
+    /// The webhook that is set.
+    pub fn webhook(&self) -> Option<Hook> {
+        self.shared.read(|state| state.webhook.clone())
+    }
+
+    /// What became of each update that was brought: its number, and the status of the answer.
+    pub fn brought(&self) -> Vec<(i64, u16)> {
+        self.shared.read(|state| state.brought.clone())
+    }
+
+    /// The last update that was sent.
+    pub fn last_update(&self) -> Value {
+        self.shared.read(|state| state.last_update.clone().unwrap())
     }
 
     /// The person blocks the bot.

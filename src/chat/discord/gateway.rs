@@ -1,224 +1,96 @@
-//! The gateway: registers the commands, listens, acknowledges, delivers.
+//! The gateway: registers the commands, then listens on each shard that this process runs.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeSet, sync::Arc};
 
-use serenity::{
-    Client, async_trait,
-    client::{ClientBuilder, Context, EventHandler},
-    gateway::{ConnectionStage, GatewayError, ShardStageUpdateEvent},
-    http::{LightMethod, Route},
-    model::{
-        application::Interaction,
-        gateway::{BotGateway, GatewayIntents},
-    },
-};
-use tokio::{
-    sync::{oneshot, watch},
-    time::{sleep, timeout},
-};
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use serenity::model::id::ApplicationId;
+use tokio::{task::JoinSet, time::sleep};
+use tokio_util::sync::CancellationToken;
 
-use crate::{
-    chat::{ChatError, Delivery, Inbox},
-    clock::Clock,
-};
+use crate::chat::{ChatError, Inbox};
 
 use super::{
-    commands,
-    interaction::{self, Heard},
-    menu::Forms,
-    rest::{Problem, Rest, WRONG_TOKEN},
+    endpoint,
+    hear::Hearing,
+    pause::Pauses,
+    shard::{Ended, Shard},
+    turns::{self, Turns},
 };
 
-/// Discord forgets an interaction that is not acknowledged in 3 seconds; half a second is for the way.
-const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(2500);
-
-/// How long to wait for the goodbye to the gateway and for deliveries to be stored.
-const LEAVE_WITHIN: Duration = Duration::from_secs(8);
-
-/// How long a connection may be without a session, in milliseconds.
-const GREETED_WITHIN_MS: i64 = 60_000;
-
-/// A client that lived so long, in milliseconds, is followed by another without much of a pause.
-const LASTED_MS: i64 = 10 * 60_000;
-
-const FIRST_PAUSE: Duration = Duration::from_secs(1);
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
+/// The shards of the gateway that a process runs. Discord spreads the servers over them (Gateway documentation, "Sharding").
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Shards {
+    /// All, as many as Discord recommends.
+    All,
+    /// These of so many. Other processes run the others, of the same `total`.
+    Some { ids: BTreeSet<u32>, total: u32 },
+}
 
 /// Listens until `stop`; returns an error only when trying again cannot help.
 pub(super) async fn run(
-    rest: &Rest,
-    clock: &Clock,
-    inbox: Inbox,
-    stop: CancellationToken,
+    hearing: &Hearing,
+    shards: &Shards,
+    inbox: &Inbox,
+    stop: &CancellationToken,
 ) -> Result<(), ChatError> {
-    let forms = Forms::default();
-    let stage = Arc::new(watch::Sender::new(ConnectionStage::Disconnected));
-    let mut pause = FIRST_PAUSE;
-    while !stop.is_cancelled() {
-        let ear = Ear {
-            rest: rest.clone(),
-            clock: clock.clone(),
-            inbox: inbox.clone(),
-            forms: forms.clone(),
-            stage: stage.clone(),
-            at_work: TaskTracker::new(),
-        };
-        stage.send_replace(ConnectionStage::Disconnected);
-        let began = clock.now_ms();
-        let ended = listen(rest, ear, &stop).await;
-        // One that lasted is no failure to connect.
-        if clock.now_ms() - began > LASTED_MS {
-            pause = FIRST_PAUSE;
-        }
-        let wait = match ended {
-            Ok(()) => return Ok(()),
-            Err(error @ ChatError::Refused(_)) => return Err(error),
-            Err(error) => {
-                tracing::warn!(%error, "Discord is out of reach; trying again");
-                match error {
-                    ChatError::SlowDown(asked) => asked.max(pause),
-                    _ => pause,
-                }
-            }
-        };
-        pause = (pause * 2).min(LONGEST_PAUSE);
-        stop.run_until_cancelled(sleep(wait)).await;
-    }
-    Ok(())
-}
-
-/// One client's life. serenity itself resumes or replaces a session that breaks.
-async fn listen(rest: &Rest, ear: Ear, stop: &CancellationToken) -> Result<(), ChatError> {
-    let at_work = ear.at_work.clone();
-    let (clock, stages) = (ear.clock.clone(), ear.stage.subscribe());
-    let Some(connected) = stop.run_until_cancelled(connect(rest, ear)).await else {
-        return Ok(());
-    };
-    let (mut client, shards) = connected?;
-    let manager = client.shard_manager.clone();
-    let ended = stop
-        .run_until_cancelled(async {
-            tokio::select! {
-                ended = client.start_shards(shards) => ended.map_err(sorted),
-                () = deaf(&clock, stages) => Err(ChatError::Trouble("the gateway says nothing".to_owned())),
-            }
-        })
-        .await;
-    at_work.close();
-    let leave = async {
-        manager.shutdown_all().await;
-        at_work.wait().await;
-    };
-    if timeout(LEAVE_WITHIN, leave).await.is_err() {
-        tracing::warn!("left Discord without a goodbye");
-    }
-    match ended {
-        None | Some(Ok(())) if stop.is_cancelled() => Ok(()),
-        None | Some(Ok(())) => Err(ChatError::Trouble("the gateway closed".to_owned())),
-        Some(Err(error)) => Err(error),
-    }
-}
-
-fn sorted(error: serenity::Error) -> ChatError {
-    match error {
-        serenity::Error::Gateway(GatewayError::InvalidAuthentication) => {
-            ChatError::Refused(WRONG_TOKEN.to_owned())
-        }
-        error => ChatError::Trouble(error.to_string()),
-    }
-}
-
-/// Returns once the gateway has left us without a session for too long. serenity waits for a greeting without end, as
-/// long as its heartbeats are answered.
-async fn deaf(clock: &Clock, mut stages: watch::Receiver<ConnectionStage>) {
-    let connected = |stage: &ConnectionStage| *stage == ConnectionStage::Connected;
+    let mut pauses = Pauses::new();
     loop {
-        let until = clock.now_ms() + GREETED_WITHIN_MS;
-        tokio::select! {
-            greeted = stages.wait_for(connected) => if greeted.is_err() { return },
-            () = clock.sleep_until(until) => return,
-        }
-        if stages.wait_for(|stage| !connected(stage)).await.is_err() {
-            return;
-        }
-    }
-}
-
-async fn connect(rest: &Rest, ear: Ear) -> Result<(Client, u32), ChatError> {
-    let application_id = rest.application().await?;
-    let route = Route::Commands { application_id };
-    rest.send(route, LightMethod::Put, Some(&commands::all())).await?;
-    let gateway: BotGateway = rest.json(Route::GatewayBot, LightMethod::Get, None).await?;
-    // Interactions come without any intent.
-    let client = ClientBuilder::new_with_http(rest.for_gateway(application_id), GatewayIntents::empty())
-        .event_handler(ear)
-        .await
-        .map_err(|error| ChatError::Trouble(error.to_string()))?;
-    // The builder asks for the address too, and falls back to a fixed one when that fails.
-    *client.ws_url.lock().await = gateway.url;
-    Ok((client, gateway.shards.max(1)))
-}
-
-/// Hears what serenity receives.
-struct Ear {
-    rest: Rest,
-    clock: Clock,
-    inbox: Inbox,
-    forms: Forms,
-    stage: Arc<watch::Sender<ConnectionStage>>,
-    at_work: TaskTracker,
-}
-
-#[async_trait]
-impl EventHandler for Ear {
-    async fn interaction_create(&self, _: Context, interaction: Interaction) {
-        // Once closed, the service is leaving; nobody would answer.
-        if !self.at_work.is_closed() {
-            self.at_work.track_future(self.hear(interaction)).await;
-        }
-    }
-
-    async fn shard_stage_update(&self, _: Context, update: ShardStageUpdateEvent) {
-        self.stage.send_replace(update.new);
-    }
-}
-
-impl Ear {
-    async fn hear(&self, interaction: Interaction) {
-        let Some(heard) = interaction::read(interaction, &self.forms, self.clock.now_ms()) else {
-            return;
+        pauses.begin(&hearing.clock);
+        let error = match stop.run_until_cancelled(begin(hearing, shards, inbox)).await {
+            None => return Ok(()),
+            Some(Err(error @ ChatError::Refused(_))) => return Err(error),
+            Some(Err(error)) => error,
+            Some(Ok(begun)) => match listen(begun, stop).await {
+                Ended::Stopped => return Ok(()),
+                Ended::Refused(error) => return Err(error),
+                Ended::Uneven if *shards != Shards::All => return Err(uneven()),
+                Ended::Uneven => ChatError::Trouble("Discord wants another number of shards".to_owned()),
+            },
         };
-        // Unacknowledged, Discord tells the person that it failed: doing it all the same would have
-        // them ask twice.
-        if let Err(problem) = self.acknowledge(&heard).await {
-            tracing::warn!(interaction = %heard.id, %problem, "not acknowledged, so not done");
-            return;
-        }
-        let Some(incoming) = heard.incoming else { return };
-        let (done, stored) = oneshot::channel();
-        let delivery = Delivery { incoming, done };
-        match self.inbox.send(delivery).await {
-            // Resolves, by a message or by a drop, once it is stored.
-            Ok(()) => drop(stored.await),
-            Err(_) => tracing::warn!(interaction = %heard.id, "nobody takes what was asked"),
+        tracing::warn!(%error, "Discord is out of reach; trying again");
+        let wait = pauses.after(&error, &hearing.clock);
+        if stop.run_until_cancelled(sleep(wait)).await.is_none() {
+            return Ok(());
         }
     }
+}
 
-    async fn acknowledge(&self, heard: &Heard) -> Result<(), Problem> {
-        let route = Route::InteractionResponse { interaction_id: heard.id, token: &heard.token };
-        let persist = async {
-            loop {
-                match self.rest.send(route, LightMethod::Post, Some(&heard.callback)).await {
-                    Err(Problem::Trouble(_)) => sleep(Duration::from_millis(100)).await,
-                    // A redelivery after a resume, or a first try whose answer was lost.
-                    Err(problem) if problem.is_already_acknowledged() => return Ok(()),
-                    answer => return answer.map(drop),
-                }
-            }
-        };
-        timeout(ACKNOWLEDGE_WITHIN, persist)
-            .await
-            .unwrap_or_else(|_| Err(Problem::Trouble("no answer in time".to_owned())))
+fn uneven() -> ChatError {
+    ChatError::Refused("Discord does not take this number of shards. Let it run as many as Discord recommends".to_owned())
+}
+
+/// Registers the commands and prepares the shards.
+async fn begin(hearing: &Hearing, shards: &Shards, inbox: &Inbox) -> Result<Vec<Shard>, ChatError> {
+    let application: ApplicationId = endpoint::leave(&hearing.rest).await?;
+    hearing.rest.register_commands(application).await?;
+    let gateway = turns::ask(&hearing.rest).await?;
+    let (ids, total) = match shards {
+        Shards::All => ((0..gateway.shards.max(1)).collect(), gateway.shards.max(1)),
+        Shards::Some { ids, total } => (ids.clone(), *total),
+    };
+    tracing::info!(shards = ?ids, of = total, "receiving from Discord");
+    let turns = Arc::new(Turns::new(&hearing.rest, &hearing.clock, gateway));
+    let shard = |id| Shard {
+        id,
+        total,
+        application,
+        hearing: hearing.clone(),
+        turns: turns.clone(),
+        inbox: inbox.clone(),
+    };
+    Ok(ids.into_iter().map(shard).collect())
+}
+
+/// Runs the shards until `stop`, or until one cannot go on: then the others are stopped too.
+async fn listen(shards: Vec<Shard>, stop: &CancellationToken) -> Ended {
+    let stop = stop.child_token();
+    let mut running: JoinSet<Ended> = shards.into_iter().map(|shard| shard.run(stop.clone())).collect();
+    let mut outcome = Ended::Stopped;
+    while let Some(ended) = running.join_next().await {
+        let ended = ended.unwrap_or_else(|died| Ended::Refused(ChatError::Trouble(died.to_string())));
+        if matches!(outcome, Ended::Stopped) {
+            outcome = ended;
+        }
+        stop.cancel();
     }
+    outcome
 }

@@ -4,13 +4,18 @@ use std::{sync::Arc, time::Duration};
 
 use secrecy::ExposeSecret;
 use serde::{Deserialize, de::DeserializeOwned};
-use serde_json::Value;
+use reqwest::Method;
+use serde_json::{Value, json};
 use serenity::{
     http::{Http, HttpBuilder, LightMethod, Request, Route},
     model::id::ApplicationId,
 };
 
+use url::Url;
+
 use crate::{account::Interaction, chat::ChatError, config};
+
+use super::commands;
 
 /// Answers are small; anything larger is not Discord's.
 const ANSWER_LIMIT: usize = 1024 * 1024;
@@ -20,6 +25,9 @@ const REASON_LIMIT: usize = 300;
 
 /// Pauses up to this long are waited out here, longer ones are the caller's to plan.
 const SHORT_PAUSE: Duration = Duration::from_secs(3);
+
+/// The bot's own application ("Get Current Application" in Discord's documentation), which serenity does not know.
+const APPLICATION: &str = "applications/@me";
 
 /// The address that serenity writes into every route, and replaces when given another.
 const DISCORD: &str = "https://discord.com";
@@ -68,10 +76,22 @@ impl Rest {
     }
 
     /// The application that the bot belongs to.
-    pub(super) async fn application(&self) -> Result<ApplicationId, Problem> {
-        let application: Application =
-            self.json(Route::Oauth2ApplicationCurrent, LightMethod::Get, None).await?;
-        Ok(application.id)
+    pub(super) async fn application(&self) -> Result<Application, Problem> {
+        let answer = answer(self.request(Method::GET, APPLICATION)).await?;
+        serde_json::from_slice(&answer)
+            .map_err(|_| Problem::Trouble("the answer could not be read".to_owned()))
+    }
+
+    /// Has Discord bring interactions to an address, or over the gateway again.
+    pub(super) async fn set_endpoint(&self, url: Option<&Url>) -> Result<(), Problem> {
+        let body = json!({ "interactions_endpoint_url": url });
+        answer(self.request(Method::PATCH, APPLICATION).json(&body)).await.map(drop)
+    }
+
+    /// Tells Discord the commands, in place of those it knew.
+    pub(super) async fn register_commands(&self, application_id: ApplicationId) -> Result<(), Problem> {
+        let route = Route::Commands { application_id };
+        self.send(route, LightMethod::Put, Some(&commands::all())).await.map(drop)
     }
 
     /// Sends a request and reads the JSON that answers it.
@@ -131,12 +151,9 @@ impl Rest {
         struct Pair {
             refreshed: String,
         }
-        let api = self.http.proxy.as_deref().unwrap_or(DISCORD).trim_end_matches('/');
         let request = self
-            .client
-            .post(format!("{api}/api/v10/attachments/refresh-urls"))
-            .header(reqwest::header::AUTHORIZATION, self.http.token())
-            .json(&serde_json::json!({ "attachment_urls": [source] }));
+            .request(Method::POST, "attachments/refresh-urls")
+            .json(&json!({ "attachment_urls": [source] }));
         let answer: Refreshed = serde_json::from_slice(&answer(request).await?)
             .map_err(|_| Problem::Trouble("the answer could not be read".to_owned()))?;
         let first = answer.refreshed_urls.into_iter().next();
@@ -145,6 +162,15 @@ impl Rest {
             code: 0,
             message: "no such attachment".to_owned(),
         })
+    }
+}
+
+impl Rest {
+    /// A request to an endpoint that serenity does not know.
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let api = self.http.proxy.as_deref().unwrap_or(DISCORD).trim_end_matches('/');
+        let request = self.client.request(method, format!("{api}/api/v10/{path}"));
+        request.header(reqwest::header::AUTHORIZATION, self.http.token())
     }
 }
 
@@ -249,9 +275,14 @@ pub(super) fn trouble(error: reqwest::Error) -> Problem {
     Problem::Trouble(reason)
 }
 
+/// The bot's application, as far as it matters here.
 #[derive(Deserialize)]
-struct Application {
-    id: ApplicationId,
+pub(super) struct Application {
+    pub(super) id: ApplicationId,
+    /// The key that Discord signs interactions with, in hexadecimal digits.
+    pub(super) verify_key: String,
+    /// Where Discord brings interactions; nowhere while they come over the gateway.
+    pub(super) interactions_endpoint_url: Option<String>,
 }
 
 /// The body of a refusal.

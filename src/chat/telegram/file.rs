@@ -4,10 +4,13 @@ use std::{io, path::Path, time::Duration};
 
 use futures::{StreamExt, TryStreamExt};
 use reqwest::{StatusCode, Url, header::RETRY_AFTER};
-use teloxide::{Bot, requests::Requester, types::FileId};
+use teloxide::{Bot, payloads::GetFile, types::FileId};
 use tokio_util::io::ReaderStream;
 
-use super::error::{network, sort_file};
+use super::{
+    call::call,
+    error::{network, sort_file},
+};
 use crate::chat::{ChatError, Download};
 
 /// Bytes read from disk at a time.
@@ -15,7 +18,7 @@ const DISK_CHUNK: usize = 256 * 1024;
 
 /// Fetches by file id. File paths live an hour and hold the token's folder, so they go nowhere else.
 pub(super) async fn fetch(bot: &Bot, cloud: bool, file_id: &str) -> Result<Download, ChatError> {
-    let file = bot.get_file(FileId(file_id.to_owned())).await.map_err(sort_file)?;
+    let file = call(bot, &GetFile::new(FileId(file_id.to_owned()))).await.map_err(sort_file)?;
     // Only a local server answers with a path on disk (Bot API, "Using a Local Bot API Server").
     if !cloud && Path::new(&file.path).is_absolute() {
         return from_disk(Path::new(&file.path), bot.token()).await;

@@ -1,10 +1,11 @@
-//! The requests whose answers teloxide reads too strictly, over teloxide's own sender.
+//! The requests whose answers teloxide reads too strictly.
 //!
 //! teloxide 0.17 empties a message whose video has no `mime_type`, which Telegram may leave out, and
 //! refuses a `getMe` without the newest flags, which an older local Bot API server gives. Here only
 //! what is used is read, and everything that may be absent is.
 
 use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::value::RawValue;
 use teloxide::requests::Payload;
 
 /// `getMe`.
@@ -41,6 +42,9 @@ pub(super) struct Sent {
     pub chat: Chat,
 }
 
+/// The kinds of update that the bot asks for.
+pub(super) const UPDATES: [&str; 2] = ["message", "callback_query"];
+
 /// `getUpdates`. Each update is read by itself, so that one that cannot be does not hide the others.
 #[derive(Serialize)]
 pub(super) struct GetUpdates {
@@ -51,8 +55,48 @@ pub(super) struct GetUpdates {
 }
 
 impl Payload for GetUpdates {
-    type Output = Vec<serde_json::Value>;
+    type Output = Vec<Box<RawValue>>;
     const NAME: &'static str = "GetUpdates";
+}
+
+/// `setWebhook`.
+#[derive(Serialize)]
+pub(super) struct SetWebhook<'a> {
+    pub url: &'a str,
+    pub secret_token: &'a str,
+    pub max_connections: u8,
+    pub allowed_updates: [&'static str; 2],
+}
+
+impl Payload for SetWebhook<'_> {
+    type Output = bool;
+    const NAME: &'static str = "SetWebhook";
+}
+
+/// `getWebhookInfo`.
+#[derive(Serialize)]
+pub(super) struct GetWebhookInfo {}
+
+impl Payload for GetWebhookInfo {
+    type Output = WebhookInfo;
+    const NAME: &'static str = "GetWebhookInfo";
+}
+
+/// How the webhook fares.
+#[derive(Deserialize)]
+pub(super) struct WebhookInfo {
+    /// Empty when there is none.
+    pub url: String,
+    pub pending_update_count: u64,
+    /// Unix seconds.
+    pub last_error_date: Option<i64>,
+    pub last_error_message: Option<String>,
+}
+
+/// The number of an update, whatever else is in it.
+#[derive(Deserialize)]
+pub(super) struct Numbered {
+    pub update_id: i64,
 }
 
 /// Something that happened, if it is of a kind that was asked for.

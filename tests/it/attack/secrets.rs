@@ -288,12 +288,16 @@ fn a_panic_prints_no_secret() {
         access_expires_at: 0,
         scope: String::new(),
     };
-    let telegram =
-        config::Telegram { token: "hush-bot".into(), api_url: "https://api.example".parse().unwrap() };
+    let telegram = config::Telegram {
+        token: "hush-bot".into(),
+        api_url: "https://api.example".parse().unwrap(),
+        mode: config::TelegramMode::Polling,
+    };
     let discord = config::Discord {
         token: "hush-bot".into(),
         api_url: "https://api.example".parse().unwrap(),
         media_hosts: Vec::new(),
+        mode: config::DiscordMode::Gateway,
     };
     let security = config::Security {
         encryption_key: Some("hush-key".into()),

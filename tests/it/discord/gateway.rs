@@ -1,6 +1,6 @@
-//! The stand-in's gateway: one session at a time, which can be dropped and resumed.
+//! The stand-in's gateway: one session for each shard, which can be dropped and resumed.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use futures::{SinkExt, StreamExt};
 use serde_json::{Value, json};
@@ -18,16 +18,47 @@ use super::{
     world::{APPLICATION, BOT, user_json},
 };
 
-/// The bot's session, connected or waiting to be resumed.
-#[derive(Debug, Default)]
+/// The bot's sessions, one for each shard, each connected or waiting to be resumed.
+#[derive(Debug)]
 pub struct Gateway {
-    session: Option<String>,
-    events: Vec<Value>,
-    line: Option<mpsc::UnboundedSender<Line>>,
+    sessions: BTreeMap<u32, Session>,
+    /// How many shards are recommended, and how many sessions may begin at a time and today.
+    pub shards: u32,
+    pub concurrency: u64,
+    pub starts_left: u64,
+    /// How often a session was begun, and resumed.
     pub identified: u32,
     pub resumed: u32,
+    /// Each begun session's shard and number of shards, and when it began.
+    pub begun: Vec<(u32, u32, i64)>,
+    /// The shard of each that was resumed.
+    pub went_on: Vec<u32>,
     /// So many identifications are taken and never answered.
     pub silent: u32,
+}
+
+impl Default for Gateway {
+    fn default() -> Self {
+        Gateway {
+            sessions: BTreeMap::new(),
+            shards: 1,
+            concurrency: 1,
+            starts_left: 999,
+            identified: 0,
+            resumed: 0,
+            begun: Vec::new(),
+            went_on: Vec::new(),
+            silent: 0,
+        }
+    }
+}
+
+#[derive(Debug, Default)]
+struct Session {
+    /// Absent once it is forgotten.
+    id: Option<String>,
+    events: Vec<Value>,
+    line: Option<mpsc::UnboundedSender<Line>>,
 }
 
 #[derive(Debug)]
@@ -39,56 +70,76 @@ enum Line {
     Close(u16),
 }
 
-impl Gateway {
-    /// The id of the session, once there is one.
-    pub fn session(&self) -> Option<String> {
-        self.session.clone()
+impl Session {
+    fn say(&self, line: Line) {
+        if let Some(to) = &self.line {
+            // A broken line means that the event waits for the resume.
+            let _ = to.send(line);
+        }
     }
 
-    /// Sends an event, or keeps it until the session is resumed.
-    pub fn dispatch(&mut self, name: &str, data: Value) {
+    fn dispatch(&mut self, name: &str, data: Value) {
         let event = json!({ "op": 0, "t": name, "s": self.events.len() + 1, "d": data });
         self.events.push(event.clone());
-        if let Some(line) = &self.line {
-            // A broken line means that the event waits for the resume.
-            let _ = line.send(Line::Send(event));
-        }
+        self.say(Line::Send(event));
+    }
+}
+
+impl Gateway {
+    /// The id of the first shard's session, once there is one.
+    pub fn session(&self) -> Option<String> {
+        self.sessions.get(&0)?.id.clone()
+    }
+
+    fn of(&mut self, shard: u32) -> &mut Session {
+        self.sessions.entry(shard).or_default()
+    }
+
+    /// Sends an event, or keeps it until the session is resumed. It goes to the shard that the event's server is on, by
+    /// Discord's formula; what is direct to the first.
+    pub fn dispatch(&mut self, name: &str, data: Value) {
+        let shards = self.begun.last().map_or(1, |(_, total, _)| u64::from(*total));
+        let server = data["guild_id"].as_str().and_then(|id| id.parse::<u64>().ok());
+        let shard = server.map_or(0, |id| (id >> 22) % shards);
+        self.of(u32::try_from(shard).unwrap()).dispatch(name, data);
     }
 
     /// Sends the last event once more, as a replay that the bot has already seen.
     pub fn repeat_last(&mut self) {
-        if let Some(event) = self.events.last().cloned()
-            && let Some(line) = &self.line
-        {
-            let _ = line.send(Line::Send(event));
+        let session = self.of(0);
+        if let Some(event) = session.events.last().cloned() {
+            session.say(Line::Send(event));
         }
     }
 
-    /// Breaks the connection; the session stays to be resumed.
+    /// Breaks the first shard's connection; the session stays to be resumed.
     pub fn break_connection(&mut self) {
-        if let Some(line) = self.line.take() {
-            let _ = line.send(Line::Break);
-        }
+        self.break_shard(0);
     }
 
-    /// Closes the connection with a code of Discord's; the session stays to be resumed.
+    /// Breaks a shard's connection; the session stays to be resumed.
+    pub fn break_shard(&mut self, shard: u32) {
+        let session = self.of(shard);
+        session.say(Line::Break);
+        session.line = None;
+    }
+
+    /// Closes the first shard's connection with a code of Discord's; the session stays to be resumed.
     pub fn close(&mut self, code: u16) {
-        if let Some(line) = self.line.take() {
-            let _ = line.send(Line::Close(code));
-        }
+        let session = self.of(0);
+        session.say(Line::Close(code));
+        session.line = None;
     }
 
-    /// Forgets the session and breaks the connection: a resume will be refused.
+    /// Forgets the first shard's session and breaks the connection: a resume will be refused.
     pub fn forget_session(&mut self) {
-        self.session = None;
+        self.of(0).id = None;
         self.break_connection();
     }
 
     /// Asks the bot to reconnect, as Discord does before it restarts a node.
     pub fn ask_to_reconnect(&mut self) {
-        if let Some(line) = &self.line {
-            let _ = line.send(Line::Send(json!({ "op": 7, "d": null })));
-        }
+        self.of(0).say(Line::Send(json!({ "op": 7, "d": null })));
     }
 }
 
@@ -162,15 +213,20 @@ fn hear(said: &Value, line: &mpsc::UnboundedSender<Line>, state: &State) -> Resu
                 gateway.silent -= 1;
                 return Ok(());
             }
-            gateway.events.clear();
-            gateway.line = Some(line.clone());
-            let session = format!("session-{}", gateway.identified);
-            gateway.session = Some(session.clone());
-            gateway.dispatch(
+            let part = |at: usize| u32::try_from(data["shard"][at].as_u64().unwrap()).unwrap();
+            let (shard, total) = (part(0), part(1));
+            if total < gateway.shards {
+                return Err(CloseFrame { code: CloseCode::from(4011), reason: "Sharding required.".into() });
+            }
+            gateway.begun.push((shard, total, state.clock.now_ms()));
+            let id = format!("session-{}", gateway.identified);
+            let session = gateway.of(shard);
+            *session = Session { id: Some(id.clone()), events: Vec::new(), line: Some(line.clone()) };
+            session.dispatch(
                 "READY",
                 json!({
                     "v": 10, "user": user_json(BOT, "toall", true), "guilds": [],
-                    "session_id": session, "resume_gateway_url": "ws://127.0.0.1:1",
+                    "session_id": id, "resume_gateway_url": "ws://127.0.0.1:1",
                     "shard": data["shard"],
                     "application": { "id": APPLICATION.to_string(), "flags": 0 },
                 }),
@@ -178,19 +234,23 @@ fn hear(said: &Value, line: &mpsc::UnboundedSender<Line>, state: &State) -> Resu
         }
         Some(6) => {
             authentic()?;
-            if data["session_id"].as_str() != gateway.session.as_deref() {
+            let known = |session: &Session| session.id.as_deref() == data["session_id"].as_str();
+            let shard = gateway.sessions.iter().find(|(_, session)| known(session)).map(|(shard, _)| *shard);
+            let Some(shard) = shard else {
                 answer(json!({ "op": 9, "d": false }));
                 return Ok(());
-            }
+            };
             gateway.resumed += 1;
-            gateway.line = Some(line.clone());
+            gateway.went_on.push(shard);
+            let session = gateway.of(shard);
+            session.line = Some(line.clone());
             let seen = data["seq"].as_u64().unwrap_or(0);
-            for event in &gateway.events {
+            for event in &session.events {
                 if event["s"].as_u64() > Some(seen) {
                     answer(event.clone());
                 }
             }
-            gateway.dispatch("RESUMED", json!({}));
+            session.dispatch("RESUMED", json!({}));
         }
         _ => {}
     }

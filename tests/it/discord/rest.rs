@@ -13,7 +13,7 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 
 use super::{
-    State, TOKEN, checks,
+    State, TOKEN, checks, endpoint,
     world::{APPLICATION, BOT, EPHEMERAL, File, LOADING, World, user_json},
 };
 
@@ -40,6 +40,15 @@ pub(super) async fn answer(
     }
     let path = uri.path().trim_start_matches("/api/v10").to_owned();
     let body: Value = serde_json::from_slice(&body).unwrap_or_default();
+    if method == Method::PATCH
+        && path == "/applications/@me"
+        && let Some(url) = body["interactions_endpoint_url"].as_str()
+        && let Err(why) = endpoint::probe(&state, url).await
+    {
+        let invalid = json!({ "interactions_endpoint_url": { "_errors": [{ "message": why }] } });
+        let refusal = json!({ "code": 50035, "message": "Invalid Form Body", "errors": invalid });
+        return (StatusCode::BAD_REQUEST, axum::Json(refusal)).into_response();
+    }
     let mut world = state.world();
     world.requests.push((state.clock.now_ms(), format!("{method} {path}")));
     let fault = world.fault(method.as_str(), &path);
@@ -101,16 +110,19 @@ impl Call<'_> {
         }
         match (method, parts) {
             ("GET", ["users", "@me"]) => Ok((200, user_json(BOT, "toall", true))),
-            ("GET", ["applications", "@me"] | ["oauth2", "applications", "@me"]) => {
-                Ok((200, json!({ "id": APPLICATION.to_string(), "name": "toall" })))
+            ("GET", ["applications", "@me"]) => Ok((200, self.application())),
+            ("PATCH", ["applications", "@me"]) => {
+                self.world.endpoint = self.body["interactions_endpoint_url"].as_str().map(str::to_owned);
+                Ok((200, self.application()))
             }
             ("GET", ["gateway"]) => Ok((200, json!({ "url": self.gateway_url }))),
             ("GET", ["gateway", "bot"]) => Ok((
                 200,
                 json!({
-                    "url": self.gateway_url, "shards": 1,
+                    "url": self.gateway_url, "shards": self.world.gateway.shards,
                     "session_start_limit": {
-                        "total": 1000, "remaining": 999, "reset_after": 0, "max_concurrency": 1,
+                        "total": 1000, "remaining": self.world.gateway.starts_left,
+                        "reset_after": 40, "max_concurrency": self.world.gateway.concurrency,
                     },
                 }),
             )),
@@ -152,6 +164,13 @@ impl Call<'_> {
             }
             _ => Err((404, 0, "404: Not Found".to_owned())),
         }
+    }
+
+    fn application(&self) -> Value {
+        json!({
+            "id": APPLICATION.to_string(), "name": "toall", "verify_key": endpoint::verify_key(),
+            "interactions_endpoint_url": self.world.endpoint,
+        })
     }
 
     fn callback(&mut self, id: &str, token: &str) -> Result<(u16, Value), Refusal> {

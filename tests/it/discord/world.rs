@@ -8,7 +8,7 @@ use std::{
 use bytes::Bytes;
 use serde_json::{Value, json};
 
-use super::{DIRECT, gateway::Gateway};
+use super::{DIRECT, endpoint::Brought, gateway::Gateway};
 
 pub const APPLICATION: u64 = 900_000_000_000_000_001;
 pub const BOT: u64 = 900_000_000_000_000_002;
@@ -39,6 +39,10 @@ pub struct World {
     pub refusals: Vec<String>,
     pub faults: Vec<Fault>,
     pub gateway: Gateway,
+    /// Where interactions are brought instead of over the gateway.
+    pub endpoint: Option<String>,
+    /// Every interaction that was brought there.
+    pub brought: Vec<Brought>,
 }
 
 #[derive(Clone, Debug)]
@@ -112,6 +116,11 @@ impl File {
 }
 
 impl World {
+    /// Whether the bot can be reached by whichever door it has.
+    pub fn online(&self) -> Option<()> {
+        (self.gateway.session().is_some() || self.endpoint.is_some()).then_some(())
+    }
+
     pub fn snowflake(&mut self) -> u64 {
         self.last_id += 1;
         1_000_000_000_000_000_000 + self.last_id

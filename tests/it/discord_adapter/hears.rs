@@ -3,7 +3,10 @@
 use serde_json::json;
 use toall::{
     account::{AccountId, Group, Person, Platform},
-    chat::{Ask, ChatError, discord::Discord as Adapter},
+    chat::{
+        Ask, ChatError,
+        discord::{Discord as Adapter, Shards},
+    },
     clock::Clock,
     post::{Attachment, Kind, Options, PostId, Replies, Sensitive},
     words::{Deed, Message},
@@ -226,7 +229,7 @@ async fn a_wrong_token_is_said_at_start() {
                 let checked = adapter.check().await;
                 assert!(matches!(checked, Err(ChatError::Refused(_))), "{checked:?}");
                 let (inbox, _) = mpsc::channel(1);
-                adapter.run(inbox, CancellationToken::new()).await.unwrap_err()
+                adapter.run(inbox, &Shards::All, CancellationToken::new()).await.unwrap_err()
             }
             Err(error) => error,
         };
@@ -277,7 +280,7 @@ async fn a_bot_that_stopped_can_run_again() {
     let stop = CancellationToken::new();
     let running = tokio::spawn({
         let (adapter, stop) = (bot.adapter.clone(), stop.clone());
-        async move { adapter.run(inbox, stop).await }
+        async move { adapter.run(inbox, &Shards::All, stop).await }
     });
     bot.discord.wait_for("a second session", |world| (world.gateway.identified == 2).then_some(())).await;
     bot.discord.slash("alice", "general", "posts", &[], None).await;
@@ -329,7 +332,7 @@ async fn a_start_in_bad_weather_goes_on_by_itself() {
     let stop = CancellationToken::new();
     let running = tokio::spawn({
         let stop = stop.clone();
-        async move { adapter.run(inbox, stop).await }
+        async move { adapter.run(inbox, &Shards::All, stop).await }
     });
     discord.wait_for("the bot to be online", |world| world.gateway.session()).await;
     stop.cancel();
@@ -365,7 +368,7 @@ async fn a_gateway_that_never_greets_is_left_for_another_try() {
     let stop = CancellationToken::new();
     let running = tokio::spawn({
         let stop = stop.clone();
-        async move { adapter.run(inbox, stop).await }
+        async move { adapter.run(inbox, &Shards::All, stop).await }
     });
     discord.wait_for("the first try", |world| (world.gateway.identified == 1).then_some(())).await;
     clock.set(NOON + MINUTE);

@@ -3,7 +3,10 @@ use std::time::Instant;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use toall::{
-    chat::{Ask, discord::Discord as Adapter},
+    chat::{
+        Ask,
+        discord::{Discord as Adapter, Shards},
+    },
     clock::Clock,
 };
 use tokio::sync::mpsc;
@@ -44,7 +47,7 @@ fn no_interaction_of_discords_silences_the_bot() {
         let discord = Discord::start(clock.clone()).await;
         let adapter = Adapter::new(&discord.settings(), clock).unwrap();
         let (sender, inbox) = mpsc::channel(16);
-        tokio::spawn(async move { adapter.run(sender, CancellationToken::new()).await });
+        tokio::spawn(async move { adapter.run(sender, &Shards::All, CancellationToken::new()).await });
         discord.wait_for("the bot to be online", |world| world.gateway.session()).await;
         (discord, inbox)
     });

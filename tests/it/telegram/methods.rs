@@ -15,7 +15,7 @@ use url::{Host, Url};
 
 use super::{
     BOT, TOKEN,
-    state::{Call, Fault, Shared, State},
+    state::{Call, Fault, Hook, Shared, State},
 };
 
 /// What a method says no with: status, description and parameters.
@@ -112,7 +112,7 @@ async fn get_updates(shared: &Shared, body: &Value) -> Answer {
     const CONFLICT: &str =
         "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running";
     const WEBHOOK: &str = "Conflict: can't use getUpdates method while webhook is active; use deleteWebhook to delete the webhook first";
-    if shared.read(|state| state.webhook) {
+    if shared.read(|state| state.webhook.is_some()) {
         return refuse(409, WEBHOOK);
     }
     let mine = shared.change(|state| {
@@ -156,9 +156,11 @@ fn act(state: &mut State, method: &str, body: &Value) -> Answer {
         })),
         "setmycommands" => Ok(json!(true)),
         "deletewebhook" => {
-            state.webhook = false;
+            state.webhook = None;
             Ok(json!(true))
         }
+        "setwebhook" => set_webhook(state, body),
+        "getwebhookinfo" => Ok(webhook_info(state)),
         "sendmessage" => send_message(state, body),
         "editmessagetext" => edit_message_text(state, body),
         "answercallbackquery" => {
@@ -172,6 +174,36 @@ fn act(state: &mut State, method: &str, body: &Value) -> Answer {
         "getfile" => get_file(state, body),
         _ => refuse(404, "Not Found"),
     }
+}
+
+fn set_webhook(state: &mut State, body: &Value) -> Answer {
+    let url = body["url"].as_str().unwrap_or_default();
+    let secret = body["secret_token"].as_str().unwrap_or_default();
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b == b'_' || b == b'-';
+    if secret.len() > 256 || !secret.bytes().all(plain) {
+        return bad("secret token contains unallowed characters");
+    }
+    // A local Bot API server takes http as well.
+    if !Url::parse(url).is_ok_and(|url| matches!(url.scheme(), "http" | "https")) {
+        return bad("bad webhook: An HTTPS URL must be provided for webhook");
+    }
+    if !(1..=100).contains(&body["max_connections"].as_u64().unwrap_or(40)) {
+        return bad("invalid max_connections");
+    }
+    state.webhook = Some(Hook { url: url.to_owned(), secret: secret.to_owned() });
+    Ok(json!(true))
+}
+
+fn webhook_info(state: &State) -> Value {
+    let mut info = json!({
+        "url": state.webhook.as_ref().map_or("", |hook| hook.url.as_str()),
+        "has_custom_certificate": false, "pending_update_count": state.updates.len(),
+    });
+    if let Some((_, status)) = state.brought.iter().rev().find(|(_, status)| !(200..300).contains(status)) {
+        info["last_error_date"] = json!(1_767_323_045);
+        info["last_error_message"] = json!(format!("Wrong response from the webhook: {status}"));
+    }
+    info
 }
 
 fn send_message(state: &mut State, body: &Value) -> Answer {

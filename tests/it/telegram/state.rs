@@ -52,7 +52,9 @@ pub struct State {
     pub files: HashMap<String, File>,
     pub faults: VecDeque<(String, Fault)>,
     pub calls: Vec<Call>,
-    pub webhook: bool,
+    pub webhook: Option<Hook>,
+    /// What became of each update that was brought to the webhook: its number and the answer's status.
+    pub brought: Vec<(i64, u16)>,
     /// Button presses that wait for their acknowledgement.
     pub queries: HashSet<String>,
     /// Counts polls: a newer one ends the older.
@@ -63,6 +65,13 @@ pub struct State {
 pub struct File {
     pub path: String,
     pub bytes: Bytes,
+}
+
+/// Where updates are brought, as `setWebhook` was told.
+#[derive(Clone, Debug)]
+pub struct Hook {
+    pub url: String,
+    pub secret: String,
 }
 
 /// A request that arrived.

@@ -1,0 +1,118 @@
+//! The webhook: Telegram brings each update by itself, to any process that serves the public address.
+
+use std::sync::OnceLock;
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::hmac;
+use secrecy::{ExposeSecret, SecretString};
+use teloxide::Bot;
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+use url::Url;
+
+use super::{
+    call::call,
+    deliver::{Closed, deliver, read},
+    error::sort,
+    hello::introduce,
+    spell::Spell,
+    wire::{GetWebhookInfo, SetWebhook, UPDATES, WebhookInfo},
+};
+use crate::chat::{ChatError, Inbox};
+
+/// What the secret is for, so that no other use of the token gives the same.
+const PURPOSE: &[u8] = b"toall telegram webhook 1";
+/// Updates that Telegram may bring at the same time (Bot API, `setWebhook`: 1 to 100, its default is 40). It brings those of
+/// one chat one after the other (`WebhookActor.cpp` of tdlib/telegram-bot-api).
+const CONNECTIONS: u8 = 40;
+
+/// What shows that Telegram sent an update. Every process with the bot's token knows it, and it tells nothing of the token.
+#[derive(Clone)]
+pub(super) struct Proof(hmac::Key);
+
+impl Proof {
+    pub(super) fn new(token: &SecretString) -> Proof {
+        Proof(hmac::Key::new(hmac::HMAC_SHA256, token.expose_secret().as_bytes()))
+    }
+
+    /// What Telegram is told to show. base64url has the characters that it allows.
+    fn secret(&self) -> SecretString {
+        URL_SAFE_NO_PAD.encode(hmac::sign(&self.0, PURPOSE)).into()
+    }
+
+    /// Compares in constant time.
+    pub(super) fn is(&self, shown: &[u8]) -> bool {
+        URL_SAFE_NO_PAD.decode(shown).is_ok_and(|tag| hmac::verify(&self.0, PURPOSE, &tag).is_ok())
+    }
+}
+
+/// Has Telegram bring updates to `url`, and tells `name` what the bot is called. Trouble is waited out until `stop`; to ask
+/// for the same again changes nothing.
+pub(super) async fn register(
+    bot: &Bot,
+    proof: &Proof,
+    name: &OnceLock<String>,
+    url: &Url,
+    stop: &CancellationToken,
+) -> Result<(), ChatError> {
+    let mut spell = Spell::default();
+    let ask = async || {
+        let me = introduce(bot).await?;
+        name.get_or_init(|| me);
+        let secret = proof.secret();
+        let request = SetWebhook {
+            url: url.as_str(),
+            secret_token: secret.expose_secret(),
+            max_connections: CONNECTIONS,
+            allowed_updates: UPDATES,
+        };
+        call(bot, &request).await.map_err(|error| match sort(error) {
+            ChatError::Refused(reason) => ChatError::Trouble(format!(
+                "Telegram does not take {url} as webhook ({reason}). public_url must reach this service from outside"
+            )),
+            error => error,
+        })
+    };
+    loop {
+        match stop.run_until_cancelled(ask()).await {
+            None => return Ok(()),
+            Some(Ok(_)) => {
+                info!(%url, "Telegram brings what people ask");
+                return Ok(());
+            }
+            Some(Err(error @ ChatError::Refused(_))) => return Err(error),
+            Some(Err(error)) => spell.wait_out(&error, stop).await,
+        }
+    }
+}
+
+/// Hands over an update as Telegram brought it; `Err` when it is to come again.
+pub(super) async fn receive(bot: &Bot, update: &[u8], me: &str, inbox: &Inbox) -> Result<(), Closed> {
+    deliver(bot, read(update), me, inbox).await
+}
+
+/// What Telegram says about the webhook.
+pub(super) async fn info(bot: &Bot) -> Result<WebhookInfo, ChatError> {
+    call(bot, &GetWebhookInfo {}).await.map_err(sort)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_process_has_the_same_secret_and_no_other_is_taken() {
+        let token = SecretString::from("110201543:AAHdqTcvCH1vGWJxfSeofSAs0K5PALDsaw");
+        let secret = Proof::new(&token).secret();
+        let secret = secret.expose_secret();
+        // Reckoned with Python's hmac: changed by nothing but a change of what Telegram is told.
+        assert_eq!(secret, "_MVRi_uYDky8UyGC0EQOaFPm-gIKzWUc0hHkWJdcSNs");
+        assert!(secret.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-'));
+        let proof = Proof::new(&token);
+        assert!(proof.is(secret.as_bytes()));
+        let other = Proof::new(&"110201543:another".into()).secret();
+        for wrong in ["", &secret[1..], &format!("{secret}A"), other.expose_secret(), "é", token.expose_secret()] {
+            assert!(!proof.is(wrong.as_bytes()), "{wrong}");
+        }
+    }
+}
