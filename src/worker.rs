@@ -6,6 +6,7 @@
 mod access;
 mod announce;
 mod describe;
+mod housekeeping;
 mod inspect;
 mod limits;
 mod process;
@@ -121,6 +122,7 @@ impl Worker {
         let steps = &self.running.tasks;
         let silence = CancellationToken::new();
         let announcer = tokio::spawn(announce::run(self.clone(), silence.clone()));
+        let housekeeper = tokio::spawn(housekeeping::run(self.clone(), silence.clone()));
         let slots = Arc::new(Semaphore::new(self.settings.concurrency));
         // Asked for before looking, so that no wake-up falls in between.
         let mut changes = self.store.changes();
@@ -159,6 +161,9 @@ impl Worker {
         silence.cancel();
         if announcer.await.is_err() {
             tracing::error!("the announcer died");
+        }
+        if housekeeper.await.is_err() {
+            tracing::error!("the housekeeper died");
         }
     }
 

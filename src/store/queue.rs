@@ -8,7 +8,9 @@ use std::{
 use super::{
     Store, StoreError,
     engine::{Sql, Tx, locking, query},
+    leases,
     posts::PostRow,
+    status,
 };
 use crate::{
     account::AccountId,
@@ -84,12 +86,8 @@ impl Store {
         }
         loop {
             let mut tx = self.begin().await?;
-            let lane: Option<(String, i64, Option<String>)> = query(CLAIM_LANE)
-                .bind(now)
-                .bind(until)
-                .bind(&*self.node)
-                .fetch_optional(&mut tx)
-                .await?;
+            let lane: Option<(String, i64, Option<String>)> =
+                query(CLAIM_LANE).bind(now).bind(until).bind(&*self.node).fetch_optional(&mut tx).await?;
             let Some((account, epoch, current)) = lane else { return Ok(None) };
             let account = AccountId(account);
             let row: Option<PostRow> = match &current {
@@ -124,11 +122,10 @@ impl Store {
                     continue;
                 }
             };
-            let claims: i64 =
-                query("UPDATE posts SET claims = claims + 1 WHERE id = $1 RETURNING claims")
-                    .bind(post.id.to_string())
-                    .fetch_value(&mut tx)
-                    .await?;
+            let claims: i64 = query("UPDATE posts SET claims = claims + 1 WHERE id = $1 RETURNING claims")
+                .bind(post.id.to_string())
+                .fetch_value(&mut tx)
+                .await?;
             query("UPDATE x_accounts SET current_post_id = $1 WHERE id = $2")
                 .bind(post.id.to_string())
                 .bind(&account.0)
@@ -150,15 +147,14 @@ impl Store {
     pub async fn renew(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
         let at = Instant::now();
         let until = now + span_ms(LEASE);
-        let done = query(
-            "UPDATE x_accounts SET due_at = $1 WHERE id = $2 AND epoch = $3 AND lease_owner = $4",
-        )
-        .bind(until)
-        .bind(&lease.account.0)
-        .bind(lease.epoch)
-        .bind(&*self.node)
-        .execute(&self.write)
-        .await?;
+        let done =
+            query("UPDATE x_accounts SET due_at = $1 WHERE id = $2 AND epoch = $3 AND lease_owner = $4")
+                .bind(until)
+                .bind(&lease.account.0)
+                .bind(lease.epoch)
+                .bind(&*self.node)
+                .execute(&self.write)
+                .await?;
         if done == 0 {
             return Err(StoreError::LeaseLost);
         }
@@ -192,22 +188,21 @@ impl Store {
 
     /// Ends every lease: for a process that owns the whole database, so that whoever held one is dead.
     pub(super) async fn void_leases(&self, now: i64) -> Result<(), sqlx::Error> {
+        let mut tx = self.begin().await?;
         query(
             "UPDATE x_accounts SET lease_owner = NULL, epoch = epoch + 1, due_at = $1 WHERE lease_owner IS NOT NULL",
         )
         .bind(now)
-        .execute(&self.write)
+        .execute(&mut tx)
         .await?;
-        Ok(())
+        leases::void(&mut tx).await?;
+        status::void(&mut tx).await?;
+        tx.commit().await
     }
 
     /// Goes on only for the lane's present holder and a post that is still to be worked on, and keeps it so until the
     /// transaction ends.
-    pub(super) async fn fence(
-        &self,
-        tx: &mut Tx,
-        lease: &Lease,
-    ) -> Result<(), StoreError> {
+    pub(super) async fn fence(&self, tx: &mut Tx, lease: &Lease) -> Result<(), StoreError> {
         let holds: Option<i64> = query(locking!(
             "SELECT epoch FROM x_accounts WHERE id = $1 AND epoch = $2 AND lease_owner = $3 AND current_post_id = $4"
         ))
@@ -245,31 +240,24 @@ pub(super) async fn event(
     detail: Option<&str>,
     now: i64,
 ) -> Result<(), sqlx::Error> {
-    query(
-        "INSERT INTO post_events (post_id, at, node, epoch, kind, detail) VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(id.to_string())
-    .bind(now)
-    .bind(&*store.node)
-    .bind(epoch)
-    .bind(kind)
-    .bind(detail)
-    .execute(&mut *tx)
-    .await?;
+    query("INSERT INTO post_events (post_id, at, node, epoch, kind, detail) VALUES ($1, $2, $3, $4, $5, $6)")
+        .bind(id.to_string())
+        .bind(now)
+        .bind(&*store.node)
+        .bind(epoch)
+        .bind(kind)
+        .bind(detail)
+        .execute(&mut *tx)
+        .await?;
     Ok(())
 }
 
 /// Makes a lane due when its posts are, unless somebody holds it: then letting it go will.
-pub(super) async fn rearm(
-    tx: &mut Tx,
-    account: &AccountId,
-    now: i64,
-) -> Result<(), sqlx::Error> {
-    let owner: Option<Option<String>> =
-        query(locking!("SELECT lease_owner FROM x_accounts WHERE id = $1"))
-            .bind(&account.0)
-            .fetch_value_optional(&mut *tx)
-            .await?;
+pub(super) async fn rearm(tx: &mut Tx, account: &AccountId, now: i64) -> Result<(), sqlx::Error> {
+    let owner: Option<Option<String>> = query(locking!("SELECT lease_owner FROM x_accounts WHERE id = $1"))
+        .bind(&account.0)
+        .fetch_value_optional(&mut *tx)
+        .await?;
     match owner {
         Some(None) => release(tx, account, now).await,
         _ => Ok(()),
@@ -300,11 +288,7 @@ pub(super) async fn drop_from_lane(
 /// A lane whose tokens are refused rests until its account is linked again.
 ///
 /// The lane is locked by now: only then does this see every post that another transaction has put on it.
-pub(super) async fn release(
-    tx: &mut Tx,
-    account: &AccountId,
-    now: i64,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn release(tx: &mut Tx, account: &AccountId, now: i64) -> Result<(), sqlx::Error> {
     let current: Option<(String, i64)> = query(
         "SELECT p.id, p.due_at FROM x_accounts a JOIN posts p ON p.id = a.current_post_id
           WHERE a.id = $1 AND p.due_at IS NOT NULL AND p.state <> $2",
@@ -316,8 +300,7 @@ pub(super) async fn release(
     let (current, due) = match current {
         Some((id, due)) => (Some(id), Some(due)),
         None => {
-            let due: Option<i64> =
-                query(NEXT_POST_DUE).bind(&account.0).fetch_value(&mut *tx).await?;
+            let due: Option<i64> = query(NEXT_POST_DUE).bind(&account.0).fetch_value(&mut *tx).await?;
             (None, due)
         }
     };

@@ -41,6 +41,7 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("toall_http_request_seconds", Histogram, "How long answers took, by method and route."),
     ("toall_http_requests_total", Counter, "Requests answered, by method, route and status."),
     ("toall_incidents_total", Counter, "What began that only the operator can mend, by kind."),
+    ("toall_lanes_rearmed_total", Counter, "Accounts whose work nobody would have looked at; must stay 0."),
     ("toall_lanes_leased", Gauge, "Accounts being worked on at this moment."),
     ("toall_paused", Gauge, "1 while X refuses the whole app and nothing is posted, by reason."),
     ("toall_posts", Gauge, "Posts that are not over, by state."),
@@ -84,6 +85,7 @@ pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     for outcome in ["kept", "refused", "trouble"] {
         counter!("toall_token_refreshes_total", "outcome" => outcome).absolute(0);
     }
+    counter!("toall_lanes_rearmed_total").absolute(0);
     gauge!("toall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     Ok(recorder)
 }
