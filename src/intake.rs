@@ -390,13 +390,14 @@ impl Intake {
 }
 
 /// Whether it only takes back what its person began, which needs nobody's leave: whoever has lost access must be able to
-/// stop their posts and end what we hold of their accounts.
+/// stop their posts, and end their tokens and what we hold of their accounts.
 fn undoes(ask: &Ask) -> bool {
     matches!(
         ask,
         Ask::Disconnect { .. }
             | Ask::Cancel
-            | Ask::Press(Deed::Cancel(_) | Deed::ItIsThere(_) | Deed::Disconnect(_))
+            | Ask::Tokens
+            | Ask::Press(Deed::Cancel(_) | Deed::ItIsThere(_) | Deed::Disconnect(_) | Deed::RevokeToken(_))
     )
 }
 

@@ -321,11 +321,6 @@ pub enum Failure {
     },
     /// X keeps the account from posting until its owner has answered a notice there.
     AccountRestricted,
-    /// The operator's X app is not in the right package or environment. No post fails of that any more, it waits; kept
-    /// for rows of before.
-    NotEnrolled,
-    /// The operator's monthly limit at X is reached. As for [`Failure::NotEnrolled`].
-    SpendCap,
     /// The link lacks a permission that posting needs.
     MissingPermission,
     /// X does not allow a link in the text.

@@ -1,6 +1,7 @@
 //! Every sentence people read, from values to messages. The one place to translate.
 
 mod browser;
+mod failed;
 mod limits;
 mod linking;
 mod operator;
@@ -18,11 +19,12 @@ use uuid::Uuid;
 use crate::{account::AccountId, post::PostId};
 
 pub use browser::BROWSER;
+pub use failed::failure;
 pub use limits::*;
 pub use linking::*;
 pub use operator::*;
 pub use replies::*;
-pub use status::{Links, Pace, bytes_done, failure, lasts, posted_twice, state_line, status};
+pub use status::{Links, Pace, bytes_done, lasts, posted_twice, state_line, status};
 pub use tokens::{api_token, api_tokens, too_many_tokens};
 pub use video::{refusal, warning};
 

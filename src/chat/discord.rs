@@ -86,12 +86,7 @@ impl Discord {
     ///
     /// Reconnects by itself. Returns an error only when trying again cannot help: the token is wrong, or the number of
     /// shards.
-    pub async fn run(
-        &self,
-        inbox: Inbox,
-        shards: &Shards,
-        stop: CancellationToken,
-    ) -> Result<(), ChatError> {
+    pub async fn run(&self, inbox: Inbox, shards: &Shards, stop: CancellationToken) -> Result<(), ChatError> {
         gateway::run(&self.hearing, shards, &inbox, &stop).await
     }
 

@@ -26,6 +26,8 @@ use teloxide::{
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
 
+pub use self::webhook::Webhook;
+
 use self::{
     call::call,
     render::{Outgoing, render},
@@ -129,13 +131,7 @@ impl Telegram {
     /// # Errors
     /// What Telegram answered, sorted.
     pub async fn webhook(&self) -> Result<Webhook, ChatError> {
-        let info = webhook::info(&self.bot).await?;
-        Ok(Webhook {
-            url: Some(info.url).filter(|url| !url.is_empty()),
-            pending: info.pending_update_count,
-            last_error: info.last_error_message,
-            last_error_at: info.last_error_date.map(|seconds| seconds.saturating_mul(1_000)),
-        })
+        webhook::info(&self.bot).await
     }
 
     /// Whether a request that shows this as its `X-Telegram-Bot-Api-Secret-Token` comes from Telegram.
@@ -275,19 +271,6 @@ impl Telegram {
         }
         call(&self.bot, &Briefly(request)).await
     }
-}
-
-/// How Telegram's webhook fares.
-#[derive(Debug)]
-pub struct Webhook {
-    /// Where updates are brought; `None` while there is no webhook.
-    pub url: Option<String>,
-    /// How many updates wait.
-    pub pending: u64,
-    /// Why the last update that could not be brought was not, in Telegram's words.
-    pub last_error: Option<String>,
-    /// When that was, in Unix milliseconds.
-    pub last_error_at: Option<i64>,
 }
 
 impl From<Sent> for MessageRef {

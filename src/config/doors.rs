@@ -61,10 +61,13 @@ pub(super) fn unfit_for_telegram(telegram: &Telegram, public_url: &Url) -> Optio
     if telegram.mode == TelegramMode::Polling || !cloud {
         return None;
     }
-    let mend = "Put a proxy with HTTPS in front and set public_url to its address, or set this to \"polling\".";
+    let mend =
+        "Put a proxy with HTTPS in front and set public_url to its address, or set this to \"polling\".";
     let port = public_url.port_or_known_default().unwrap_or_default();
     if public_url.scheme() != "https" {
-        Some(format!("is \"webhook\", but Telegram calls https addresses only, and public_url is {public_url}. {mend}"))
+        Some(format!(
+            "is \"webhook\", but Telegram calls https addresses only, and public_url is {public_url}. {mend}"
+        ))
     } else if !TELEGRAMS_PORTS.contains(&port) {
         Some(format!(
             "is \"webhook\", but Telegram calls the ports 443, 80, 88 and 8443 only, and that of public_url is {port}. \

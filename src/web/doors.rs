@@ -56,10 +56,7 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(doors: Vec<Door>) -> Rout
 
 /// Telegram counts an update as received when it is answered with a 2xx, and brings it again otherwise. So 200 follows
 /// what is stored, and also what nobody could ever read.
-async fn update(
-    State((telegram, inbox)): State<(Telegram, Inbox)>,
-    request: Request,
-) -> StatusCode {
+async fn update(State((telegram, inbox)): State<(Telegram, Inbox)>, request: Request) -> StatusCode {
     let shown = request.headers().get("x-telegram-bot-api-secret-token");
     if !shown.is_some_and(|secret| telegram.sent(secret.as_bytes())) {
         return StatusCode::UNAUTHORIZED;
@@ -78,13 +75,11 @@ async fn update(
     }
 }
 
-async fn interaction(
-    State((discord, inbox)): State<(Discord, Inbox)>,
-    request: Request,
-) -> Response {
+async fn interaction(State((discord, inbox)): State<(Discord, Inbox)>, request: Request) -> Response {
     let headers = request.headers().clone();
     let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    let (Some(signature), Some(timestamp)) = (text("x-signature-ed25519"), text("x-signature-timestamp")) else {
+    let (Some(signature), Some(timestamp)) = (text("x-signature-ed25519"), text("x-signature-timestamp"))
+    else {
         return StatusCode::UNAUTHORIZED.into_response();
     };
     let body = match whole(request).await {

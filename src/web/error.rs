@@ -273,6 +273,9 @@ impl IntoResponse for ErrorPage {
     }
 }
 
+/// Characters of a refusal's detail.
+const MAX_DETAIL: usize = 500;
+
 /// A refusal to a program: `application/problem+json`.
 ///
 /// The type is `about:blank`, so the title is the status's own (RFC 9457 section 4.2.1); `code` says which. `remedy` is
@@ -285,8 +288,12 @@ pub(super) struct Problem {
 }
 
 impl Problem {
-    /// The same with what is known of this case.
-    pub(super) fn with(self, detail: String) -> Self {
+    /// The same with what is known of this case. What it repeats of the request may be as long as the request.
+    pub(super) fn with(self, mut detail: String) -> Self {
+        if let Some((end, _)) = detail.char_indices().nth(MAX_DETAIL) {
+            detail.truncate(end);
+            detail.push('…');
+        }
         Problem { detail: Some(detail), ..self }
     }
 }

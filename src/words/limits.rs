@@ -52,7 +52,7 @@ pub fn over_limit(over: &OverLimit) -> Message {
                     message.then("Send it again at ").time(frees_at).then(" or later; or ask whoever runs me.")
                 }
                 (None, true) => message.then("ask whoever runs me."),
-                (None, false) => message.then("It never pays for a post with a link; ask whoever runs me."),
+                (None, false) => message.then("No month's budget pays for a post like this one; ask whoever runs me."),
             }
         }
     }

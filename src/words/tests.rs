@@ -196,8 +196,6 @@ fn a_post_that_failed() {
         Failure::TooLongForAccount { minutes: Some(2) },
         Failure::TooLongForAccount { minutes: None },
         Failure::AccountRestricted,
-        Failure::NotEnrolled,
-        Failure::SpendCap,
         Failure::MissingPermission,
         Failure::LinkRefused,
         Failure::TooManyCashtags,

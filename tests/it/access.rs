@@ -165,8 +165,12 @@ async fn who_loses_access_can_still_stop_posts_and_disconnect() {
     world.config.access.groups = vec![Group::TelegramChat("-5".to_owned())];
     world.boot().await;
     let row = world.row("carol").await;
-    world.press_deed("carol", Deed::Cancel(row.id)).await;
+    let cancel = world.config.public_url.join(&format!("api/social/posts/{}/cancel", row.id)).unwrap();
+    let done = browser().post(cancel).bearer_auth(&token).send().await.unwrap();
+    assert_eq!(done.status(), StatusCode::OK);
     assert_eq!(world.row("carol").await.state, State::Canceled);
+    world.press_deed("carol", Deed::Cancel(row.id)).await;
+    assert_ne!(world.last_text("carol"), REFUSED);
     world.ask("carol", Ask::Cancel).await;
     assert_ne!(world.last_text("carol"), REFUSED);
     let mut left = world.app().store.accounts(&person("carol")).await.unwrap();
@@ -177,6 +181,11 @@ async fn who_loses_access_can_still_stop_posts_and_disconnect() {
     assert_eq!(done.status(), StatusCode::OK);
     world.ask("carol", Ask::Disconnect { what: String::new() }).await;
     assert_eq!(world.accounts(&person("carol")).await, [""; 0]);
+    let [made] = &world.app().store.api_tokens(&person("carol")).await.unwrap()[..] else {
+        panic!("one token")
+    };
+    world.press_deed("carol", Deed::RevokeToken(made.id)).await;
+    assert_eq!(world.app().store.api_tokens(&person("carol")).await.unwrap().len(), 0);
     world.settle().await;
     assert_eq!(world.x.posts().len(), 0);
 }

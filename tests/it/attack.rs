@@ -1,5 +1,6 @@
 //! Attacks: what somebody would try against the service, and what they get.
 
+mod doors;
 mod files;
 mod forms;
 mod others;

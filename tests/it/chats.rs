@@ -1,5 +1,6 @@
 //! The whole way from Telegram and Discord, over their own protocols, to X and back.
 
+mod brought;
 mod on_discord;
 mod on_telegram;
 

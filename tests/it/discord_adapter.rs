@@ -3,18 +3,22 @@
 mod hears;
 mod media;
 mod menu;
+mod shards;
 mod speaks;
 
 use std::time::Duration;
 
 use toall::{
-    chat::{ChatError, Delivery, Incoming, discord::{Discord as Adapter, Shards}},
+    chat::{
+        ChatError, Delivery, Incoming,
+        discord::{Discord as Adapter, Shards},
+    },
     clock::Clock,
 };
 use tokio::{sync::mpsc, task::JoinHandle, time::timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::discord::{Discord, Posted};
+use crate::discord::{Discord, Posted, World};
 
 const NOON: i64 = 1_763_812_800_000;
 const MINUTE: i64 = 60_000;
@@ -31,14 +35,20 @@ struct Bot {
 
 impl Bot {
     async fn start() -> Bot {
+        Bot::start_with(&Shards::All, |_| {}).await
+    }
+
+    /// Starts with these shards, against a stand-in that was changed before.
+    async fn start_with(shards: &Shards, change: impl FnOnce(&mut World)) -> Bot {
         let clock = Clock::by_hand(NOON);
         let discord = Discord::start(clock.clone()).await;
+        change(&mut discord.world());
         let adapter = Adapter::new(&discord.settings(), clock.clone()).unwrap();
         let (sender, inbox) = mpsc::channel(16);
         let stop = CancellationToken::new();
         let running = tokio::spawn({
-            let (adapter, stop) = (adapter.clone(), stop.clone());
-            async move { adapter.run(sender, &Shards::All, stop).await }
+            let (adapter, shards, stop) = (adapter.clone(), shards.clone(), stop.clone());
+            async move { adapter.run(sender, &shards, stop).await }
         });
         Bot { discord, adapter, clock, inbox, stop, running }
     }

@@ -3,6 +3,7 @@
 //!
 //! The suite runs a few cases of each; `PROPTEST_CASES=10000` asks for ten thousand inputs a door.
 
+mod api;
 mod commands;
 mod discord;
 mod memory;

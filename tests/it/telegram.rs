@@ -181,11 +181,6 @@ impl Telegram {
         self.shared.read(|state| state.brought.clone())
     }
 
-    /// The last update that was sent.
-    pub fn last_update(&self) -> Value {
-        self.shared.read(|state| state.last_update.clone().unwrap())
-    }
-
     /// The person blocks the bot.
     pub fn block(&self, user: User) {
         self.shared.change(|state| state.shut.insert(user.id));

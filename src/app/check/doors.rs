@@ -11,7 +11,11 @@ use crate::{
 };
 
 /// How updates come from Telegram.
-pub(super) async fn telegram(config: &Config, mode: TelegramMode, telegram: &Telegram) -> Result<Said, ChatError> {
+pub(super) async fn telegram(
+    config: &Config,
+    mode: TelegramMode,
+    telegram: &Telegram,
+) -> Result<Said, ChatError> {
     let ours = config.telegram_webhook_url();
     Ok(webhook(mode, ours.as_str(), &telegram.webhook().await?))
 }
@@ -40,8 +44,8 @@ fn webhook(mode: TelegramMode, ours: &str, webhook: &Webhook) -> Said {
                 moment(webhook.last_error_at)
             )),
             Some(error) => Said::Bad(format!(
-                "Telegram cannot bring updates to {url} since {}: {error}; {waiting}. public_url must reach toall from \
-                 outside, by https with a certificate that Telegram trusts.",
+                "Telegram could not bring updates to {url}, last at {}: {error}; {waiting}. public_url must reach toall \
+                 from outside, by https with a certificate that Telegram trusts.",
                 moment(webhook.last_error_at)
             )),
         },
@@ -54,7 +58,11 @@ fn moment(at_ms: Option<i64>) -> String {
 }
 
 /// How interactions come from Discord.
-pub(super) async fn discord(config: &Config, mode: DiscordMode, discord: &Discord) -> Result<Said, ChatError> {
+pub(super) async fn discord(
+    config: &Config,
+    mode: DiscordMode,
+    discord: &Discord,
+) -> Result<Said, ChatError> {
     let ours = config.discord_endpoint_url();
     Ok(endpoint(mode, ours.as_str(), discord.endpoint().await?.as_deref()))
 }

@@ -111,8 +111,9 @@ impl Endpoint {
     ) -> Answer {
         let Some(key) = self.key.get() else { return Answer::NotNow };
         let signed = [timestamp.as_bytes(), body].concat();
-        let genuine = unhex::<64>(signature)
-            .is_some_and(|signature| UnparsedPublicKey::new(&ED25519, key).verify(&signed, &signature).is_ok());
+        let genuine = unhex::<64>(signature).is_some_and(|signature| {
+            UnparsedPublicKey::new(&ED25519, key).verify(&signed, &signature).is_ok()
+        });
         if !genuine {
             return Answer::Forged;
         }

@@ -42,8 +42,9 @@ pub(super) async fn run(
             Some(Ok(begun)) => match listen(begun, stop).await {
                 Ended::Stopped => return Ok(()),
                 Ended::Refused(error) => return Err(error),
-                Ended::Uneven if *shards != Shards::All => return Err(uneven()),
-                Ended::Uneven => ChatError::Trouble("Discord wants another number of shards".to_owned()),
+                Ended::Uneven => {
+                    ChatError::Trouble("it recommends another number of shards by now".to_owned())
+                }
             },
         };
         tracing::warn!(%error, "Discord is out of reach; trying again");
@@ -54,21 +55,20 @@ pub(super) async fn run(
     }
 }
 
-fn uneven() -> ChatError {
-    ChatError::Refused("Discord does not take this number of shards. Let it run as many as Discord recommends".to_owned())
-}
-
 /// Registers the commands and prepares the shards.
 async fn begin(hearing: &Hearing, shards: &Shards, inbox: &Inbox) -> Result<Vec<Shard>, ChatError> {
     let application: ApplicationId = endpoint::leave(&hearing.rest).await?;
     hearing.rest.register_commands(application).await?;
     let gateway = turns::ask(&hearing.rest).await?;
-    let (ids, total) = match shards {
-        Shards::All => ((0..gateway.shards.max(1)).collect(), gateway.shards.max(1)),
-        Shards::Some { ids, total } => (ids.clone(), *total),
+    let (ids, total, recommended) = match shards {
+        Shards::All => ((0..gateway.shards.max(1)).collect(), gateway.shards.max(1), Some(gateway.shards)),
+        Shards::Some { ids, total } => (ids.clone(), *total, None),
     };
+    if total < gateway.shards {
+        tracing::warn!(of = total, recommended = gateway.shards, "Discord recommends more shards");
+    }
     tracing::info!(shards = ?ids, of = total, "receiving from Discord");
-    let turns = Arc::new(Turns::new(&hearing.rest, &hearing.clock, gateway));
+    let turns = Arc::new(Turns::new(&hearing.rest, &hearing.clock, gateway, recommended));
     let shard = |id| Shard {
         id,
         total,

@@ -86,7 +86,9 @@ impl Hearing {
                 match self.rest.send(route, LightMethod::Post, Some(&heard.callback)).await {
                     Err(Problem::Trouble(_)) => sleep(Duration::from_millis(100)).await,
                     // The first try, whose answer was lost.
-                    Err(problem) if problem.is_already_acknowledged() && tried => return Ok(Acknowledged::Now),
+                    Err(problem) if problem.is_already_acknowledged() && tried => {
+                        return Ok(Acknowledged::Now);
+                    }
                     Err(problem) if problem.is_already_acknowledged() => return Ok(Acknowledged::Before),
                     answer => return answer.map(|_| Acknowledged::Now),
                 }

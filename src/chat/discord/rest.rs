@@ -2,9 +2,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use reqwest::Method;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, de::DeserializeOwned};
-use reqwest::Method;
 use serde_json::{Value, json};
 use serenity::{
     http::{Http, HttpBuilder, LightMethod, Request, Route},

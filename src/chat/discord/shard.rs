@@ -23,7 +23,7 @@ use super::{
     hear::{Door, Hearing},
     pause::Pauses,
     rest::WRONG_TOKEN,
-    turns::Turns,
+    turns::{NoTurn, Turns},
 };
 
 /// How long to wait for the goodbye to the gateway and for deliveries to be stored.
@@ -49,7 +49,7 @@ pub(super) enum Ended {
     Stopped,
     /// Discord takes no such token.
     Refused(ChatError),
-    /// Discord wants the servers spread over another number of shards.
+    /// Discord recommends another number of shards by now.
     Uneven,
 }
 
@@ -83,16 +83,12 @@ impl Shard {
     async fn listen(&self, stop: &CancellationToken) -> Result<(), Broken> {
         let (stage, stages) = watch::channel(ConnectionStage::Disconnected);
         let at_work = TaskTracker::new();
-        let ear = Ear {
-            hearing: self.hearing.clone(),
-            inbox: self.inbox.clone(),
-            stage,
-            at_work: at_work.clone(),
-        };
+        let ear =
+            Ear { hearing: self.hearing.clone(), inbox: self.inbox.clone(), stage, at_work: at_work.clone() };
         let Some(connected) = stop.run_until_cancelled(self.connect(ear)).await else {
             return Ok(());
         };
-        let mut client = connected.map_err(Broken::ForNow)?;
+        let mut client = connected?;
         let manager = client.shard_manager.clone();
         let ended = stop
             .run_until_cancelled(async {
@@ -118,14 +114,17 @@ impl Shard {
     }
 
     /// Prepares a client of the shard's own, in its turn.
-    async fn connect(&self, ear: Ear) -> Result<Client, ChatError> {
-        let url = self.turns.take(self.id).await?;
+    async fn connect(&self, ear: Ear) -> Result<Client, Broken> {
+        let url = self.turns.take(self.id).await.map_err(|no| match no {
+            NoTurn::Yet(error) => Broken::ForNow(error),
+            NoTurn::Uneven => Broken::ForGood(Ended::Uneven),
+        })?;
         let http = self.hearing.rest.for_gateway(self.application);
         // Interactions come without any intent.
         let client = ClientBuilder::new_with_http(http, GatewayIntents::empty())
             .event_handler(ear)
             .await
-            .map_err(|error| ChatError::Trouble(error.to_string()))?;
+            .map_err(|error| trouble(&error.to_string()))?;
         // The builder asks for the address too, and falls back to a fixed one when that fails.
         *client.ws_url.lock().await = url;
         Ok(client)
@@ -141,15 +140,12 @@ fn sorted(error: serenity::Error) -> Broken {
         serenity::Error::Gateway(GatewayError::InvalidAuthentication) => {
             Broken::ForGood(Ended::Refused(ChatError::Refused(WRONG_TOKEN.to_owned())))
         }
-        serenity::Error::Gateway(GatewayError::OverloadedShard | GatewayError::InvalidShardData) => {
-            Broken::ForGood(Ended::Uneven)
-        }
         error => trouble(&error.to_string()),
     }
 }
 
 /// Returns once the gateway has left us without a session for too long. serenity waits for a greeting without end, as
-/// long as its heartbeats are answered.
+/// long as its heartbeats are answered, and after a close that says the shards are too few (4010, 4011).
 async fn deaf(clock: &Clock, mut stages: watch::Receiver<ConnectionStage>) {
     let connected = |stage: &ConnectionStage| *stage == ConnectionStage::Connected;
     loop {

@@ -16,12 +16,22 @@ use super::rest::Rest;
 /// "Sharding", `max_concurrency`), and the rest is for the way.
 const APART_MS: i64 = 5_500;
 /// How long Discord's word on how many sessions are left is believed, in milliseconds.
-const FRESH_MS: i64 = 10 * 60_000;
+const FRESH_MS: i64 = 30_000;
+
+/// Why a shard may not begin.
+pub(super) enum NoTurn {
+    /// Not yet: [`ChatError::SlowDown`] when no session is left for today, else Discord could not be asked.
+    Yet(ChatError),
+    /// Discord recommends another number of shards by now, and may not take these any more.
+    Uneven,
+}
 
 /// Gives out turns to begin a session, for all shards of this process.
 pub(super) struct Turns {
     rest: Rest,
     clock: Clock,
+    /// The number of shards, where it is to be the recommended one.
+    recommended: Option<u32>,
     state: Mutex<State>,
 }
 
@@ -35,30 +45,30 @@ struct State {
 
 impl Turns {
     /// Begins with what Discord said just now.
-    pub(super) fn new(rest: &Rest, clock: &Clock, gateway: BotGateway) -> Turns {
+    pub(super) fn new(rest: &Rest, clock: &Clock, gateway: BotGateway, recommended: Option<u32>) -> Turns {
         let state = State {
             url: gateway.url,
             limit: gateway.session_start_limit,
             asked_at: clock.now_ms(),
             next: HashMap::new(),
         };
-        Turns { rest: rest.clone(), clock: clock.clone(), state: Mutex::new(state) }
+        Turns { rest: rest.clone(), clock: clock.clone(), recommended, state: Mutex::new(state) }
     }
 
     /// Waits for a shard's turn, and returns the gateway's address.
-    ///
-    /// # Errors
-    /// [`ChatError::SlowDown`] when no session is left for today; and when Discord cannot be asked.
-    pub(super) async fn take(&self, shard: u32) -> Result<String, ChatError> {
+    pub(super) async fn take(&self, shard: u32) -> Result<String, NoTurn> {
         let (begin_at, url) = {
             let mut state = self.state.lock().await;
             let now = self.clock.now_ms();
             if state.limit.remaining == 0 || now - state.asked_at > FRESH_MS {
-                let gateway = ask(&self.rest).await?;
+                let gateway = ask(&self.rest).await.map_err(NoTurn::Yet)?;
+                if self.recommended.is_some_and(|shards| shards != gateway.shards) {
+                    return Err(NoTurn::Uneven);
+                }
                 (state.url, state.limit, state.asked_at) = (gateway.url, gateway.session_start_limit, now);
             }
             if state.limit.remaining == 0 {
-                return Err(ChatError::SlowDown(Duration::from_millis(state.limit.reset_after.max(1_000))));
+                return Err(NoTurn::Yet(ChatError::SlowDown(Duration::from_millis(state.limit.reset_after))));
             }
             state.limit.remaining -= 1;
             let group = u64::from(shard) % state.limit.max_concurrency.max(1);

@@ -16,7 +16,7 @@ use super::{
     error::sort,
     hello::introduce,
     spell::Spell,
-    wire::{GetWebhookInfo, SetWebhook, UPDATES, WebhookInfo},
+    wire::{GetWebhookInfo, SetWebhook, UPDATES},
 };
 use crate::chat::{ChatError, Inbox};
 
@@ -91,9 +91,28 @@ pub(super) async fn receive(bot: &Bot, update: &[u8], me: &str, inbox: &Inbox) -
     deliver(bot, read(update), me, inbox).await
 }
 
+/// How Telegram's webhook fares.
+#[derive(Debug)]
+pub struct Webhook {
+    /// Where updates are brought; `None` while there is no webhook.
+    pub url: Option<String>,
+    /// How many updates wait.
+    pub pending: u64,
+    /// Why the last update that could not be brought was not, in Telegram's words.
+    pub last_error: Option<String>,
+    /// When that was, in Unix milliseconds.
+    pub last_error_at: Option<i64>,
+}
+
 /// What Telegram says about the webhook.
-pub(super) async fn info(bot: &Bot) -> Result<WebhookInfo, ChatError> {
-    call(bot, &GetWebhookInfo {}).await.map_err(sort)
+pub(super) async fn info(bot: &Bot) -> Result<Webhook, ChatError> {
+    let info = call(bot, &GetWebhookInfo {}).await.map_err(sort)?;
+    Ok(Webhook {
+        url: Some(info.url).filter(|url| !url.is_empty()),
+        pending: info.pending_update_count,
+        last_error: info.last_error_message,
+        last_error_at: info.last_error_date.map(|seconds| seconds.saturating_mul(1_000)),
+    })
 }
 
 #[cfg(test)]
@@ -111,7 +130,9 @@ mod tests {
         let proof = Proof::new(&token);
         assert!(proof.is(secret.as_bytes()));
         let other = Proof::new(&"110201543:another".into()).secret();
-        for wrong in ["", &secret[1..], &format!("{secret}A"), other.expose_secret(), "é", token.expose_secret()] {
+        for wrong in
+            ["", &secret[1..], &format!("{secret}A"), other.expose_secret(), "é", token.expose_secret()]
+        {
             assert!(!proof.is(wrong.as_bytes()), "{wrong}");
         }
     }

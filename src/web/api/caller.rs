@@ -54,10 +54,14 @@ pub(super) async fn admit(State(site): State<Arc<Site>>, request: Request, next:
     pass.told(next.run(Request::from_parts(parts, body)).await)
 }
 
-/// Whether it disconnects an account, which whoever has lost access may do as well.
+/// Whether it only takes back what its person began, which whoever has lost access may do as well.
 fn undoes(parts: &Parts) -> bool {
     let route = parts.extensions.get::<MatchedPath>().map(MatchedPath::as_str);
-    parts.method == Method::DELETE && route == Some("/api/social/accounts/{account_id}")
+    match route.unwrap_or_default() {
+        "/api/social/posts/{post_id}/cancel" | "/api/social/posts/{post_id}/confirm" => true,
+        "/api/social/accounts/{account_id}" | "/api/social/upload" => parts.method == Method::DELETE,
+        _ => false,
+    }
 }
 
 async fn known(site: &Site, parts: &Parts) -> Result<Caller, Refusal> {

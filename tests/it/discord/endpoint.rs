@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use toall::ticket::hex;
 
 use super::State;
+use crate::world::browser;
 
 /// An interaction that was brought, as it was sent; the same can be sent again.
 #[derive(Clone, Debug)]
@@ -38,7 +39,7 @@ pub fn signed(body: &Value, now_ms: i64) -> Brought {
 impl Brought {
     /// Sends it, and returns the answer's status and body.
     pub async fn send(&self, url: &str) -> (u16, String) {
-        let request = reqwest::Client::new()
+        let request = browser()
             .post(url)
             .header("X-Signature-Ed25519", &self.signature)
             .header("X-Signature-Timestamp", &self.timestamp)

@@ -91,6 +91,11 @@ impl Gateway {
         self.sessions.get(&0)?.id.clone()
     }
 
+    /// Whether any shard has a session.
+    pub fn is_heard(&self) -> bool {
+        self.sessions.values().any(|session| session.id.is_some())
+    }
+
     fn of(&mut self, shard: u32) -> &mut Session {
         self.sessions.entry(shard).or_default()
     }

@@ -118,7 +118,7 @@ impl File {
 impl World {
     /// Whether the bot can be reached by whichever door it has.
     pub fn online(&self) -> Option<()> {
-        (self.gateway.session().is_some() || self.endpoint.is_some()).then_some(())
+        (self.gateway.is_heard() || self.endpoint.is_some()).then_some(())
     }
 
     pub fn snowflake(&mut self) -> u64 {

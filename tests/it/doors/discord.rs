@@ -8,12 +8,16 @@ use toall::{
         discord::{Discord as Adapter, Shards},
     },
     clock::Clock,
+    config::DiscordMode,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{each, mutation::bent, panics, runtime};
-use crate::discord::Discord;
+use crate::{
+    discord::{Discord, endpoint::signed},
+    world::World,
+};
 
 const NOON: i64 = 1_763_812_800_000;
 
@@ -38,6 +42,29 @@ fn commands() -> impl Strategy<Value = (u8, Value)> {
     prop_oneof![(Just(2), bent(post)), (Just(2), bent(connect)), (Just(3), bent(press)),]
 }
 
+/// What was done, which field around it is to be something else, and what.
+type Done = ((u8, Value), Option<prop::sample::Index>, Value);
+
+fn done() -> impl Strategy<Value = Done> {
+    (commands(), any::<Option<prop::sample::Index>>(), bent(json!(7)))
+}
+
+fn event(discord: &Discord, kind: u8, data: Value, field: Option<prop::sample::Index>, odd: Value) -> Value {
+    let message =
+        json!({ "id": "9", "channel_id": "1", "content": "", "author": { "id": "2", "username": "toall" } });
+    let mut world = discord.world();
+    let id = world.begin_interaction("mallory", "general", NOON, Instant::now(), None);
+    let mut event = world.interaction_event(id, kind, data, (kind == 3).then_some(message));
+    // Now and then one of the fields around it is something else.
+    if let (Some(field), Value::Object(fields)) = (field, &mut event) {
+        let field = field.index(fields.len());
+        if let Some((_, value)) = fields.iter_mut().nth(field) {
+            *value = odd;
+        }
+    }
+    event
+}
+
 #[test]
 fn no_interaction_of_discords_silences_the_bot() {
     let runtime = runtime();
@@ -51,24 +78,10 @@ fn no_interaction_of_discords_silences_the_bot() {
         discord.wait_for("the bot to be online", |world| world.gateway.session()).await;
         (discord, inbox)
     });
-    let message =
-        json!({ "id": "9", "channel_id": "1", "content": "", "author": { "id": "2", "username": "toall" } });
-    let envelope = any::<Option<prop::sample::Index>>();
-    let cases = prop::collection::vec((commands(), envelope, bent(json!(7))), 30..40);
-    each(&runtime, 10, 30, &cases, async |batch| {
+    each(&runtime, 10, 30, &prop::collection::vec(done(), 30..40), async |batch| {
         for ((kind, data), field, odd) in batch {
-            let mut world = discord.world();
-            let id = world.begin_interaction("mallory", "general", NOON, Instant::now(), None);
-            let shown = (kind == 3).then(|| message.clone());
-            let mut event = world.interaction_event(id, kind, data, shown);
-            // Now and then one of the fields around it is something else.
-            if let (Some(field), Value::Object(fields)) = (field, &mut event) {
-                let field = field.index(fields.len());
-                if let Some((_, value)) = fields.iter_mut().nth(field) {
-                    *value = odd;
-                }
-            }
-            world.gateway.dispatch("INTERACTION_CREATE", event);
+            let event = event(&discord, kind, data, field, odd);
+            discord.world().gateway.dispatch("INTERACTION_CREATE", event);
         }
         discord.slash("bob", "general", "help", &[], None).await;
         loop {
@@ -88,4 +101,34 @@ fn no_interaction_of_discords_silences_the_bot() {
     });
     assert_eq!(panics(), before);
     assert_eq!(discord.world().gateway.identified, 1, "the session was lost over an event");
+}
+
+#[test]
+fn no_interaction_that_is_brought_silences_the_service_or_fails_it() {
+    let runtime = runtime();
+    let before = panics();
+    let (discord, url, _world) = runtime.block_on(async {
+        let clock = Clock::by_hand(NOON);
+        let discord = Discord::start(clock.clone()).await;
+        let mut settings = discord.settings();
+        settings.mode = DiscordMode::Http;
+        let world = World::with_clock(clock, |_, config| config.discord = Some(settings)).await;
+        let url = discord.wait_for("the endpoint", |world| world.endpoint.clone()).await;
+        (discord, url, world)
+    });
+    each(&runtime, 4, 30, &prop::collection::vec(done(), 30..40), async |batch| {
+        for ((kind, data), field, odd) in batch {
+            let (status, answer) = signed(&event(&discord, kind, data, field, odd), NOON).send(&url).await;
+            prop_assert!([200, 202, 400, 413].contains(&status), "{} {}", status, answer);
+        }
+        let answered = |world: &crate::discord::World| {
+            let bob = world.users.get("bob").copied();
+            world.messages.values().filter(|it| it.ephemeral_for == bob && !it.content.is_empty()).count()
+        };
+        let before = answered(&discord.world());
+        discord.slash("bob", "general", "help", &[], None).await;
+        discord.wait_for("bob's answer", |world| (answered(world) > before).then_some(())).await;
+        Ok(())
+    });
+    assert_eq!(panics(), before);
 }

@@ -3,12 +3,16 @@ use serde_json::{Value, json};
 use toall::{
     chat::{Ask, telegram::Telegram as Adapter},
     clock::Clock,
+    config::TelegramMode,
 };
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use super::{each, mutation::bent, panics, runtime};
-use crate::telegram::Telegram;
+use crate::{
+    telegram::{BOB, Telegram},
+    world::World,
+};
 
 /// Updates as Telegram sends them: a video with a command, a command in reply to a file, a pressed button.
 fn updates() -> impl Strategy<Value = Value> {
@@ -86,5 +90,34 @@ fn no_update_of_telegrams_silences_the_bot() {
         }
         Ok(())
     });
+    assert_eq!(panics(), before);
+}
+
+#[test]
+fn no_update_that_the_webhook_brings_silences_the_service_or_comes_for_ever() {
+    let runtime = runtime();
+    let before = panics();
+    let (telegram, _world) = runtime.block_on(async {
+        let telegram = Telegram::start().await;
+        let mut settings = telegram.settings();
+        settings.mode = TelegramMode::Webhook;
+        let world = World::with(|_, config| config.telegram = Some(settings)).await;
+        telegram.wait_for(|telegram| telegram.webhook()).await;
+        (telegram, world)
+    });
+    each(&runtime, 4, 50, &prop::collection::vec(updates(), 50..60), async |batch| {
+        for mut update in batch {
+            if let Value::Object(fields) = &mut update {
+                fields.remove("update_id");
+                telegram.send_update(update);
+            }
+        }
+        let answers = telegram.said(BOB.id).len();
+        telegram.private(BOB).text("/help");
+        telegram.wait_for(|telegram| (telegram.unconfirmed() == 0).then_some(())).await;
+        telegram.wait_for(|telegram| (telegram.said(BOB.id).len() > answers).then_some(())).await;
+        Ok(())
+    });
+    assert!(telegram.brought().iter().all(|(_, status)| *status == 200));
     assert_eq!(panics(), before);
 }

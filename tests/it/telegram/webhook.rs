@@ -3,12 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use super::state::Shared;
+use crate::world::browser;
 
 /// The pause after an update that was not taken; Telegram's own begins at a second.
 const AGAIN: Duration = Duration::from_millis(20);
 
 pub async fn bring(shared: Arc<Shared>) {
-    let client = reqwest::Client::builder().redirect(reqwest::redirect::Policy::none()).build().unwrap();
+    let client = browser();
     let mut changes = shared.changes.subscribe();
     loop {
         changes.borrow_and_update();

@@ -183,6 +183,30 @@ async fn an_unreadable_update_does_not_stand_in_the_way() {
 }
 
 #[tokio::test]
+async fn an_update_nested_deeper_than_json_is_read_does_not_stand_in_the_way() {
+    let telegram = Telegram::start().await;
+    let nested = |levels| (0..levels).fold(json!(1), |inner, _| json!([inner]));
+    telegram.send_update(json!({"message": nested(300)}));
+    telegram.send_update(json!({"something_new": nested(300), "message": {"text": nested(300)}}));
+    telegram.private(ALICE).text("/posts");
+    let mut running = Running::start(&telegram);
+    assert_eq!(running.hears().await.ask, Ask::Posts);
+    telegram.wait_for(|telegram| (telegram.unconfirmed() == 0).then_some(())).await;
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
+async fn an_answer_without_end_is_not_read_to_its_end() {
+    let telegram = Telegram::start().await;
+    telegram.fail_next("getUpdates", Fault::Long(20 << 20));
+    telegram.private(ALICE).text("/posts");
+    let mut running = Running::start(&telegram);
+    assert_eq!(running.hears().await.ask, Ask::Posts);
+    assert!(telegram.calls("getUpdates").len() >= 2, "the long answer was taken for nothing new");
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_wrong_token_is_said_clearly() {
     let telegram = Telegram::start().await;
     let mut settings = telegram.settings();
