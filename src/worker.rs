@@ -5,6 +5,7 @@
 
 mod access;
 mod announce;
+mod budget;
 mod describe;
 mod housekeeping;
 mod inspect;
@@ -64,6 +65,7 @@ pub struct Worker {
 pub struct Running {
     tasks: TaskTracker,
     refreshes: Arc<Mutex<HashMap<AccountId, Arc<tokio::sync::Mutex<()>>>>>,
+    days: budget::Kept,
 }
 
 impl Running {

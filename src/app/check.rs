@@ -51,6 +51,9 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
             Err(error) => report.line("staging", Err::<&str, _>(error))?,
         }
     }
+    if super::storage::is_for_several(config) && config.staging.is_none() {
+        report.note("staging", "embedded: for one process that runs every role; several need a bucket in [staging]")?;
+    }
     match &config.discord {
         None => report.note("Discord", "off: there is no [discord] in the config")?,
         Some(settings) => {

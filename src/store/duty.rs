@@ -33,6 +33,8 @@ impl Store {
     /// The token that `work` is given ends it: when the name is lost, when the database has not answered for so long that
     /// another may soon take it, and at `stop`. Once it has ended, the name is given back. Returns when `work` ends
     /// untold, with what it returns.
+    ///
+    /// Where nobody else works on the database, the name is this process's without a lease.
     pub async fn on_duty<E, F: Future<Output = Result<(), E>>>(
         &self,
         name: &str,
@@ -40,6 +42,9 @@ impl Store {
         stop: &CancellationToken,
         mut work: impl FnMut(CancellationToken) -> F,
     ) -> Result<(), E> {
+        if self.among_others().is_none() {
+            return work(stop.child_token()).await;
+        }
         while let Some(held) = self.turn(name, clock, stop).await {
             tracing::debug!(name, epoch = held.epoch, "on duty");
             let told = stop.child_token();

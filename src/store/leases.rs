@@ -6,10 +6,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Store, StoreError,
-    engine::{Tx, query},
-};
+use super::{Store, StoreError, engine::query};
 
 /// How long a name is held without a sign of life.
 pub const HOLD: Duration = Duration::from_secs(12);
@@ -109,10 +106,4 @@ impl Store {
         query("DELETE FROM leases WHERE due_at < $1").bind(now - KEEP_MS).execute(&self.write).await?;
         Ok(())
     }
-}
-
-/// Ends every holding: for a process that owns the whole database.
-pub(super) async fn void(tx: &mut Tx) -> Result<(), sqlx::Error> {
-    query("DELETE FROM leases").execute(tx).await?;
-    Ok(())
 }

@@ -8,7 +8,6 @@ use std::{
 use super::{
     Store, StoreError,
     engine::{Sql, Tx, locking, query},
-    leases,
     posts::PostRow,
     status,
 };
@@ -195,7 +194,6 @@ impl Store {
         .bind(now)
         .execute(&mut tx)
         .await?;
-        leases::void(&mut tx).await?;
         status::void(&mut tx).await?;
         tx.commit().await
     }
