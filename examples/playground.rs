@@ -180,7 +180,7 @@ fn config(public_url: &Url, x: &Sandbox, folder: &TempDir) -> anyhow::Result<Con
         data_dir: folder.path().join("data"),
         web: config::Web { listen: (Ipv4Addr::LOCALHOST, 0).into() },
         metrics: None,
-        database: config::Database { url: format!("sqlite:{}/toall.db", folder.path().display()).into() },
+        database: config::Database::sqlite(&folder.path().join("toall.db")),
         access: config::Access::default(),
         limits: config::Limits::default(),
         security: config::Security { encryption_key: None, former_encryption_key: None },

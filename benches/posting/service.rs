@@ -178,7 +178,7 @@ fn config(x: &Url, port: u16, folder: &Path) -> anyhow::Result<Config> {
         data_dir: folder.to_owned(),
         web: config::Web { listen: ([127, 0, 0, 1], port).into() },
         metrics: None,
-        database: config::Database { url: format!("sqlite:{}/toall.db", folder.display()).into() },
+        database: config::Database::sqlite(&folder.join("toall.db")),
         security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,
         telegram: None,

@@ -99,7 +99,7 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         let first = said().await;
-        assert!(first.starts_with("Sealed anew: 2 values."), "{first}");
+        assert!(first.starts_with("Sealed anew: 3 values."), "{first}");
         let second = said().await;
         assert!(second.starts_with("Nothing to do: the key was not changed."), "{second}");
     }

@@ -68,7 +68,9 @@ pub(super) fn database_url(value: &Value) -> Result<SecretString, String> {
     if url.starts_with("postgres:") || url.starts_with("postgresql:") {
         return match Url::parse(&url) {
             Ok(_) if url.contains("://") => Ok(url.into()),
-            _ => Err(format!("is not an address such as {POSTGRES}. In a password, write @ as %40 and / as %2F.")),
+            _ => Err(format!(
+                "is not an address such as {POSTGRES}. In a password, write @ as %40 and / as %2F."
+            )),
         };
     }
     match url.strip_prefix("sqlite:").map(|rest| rest.trim_start_matches('/')) {

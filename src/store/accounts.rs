@@ -54,11 +54,7 @@ pub(super) fn user_id(person: &Person) -> String {
     format!("{}:{}", person.platform.as_str(), person.id)
 }
 
-pub(super) async fn upsert_user(
-    tx: &mut Tx,
-    person: &Person,
-    now: i64,
-) -> Result<String, sqlx::Error> {
+pub(super) async fn upsert_user(tx: &mut Tx, person: &Person, now: i64) -> Result<String, sqlx::Error> {
     let id = user_id(person);
     query(
         "INSERT INTO users (id, platform, platform_user, name, created_at) VALUES ($1, $2, $3, $4, $5)
@@ -120,14 +116,12 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         // Connecting an account again does not turn `/post` to it.
-        query(
-            "UPDATE users SET default_account = $1 WHERE id = $2 AND (default_account IS NULL OR $3 = 1)",
-        )
-        .bind(&profile.id.0)
-        .bind(&user)
-        .bind(i64::try_from(linked).unwrap_or(0))
-        .execute(&mut *tx)
-        .await?;
+        query("UPDATE users SET default_account = $1 WHERE id = $2 AND (default_account IS NULL OR $3 = 1)")
+            .bind(&profile.id.0)
+            .bind(&user)
+            .bind(i64::try_from(linked).unwrap_or(0))
+            .execute(&mut *tx)
+            .await?;
         query(
             // What waits for the app keeps saying so: it is found by that when the app may go on.
             "UPDATE posts SET waiting = NULL
@@ -145,7 +139,7 @@ impl Store {
     pub async fn accounts(&self, person: &Person) -> Result<Vec<Account>, StoreError> {
         let rows: Vec<AccountRow> = query(
             "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.profile_at, a.token_state,
-                    CASE WHEN u.default_account = a.id THEN 1 ELSE 0 END AS preferred
+                    CAST(CASE WHEN u.default_account = a.id THEN 1 ELSE 0 END AS BIGINT) AS preferred
                FROM account_links l JOIN x_accounts a ON a.id = l.account_id JOIN users u ON u.id = l.user_id
               WHERE l.user_id = $1 ORDER BY l.created_at, a.id",
         )
@@ -158,7 +152,7 @@ impl Store {
     /// One account, whoever linked it. `preferred` is not known here.
     pub async fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
         let row: Option<AccountRow> = query(
-            "SELECT id, username, name, avatar_url, tier, profile_at, token_state, 0 AS preferred FROM x_accounts WHERE id = $1",
+            "SELECT id, username, name, avatar_url, tier, profile_at, token_state, CAST(0 AS BIGINT) AS preferred FROM x_accounts WHERE id = $1",
         )
         .bind(&id.0)
         .fetch_optional(&self.read)
@@ -214,7 +208,7 @@ impl Store {
         locks::person(&mut tx, &user).await?;
         locks::lane(&mut tx, id).await?;
         let row: Option<AccountRow> = query(
-            "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.profile_at, a.token_state, 0 AS preferred
+            "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.profile_at, a.token_state, CAST(0 AS BIGINT) AS preferred
                FROM account_links l JOIN x_accounts a ON a.id = l.account_id
               WHERE l.user_id = $1 AND l.account_id = $2",
         )
@@ -244,11 +238,10 @@ impl Store {
             .await?;
         let mut tokens = None;
         if others == 0 {
-            let sealed: Option<Vec<u8>> =
-                query("SELECT tokens_sealed FROM x_accounts WHERE id = $1")
-                    .bind(&id.0)
-                    .fetch_value(&mut tx)
-                    .await?;
+            let sealed: Option<Vec<u8>> = query("SELECT tokens_sealed FROM x_accounts WHERE id = $1")
+                .bind(&id.0)
+                .fetch_value(&mut tx)
+                .await?;
             // Tokens that cannot be opened cannot be revoked either; forgetting them is what is left.
             tokens = sealed.and_then(|sealed| self.open_tokens(id, &sealed).ok());
             query(
@@ -267,11 +260,7 @@ impl Store {
 }
 
 /// Has the status of each waiting post of an account written anew: what it waits for has changed.
-pub(super) async fn refresh_statuses(
-    tx: &mut Tx,
-    account: &AccountId,
-    now: i64,
-) -> Result<(), sqlx::Error> {
+pub(super) async fn refresh_statuses(tx: &mut Tx, account: &AccountId, now: i64) -> Result<(), sqlx::Error> {
     query(
         "UPDATE posts SET status_want = status_want + 1,
                 status_due_at = CASE WHEN place_sealed IS NULL THEN NULL WHEN status_not_before > $1 THEN status_not_before ELSE $1 END

@@ -27,11 +27,10 @@ impl Store {
             .into_iter()
             .map(|(state, count)| Ok((state.parse().map_err(|_| StoreError::Unreadable("state"))?, count)))
             .collect::<Result<_, StoreError>>()?;
-        let due: Option<i64> = query(
-            "SELECT min(due_at) FROM x_accounts WHERE due_at IS NOT NULL AND lease_owner IS NULL",
-        )
-        .fetch_value(&self.read)
-        .await?;
+        let due: Option<i64> =
+            query("SELECT min(due_at) FROM x_accounts WHERE due_at IS NOT NULL AND lease_owner IS NULL")
+                .fetch_value(&self.read)
+                .await?;
         Ok(Backlog {
             posts,
             leased: self.leased().await?,

@@ -219,17 +219,12 @@ impl Query {
             On::Pool(Pool::Postgres(pool)) => {
                 patiently(self.postgres()?.execute(pool)).await?.rows_affected()
             }
-            On::Tx(Tx::Postgres(tx)) => {
-                patiently(self.postgres()?.execute(&mut **tx)).await?.rows_affected()
-            }
+            On::Tx(Tx::Postgres(tx)) => patiently(self.postgres()?.execute(&mut **tx)).await?.rows_affected(),
         })
     }
 
     /// Every row.
-    pub(super) async fn fetch_all<'a, T: Record>(
-        self,
-        on: impl Into<On<'a>>,
-    ) -> Result<Vec<T>, sqlx::Error> {
+    pub(super) async fn fetch_all<'a, T: Record>(self, on: impl Into<On<'a>>) -> Result<Vec<T>, sqlx::Error> {
         match on.into() {
             On::Pool(Pool::Sqlite(pool)) => self.sqlite_rows()?.fetch_all(pool).await,
             On::Tx(Tx::Sqlite(tx)) => self.sqlite_rows()?.fetch_all(&mut **tx).await,

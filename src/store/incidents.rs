@@ -58,10 +58,7 @@ impl Store {
 
     /// Forgets incidents of long ago.
     pub async fn prune_incidents(&self, now: i64) -> Result<(), StoreError> {
-        query("DELETE FROM incidents WHERE since < $1")
-            .bind(now - KEEP_MS)
-            .execute(&self.write)
-            .await?;
+        query("DELETE FROM incidents WHERE since < $1").bind(now - KEEP_MS).execute(&self.write).await?;
         Ok(())
     }
 }
@@ -74,12 +71,11 @@ pub(super) async fn raise(
     message: &Message,
     now: i64,
 ) -> Result<(), StoreError> {
-    let begun =
-        query("INSERT INTO incidents (name, since) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
-            .bind(name)
-            .bind(now)
-            .execute(&mut *tx)
-            .await?;
+    let begun = query("INSERT INTO incidents (name, since) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING")
+        .bind(name)
+        .bind(now)
+        .execute(&mut *tx)
+        .await?;
     if begun == 1 {
         tracing::error!(incident = name, "{}", plain(message));
         metrics::counter!("toall_incidents_total", "kind" => kind(name).to_owned()).increment(1);
@@ -98,8 +94,7 @@ pub(super) async fn end(
 ) -> Result<(), StoreError> {
     let mut ended = 0;
     for name in names {
-        let done =
-            query("DELETE FROM incidents WHERE name = $1").bind(*name).execute(&mut *tx).await?;
+        let done = query("DELETE FROM incidents WHERE name = $1").bind(*name).execute(&mut *tx).await?;
         ended += done;
     }
     if ended > 0 {

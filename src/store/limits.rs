@@ -105,14 +105,12 @@ impl Store {
                 (now + (Pause::RateLimit.span_ms() << doublings), times.saturating_add(1))
             }
         };
-        query(
-            "UPDATE limits SET until = $1, times = $2 WHERE scope = $3",
-        )
-        .bind(until)
-        .bind(times)
-        .bind(scope)
-        .execute(&mut tx)
-        .await?;
+        query("UPDATE limits SET until = $1, times = $2 WHERE scope = $3")
+            .bind(until)
+            .bind(times)
+            .bind(scope)
+            .execute(&mut tx)
+            .await?;
         tx.commit().await?;
         Ok(until)
     }
@@ -156,25 +154,23 @@ impl Store {
         now: i64,
     ) -> Result<bool, StoreError> {
         // Asked of a reader first: there is hardly ever a pause.
-        let trying: Option<i64> = query(
-            "SELECT until FROM limits WHERE prober = $1 AND (step = $2 OR $2 = 'publishing')",
-        )
-        .bind(post.to_string())
-        .bind(step.as_str())
-        .fetch_value_optional(&self.read)
-        .await?;
+        let trying: Option<i64> =
+            query("SELECT until FROM limits WHERE prober = $1 AND (step = $2 OR $2 = 'publishing')")
+                .bind(post.to_string())
+                .bind(step.as_str())
+                .fetch_value_optional(&self.read)
+                .await?;
         if trying.is_none() {
             return Ok(false);
         }
         let mut tx = self.begin().await?;
-        let done = query(
-            "DELETE FROM limits WHERE scope = $1 AND prober = $2 AND (step = $3 OR $3 = 'publishing')",
-        )
-        .bind(APP)
-        .bind(post.to_string())
-        .bind(step.as_str())
-        .execute(&mut tx)
-        .await?;
+        let done =
+            query("DELETE FROM limits WHERE scope = $1 AND prober = $2 AND (step = $3 OR $3 = 'publishing')")
+                .bind(APP)
+                .bind(post.to_string())
+                .bind(step.as_str())
+                .execute(&mut tx)
+                .await?;
         if done == 0 {
             return Ok(false);
         }

@@ -57,7 +57,9 @@ pub enum OpenError {
          its name in database.url"
     )]
     Missing { host: String, database: String, user: String },
-    #[error("PostgreSQL at {host} has no connection left. Raise max_connections there, or close other programs")]
+    #[error(
+        "PostgreSQL at {host} has no connection left. Raise max_connections there, or close other programs"
+    )]
     Full { host: String },
     #[error(
         "PostgreSQL at {host} is version {version}, and toall needs {least} or newer. Upgrade the server, or use another"

@@ -49,12 +49,14 @@ pub(super) async fn open(settings: &config::Database) -> Result<(PgPool, PgConne
     let connected = connecting.await.unwrap_or_else(|_| Err(silence()));
     let mut connection = connected.map_err(|error| server.screen(error))?;
     server.look_at(&mut connection).await?;
+    let _ = connection.close().await;
     // Others that start at this moment wait here for their turn, however long it takes.
-    MIGRATIONS.run(&mut connection).await.map_err(|error| match error {
+    let alone = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
+    MIGRATIONS.run(&alone).await.map_err(|error| match error {
         MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => server.screen(error),
         error => OpenError::of_migration(error, &server),
     })?;
-    let _ = connection.close().await;
+    alone.close().await;
     let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
         .acquire_timeout(CONNECT_WITHIN)
@@ -129,11 +131,12 @@ impl Server {
         if u32::try_from(number).unwrap_or(0) < LEAST_VERSION * 10_000 {
             return Err(OpenError::TooOld { host: self.host.clone(), version, least: LEAST_VERSION });
         }
-        let read_only: bool =
-            sqlx::query_scalar("SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'")
-                .fetch_one(&mut *connection)
-                .await
-                .map_err(screen)?;
+        let read_only: bool = sqlx::query_scalar(
+            "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on'",
+        )
+        .fetch_one(&mut *connection)
+        .await
+        .map_err(screen)?;
         if read_only {
             return Err(OpenError::ReadOnly { database: self.to_string() });
         }

@@ -227,12 +227,11 @@ impl Store {
 
     /// A person's newest posts, newest first.
     pub async fn posts_of(&self, person: &Person, limit: u32) -> Result<Vec<Post>, StoreError> {
-        let rows: Vec<PostRow> =
-            query("SELECT * FROM posts WHERE user_id = $1 ORDER BY id DESC LIMIT $2")
-                .bind(accounts::user_id(person))
-                .bind(i64::from(limit))
-                .fetch_all(&self.read)
-                .await?;
+        let rows: Vec<PostRow> = query("SELECT * FROM posts WHERE user_id = $1 ORDER BY id DESC LIMIT $2")
+            .bind(accounts::user_id(person))
+            .bind(i64::from(limit))
+            .fetch_all(&self.read)
+            .await?;
         rows.into_iter().map(Post::try_from).collect()
     }
 
@@ -289,11 +288,7 @@ pub(super) fn clean_at(state: State, now: i64) -> Option<i64> {
     }
 }
 
-pub(super) async fn linked(
-    tx: &mut Tx,
-    person: &Person,
-    account: &AccountId,
-) -> Result<bool, sqlx::Error> {
+pub(super) async fn linked(tx: &mut Tx, person: &Person, account: &AccountId) -> Result<bool, sqlx::Error> {
     let found: Option<i64> =
         query("SELECT created_at FROM account_links WHERE user_id = $1 AND account_id = $2")
             .bind(accounts::user_id(person))

@@ -84,11 +84,10 @@ impl Store {
 
     /// The segments of an upload session that X has acknowledged, ascending.
     pub async fn segments_done(&self, media_id: &str) -> Result<Vec<u32>, StoreError> {
-        let rows: Vec<i64> =
-            query("SELECT segment FROM media_segments WHERE media_id = $1 ORDER BY segment")
-                .bind(media_id)
-                .fetch_values(&self.write)
-                .await?;
+        let rows: Vec<i64> = query("SELECT segment FROM media_segments WHERE media_id = $1 ORDER BY segment")
+            .bind(media_id)
+            .fetch_values(&self.write)
+            .await?;
         rows.into_iter()
             .map(|segment| u32::try_from(segment).map_err(|_| StoreError::Unreadable("segment")))
             .collect()
@@ -165,13 +164,12 @@ impl Store {
         now: i64,
     ) -> Result<(), StoreError> {
         let id = lease.post.id;
-        let told: Option<i64> = query(
-            "SELECT id FROM post_events WHERE post_id = $1 AND kind = 'also_posted' AND detail = $2",
-        )
-        .bind(id.to_string())
-        .bind(second)
-        .fetch_value_optional(&mut *tx)
-        .await?;
+        let told: Option<i64> =
+            query("SELECT id FROM post_events WHERE post_id = $1 AND kind = 'also_posted' AND detail = $2")
+                .bind(id.to_string())
+                .bind(second)
+                .fetch_value_optional(&mut *tx)
+                .await?;
         if told.is_some() {
             return Ok(());
         }
@@ -210,10 +208,10 @@ impl Store {
         query(
             "UPDATE posts SET state = $1, due_at = $2, attempt = $3, claims = 0, bytes = $4, sha256 = $5,
                     media_type = $6, duration_ms = $7, media_id = $8, media_expires_at = $9, chunk_bytes = $10,
-                    segments_done = CASE WHEN $8 IS NULL THEN 0 ELSE segments_done END,
+                    segments_done = CASE WHEN CAST($8 AS TEXT) IS NULL THEN 0 ELSE segments_done END,
                     processing_since = $11, processing_percent = $12, intent_at = $13, looks = $14,
                     failure = $15, waiting = $16, clean_at = $17, updated_at = $18, first_intent_at = $19,
-                    resend = $20, notes = $21, billed_at = CASE WHEN $13 IS NULL THEN NULL ELSE billed_at END
+                    resend = $20, notes = $21, billed_at = CASE WHEN CAST($13 AS BIGINT) IS NULL THEN NULL ELSE billed_at END
               WHERE id = $22",
         )
         .bind(post.state.as_str())

@@ -125,12 +125,7 @@ pub(super) async fn room(
 }
 
 /// What a person has sent within a day, whatever became of it, without the post `but`.
-async fn bytes(
-    on: impl Into<On<'_>>,
-    user: &str,
-    but: &str,
-    now: i64,
-) -> Result<u64, sqlx::Error> {
+async fn bytes(on: impl Into<On<'_>>, user: &str, but: &str, now: i64) -> Result<u64, sqlx::Error> {
     let used: i64 = query(
         "SELECT CAST(COALESCE(sum(counted_bytes), 0) AS BIGINT) FROM posts WHERE user_id = $1 AND created_at > $2 AND id <> $3",
     )
@@ -143,12 +138,7 @@ async fn bytes(
 }
 
 /// When enough has grown a day old for what is wanted, which is no more than a whole day's.
-async fn bytes_free_at(
-    tx: &mut Tx,
-    wanted: &Wanted<'_>,
-    limit: u64,
-    now: i64,
-) -> Result<i64, sqlx::Error> {
+async fn bytes_free_at(tx: &mut Tx, wanted: &Wanted<'_>, limit: u64, now: i64) -> Result<i64, sqlx::Error> {
     let rows: Vec<(i64, i64)> = query(
         "SELECT created_at, counted_bytes FROM posts
           WHERE user_id = $1 AND created_at > $2 AND counted_bytes > 0 ORDER BY created_at DESC",

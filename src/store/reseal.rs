@@ -28,11 +28,32 @@ macro_rules! sealed {
             table: $table,
             column: $column,
             select: concat!(
-                "SELECT ", $id, ", ", $column, " FROM ", $table, " WHERE ", $column, " IS NOT NULL AND substr(", $column,
-                ", 1, CAST($1 AS INTEGER)) <> $2 AND ", $id, " > $3 ORDER BY ", $id, " LIMIT $4"
+                "SELECT ",
+                $id,
+                ", ",
+                $column,
+                " FROM ",
+                $table,
+                " WHERE ",
+                $column,
+                " IS NOT NULL AND substr(",
+                $column,
+                ", 1, CAST(CAST($1 AS BIGINT) AS INTEGER)) <> $2 AND ",
+                $id,
+                " > $3 ORDER BY ",
+                $id,
+                " LIMIT $4"
             ),
             update: concat!(
-                "UPDATE ", $table, " SET ", $column, " = $1 WHERE ", $id, " = $2 AND ", $column, " = $3"
+                "UPDATE ",
+                $table,
+                " SET ",
+                $column,
+                " = $1 WHERE ",
+                $id,
+                " = $2 AND ",
+                $column,
+                " = $3"
             ),
             owner: $owner,
         }
@@ -105,12 +126,12 @@ impl Store {
         let mark = vault.mark();
         let mut tx = self.begin().await?;
         let rows: Vec<(String, Vec<u8>)> = query(sealed.select)
-        .bind(i64::try_from(mark.len()).unwrap_or(i64::MAX))
-        .bind(&mark[..])
-        .bind(after)
-        .bind(batch)
-        .fetch_all(&mut tx)
-        .await?;
+            .bind(i64::try_from(mark.len()).unwrap_or(i64::MAX))
+            .bind(&mark[..])
+            .bind(after)
+            .bind(batch)
+            .fetch_all(&mut tx)
+            .await?;
         for (row, value) in &rows {
             let plain = match vault.open(value, &owner(row)) {
                 Ok(plain) => plain,
@@ -123,7 +144,8 @@ impl Store {
             };
             let anew = vault.seal(&plain, &owner(row))?;
             // One that another process has replaced is sealed by that one's key, and found again if that is not ours.
-            done.values += query(sealed.update).bind(anew).bind(row).bind(&value[..]).execute(&mut tx).await?;
+            done.values +=
+                query(sealed.update).bind(anew).bind(row).bind(&value[..]).execute(&mut tx).await?;
         }
         tx.commit().await?;
         Ok(rows.into_iter().next_back().map(|(row, _)| row))

@@ -1,18 +1,85 @@
-//! What SQLite was told, and how it goes about finding the next thing to do.
+//! The database itself, on the engine that the suite runs on; and what only one of them can show.
 
-use sqlx::{AssertSqlSafe, Row, SqlitePool};
+mod claims;
+mod opening;
+pub(super) mod people;
+#[path = "../../tests/it/postgres.rs"]
+pub(super) mod postgres;
+mod races;
+mod schemas;
+mod statements;
+
+use sqlx::{AssertSqlSafe, SqlitePool};
 use tempfile::TempDir;
 
 use super::{
-    Store, Vault,
-    queue::{CLAIM_LANE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE},
+    OpenError, Store, Vault,
+    engine::{Pool, query},
 };
+use crate::config;
 
-async fn store() -> (TempDir, Store) {
-    let folder = TempDir::new().unwrap();
-    let url = format!("sqlite:{}/toall.db", folder.path().display());
-    let store = Store::open(&url, Vault::new(&[7; 32]), 0).await.unwrap();
-    (folder, store)
+pub(super) const NOW: i64 = 1_800_000_000_000;
+
+/// A database of a test's own.
+pub(super) enum Kept {
+    Sqlite(TempDir),
+    Postgres(postgres::Database),
+}
+
+impl Kept {
+    /// A new one, on the engine that the suite runs on.
+    pub(super) async fn new() -> Kept {
+        match postgres::wanted() {
+            true => Kept::Postgres(postgres::cluster().await.unwrap().database().await),
+            false => Kept::Sqlite(TempDir::new().unwrap()),
+        }
+    }
+
+    /// A new one on PostgreSQL, where there is one.
+    pub(super) async fn on_postgres() -> Option<Kept> {
+        Some(Kept::Postgres(postgres::cluster().await?.database().await))
+    }
+
+    pub(super) fn settings(&self) -> config::Database {
+        match self {
+            Kept::Sqlite(folder) => config::Database::sqlite(&folder.path().join("toall.db")),
+            Kept::Postgres(database) => {
+                config::Database { url: database.url.as_str().into(), max_connections: 5 }
+            }
+        }
+    }
+
+    pub(super) async fn try_open(&self, vault: Vault) -> Result<Store, OpenError> {
+        Store::open(&self.settings(), vault, NOW).await
+    }
+
+    pub(super) async fn open(&self, vault: Vault) -> Store {
+        self.try_open(vault).await.unwrap()
+    }
+
+    /// Another with the same rows; nobody may have this one open.
+    pub(super) async fn copy(&self) -> Kept {
+        match self {
+            Kept::Sqlite(folder) => {
+                let copy = TempDir::new().unwrap();
+                std::fs::copy(folder.path().join("toall.db"), copy.path().join("toall.db")).unwrap();
+                Kept::Sqlite(copy)
+            }
+            Kept::Postgres(database) => {
+                let cluster = postgres::cluster().await.unwrap();
+                Kept::Postgres(cluster.copy(&database.name).await)
+            }
+        }
+    }
+}
+
+/// Has statements done as they stand.
+pub(super) async fn script(store: &Store, statements: &str) {
+    let statements = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
+    match &store.write {
+        Pool::Sqlite(pool) => drop(statements.execute(pool).await.unwrap()),
+        Pool::Postgres(pool) => drop(statements.execute(pool).await.unwrap()),
+    }
 }
 
 /// A pragma as each of a pool's connections has it.
@@ -24,16 +91,21 @@ async fn pragma(pool: &SqlitePool, name: &'static str) -> Vec<String> {
     }
     let mut values = Vec::new();
     for connection in &mut held {
-        let query = sqlx::query(AssertSqlSafe(format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}")));
-        values.push(query.fetch_one(&mut **connection).await.unwrap().get(0));
+        let statement = AssertSqlSafe(format!("SELECT CAST({name} AS TEXT) FROM pragma_{name}"));
+        values.push(sqlx::query_scalar(statement).fetch_one(&mut **connection).await.unwrap());
     }
     values
 }
 
 #[tokio::test]
 async fn every_connection_keeps_what_is_committed() {
-    let (_folder, store) = store().await;
+    if postgres::leave_out("what SQLite is told") {
+        return;
+    }
+    let kept = Kept::new().await;
+    let store = kept.open(Vault::new(&[7; 32])).await;
     for (pool, query_only) in [(&store.write, "0"), (&store.read, "1")] {
+        let Pool::Sqlite(pool) = pool else { panic!("not SQLite") };
         for (name, wanted) in
             [("synchronous", "2"), ("journal_mode", "wal"), ("foreign_keys", "1"), ("query_only", query_only)]
         {
@@ -41,52 +113,58 @@ async fn every_connection_keeps_what_is_committed() {
             assert!(values.iter().all(|value| value == wanted), "{name}: {values:?}, not {wanted}");
         }
     }
-    assert_eq!(store.write.options().get_max_connections(), 1, "one writer");
-}
-
-/// An account with one post that is due, behind this many that are finished.
-async fn finished(store: &Store, posts: i64) {
-    for statement in [
-        "INSERT INTO users (id, platform, platform_user, name, created_at) VALUES ('u', 'console', 'u', 'u', 0)",
-        "INSERT INTO x_accounts (id, username, name, tier, active, due_at, token_state, scope, access_expires_at,
-                                 profile_at, updated_at)
-         VALUES ('1', 'one', 'one', 'free', 1, 5, 'ok', '', 0, 0, 0)",
-        "WITH RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < $1)
-         INSERT INTO posts (id, dedupe_key, request_id, user_id, account_id, caption, attachment, options, state, due_at, x_post_id,
-                            place_sealed, created_at, updated_at)
-         SELECT printf('%08d', i), i, i, 'u', '1', '', '{}', '{}', iif(i < $1, 'posted', 'staging'), iif(i < $1, NULL, 5),
-                iif(i < $1, i, NULL), x'', 0, 0 FROM n",
-        // What the optimiser learns of the tables may change its mind.
-        "ANALYZE",
-    ] {
-        sqlx::query(statement).bind(posts).execute(&store.write).await.unwrap();
-    }
-}
-
-/// What SQLite would do for a statement, a step a line.
-async fn plan(store: &Store, statement: &'static str) -> Vec<String> {
-    let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {statement}"));
-    let rows = sqlx::query(explain).fetch_all(&store.write).await.unwrap();
-    rows.iter().map(|row| row.get("detail")).collect()
+    let Pool::Sqlite(writer) = &store.write else { panic!("not SQLite") };
+    assert_eq!(writer.options().get_max_connections(), 1, "one writer");
 }
 
 #[tokio::test]
-async fn a_claim_looks_only_at_what_is_due() {
-    for posts in [1_000, 100_000] {
-        let (_folder, store) = store().await;
-        finished(&store, posts).await;
-        for (statement, index) in [
-            (NEXT_LANE_DUE, "INDEX x_accounts_due"),
-            (CLAIM_LANE, "INDEX x_accounts_due"),
-            (NEXT_POST, "INDEX posts_lane (account_id=? AND due_at<?)"),
-            (NEXT_POST_DUE, "INDEX posts_lane (account_id=?"),
-        ] {
-            let plan = plan(&store, statement).await;
-            let all = plan.join("\n");
-            assert!(all.contains(index), "{posts} finished, {statement}:\n{all}");
-            assert!(!all.contains("TEMP B-TREE"), "{posts} finished, {statement}:\n{all}");
-            let scans = plan.iter().any(|step| step.starts_with("SCAN") && !step.contains("INDEX"));
-            assert!(!scans, "{posts} finished, {statement}:\n{all}");
+async fn every_connection_to_postgresql_keeps_what_is_committed_however_the_server_is_set() {
+    let Some(kept) = Kept::on_postgres().await else { return };
+    let Kept::Postgres(database) = &kept else { unreachable!() };
+    let cluster = postgres::cluster().await.unwrap();
+    for (theirs, ours) in [("off", "on"), ("local", "on"), ("on", "on"), ("remote_apply", "remote_apply")] {
+        let set = format!(
+            "ALTER DATABASE {name} SET synchronous_commit = '{theirs}';
+             ALTER DATABASE {name} SET default_transaction_isolation = 'serializable'",
+            name = database.name
+        );
+        sqlx::raw_sql(AssertSqlSafe(set)).execute(&mut cluster.connect("postgres").await).await.unwrap();
+        let store = kept.open(Vault::new(&[7; 32])).await;
+        let Pool::Postgres(pool) = &store.write else { panic!("not PostgreSQL") };
+        let mut held = Vec::new();
+        for _ in 0..pool.options().get_max_connections() {
+            held.push(pool.acquire().await.unwrap());
         }
+        for connection in &mut held {
+            let told: (String, String, String, String, String) = sqlx::query_as(
+                "SELECT current_setting('synchronous_commit'), current_setting('transaction_isolation'),
+                        current_setting('statement_timeout'), current_setting('lock_timeout'),
+                        current_setting('idle_in_transaction_session_timeout')",
+            )
+            .fetch_one(&mut **connection)
+            .await
+            .unwrap();
+            let told = [&told.0, &told.1, &told.2, &told.3, &told.4];
+            assert_eq!(told, [ours, "read committed", "30s", "10s", "10s"], "{theirs}");
+        }
+        drop(held);
+        store.close().await;
     }
+}
+
+#[tokio::test]
+async fn a_text_with_a_nul_is_kept_without_it() {
+    let kept = Kept::new().await;
+    let store = kept.open(Vault::new(&[7; 32])).await;
+    query("INSERT INTO incidents (name, since) VALUES ($1, 0)")
+        .bind("a\0b")
+        .execute(&store.write)
+        .await
+        .unwrap();
+    let found: Vec<String> = query("SELECT name FROM incidents WHERE name = $1")
+        .bind("a\0b")
+        .fetch_values(&store.read)
+        .await
+        .unwrap();
+    assert_eq!(found, ["a\u{fffd}b"]);
 }

@@ -1,8 +1,6 @@
 //! Tickets, kept as hashes with a sealed payload: a link being made, and one that waits for its confirmation.
 //! Sessions of browsers are kept the same way.
 
-use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use super::{
     Store, StoreError,
     engine::{Tx, query},
@@ -12,6 +10,8 @@ use crate::{
     ticket::Ticket,
     words::Message,
 };
+use secrecy::{ExposeSecret, SecretString};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 /// A link that somebody asked for; its ticket is the OAuth `state`.
 #[derive(Clone, Debug)]
@@ -154,14 +154,13 @@ impl Store {
         now: i64,
     ) -> Result<Option<T>, StoreError> {
         let hash = ticket.hash();
-        let sealed: Option<Vec<u8>> = query(
-            "SELECT payload_sealed FROM tickets WHERE hash = $1 AND kind = $2 AND expires_at > $3",
-        )
-        .bind(&hash)
-        .bind(kind)
-        .bind(now)
-        .fetch_value_optional(&self.read)
-        .await?;
+        let sealed: Option<Vec<u8>> =
+            query("SELECT payload_sealed FROM tickets WHERE hash = $1 AND kind = $2 AND expires_at > $3")
+                .bind(&hash)
+                .bind(kind)
+                .bind(now)
+                .fetch_value_optional(&self.read)
+                .await?;
         sealed.map(|sealed| self.opened(&sealed, &hash)).transpose()
     }
 

@@ -125,10 +125,8 @@ impl Store {
     ) -> Result<bool, StoreError> {
         let mut tx = self.begin().await?;
         let user = accounts::upsert_user(&mut tx, person, now).await?;
-        let under_way: i64 = query("SELECT count(*) FROM uploads WHERE user_id = $1")
-            .bind(&user)
-            .fetch_value(&mut tx)
-            .await?;
+        let under_way: i64 =
+            query("SELECT count(*) FROM uploads WHERE user_id = $1").bind(&user).fetch_value(&mut tx).await?;
         if under_way >= i64::from(most) {
             return Ok(false);
         }

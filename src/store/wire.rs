@@ -35,11 +35,8 @@ impl Wire {
         node: Arc<str>,
         changes: Arc<watch::Sender<u64>>,
     ) -> Wire {
-        let wire = Wire {
-            news: Arc::new(Notify::new()),
-            stop: CancellationToken::new(),
-            tasks: TaskTracker::new(),
-        };
+        let wire =
+            Wire { news: Arc::new(Notify::new()), stop: CancellationToken::new(), tasks: TaskTracker::new() };
         let heard = Arc::new(Notify::new());
         let stop = &wire.stop;
         wire.tasks.spawn(stop.clone().run_until_cancelled_owned(tell(pool, node.clone(), wire.news.clone())));

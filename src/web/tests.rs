@@ -80,7 +80,7 @@ impl World {
             api_url: at_x(""),
             web_url: at_x(""),
         };
-        let database = format!("sqlite:{}", dir.path().join("toall.db").display());
+        let database = config::Database::sqlite(&dir.path().join("toall.db"));
         let (staging, storage) = Staging::embedded(&dir.path().join("staging")).await.unwrap();
         let intake = Intake {
             store: Store::open(&database, Vault::new(&[7; 32]), START).await.unwrap(),

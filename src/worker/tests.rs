@@ -43,7 +43,7 @@ async fn worker(folder: &TempDir, x: &TcpListener) -> Worker {
         secret_access_key: Some("secret".to_owned().into()),
         force_path_style: true,
     };
-    let database = format!("sqlite:{}/toall.db", folder.path().display());
+    let database = config::Database::sqlite(&folder.path().join("toall.db"));
     Worker {
         store: Store::open(&database, Vault::new(&[7; 32]), NOW).await.unwrap(),
         chats: Chats::new([]),

@@ -26,6 +26,8 @@ mod outages;
 mod overslept;
 mod parameters;
 mod paused;
+#[expect(dead_code, reason = "the tests of the store share it, and need more of it")]
+mod postgres;
 mod posting;
 mod power_cut;
 mod processing;

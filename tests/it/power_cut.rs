@@ -4,7 +4,10 @@ use futures::future::join_all;
 use sqlx::Connection;
 use toall::post::State;
 
-use crate::world::{World, sample};
+use crate::{
+    postgres,
+    world::{World, sample},
+};
 
 /// The names of a database's two files.
 const FILES: [&str; 2] = ["toall.db", "toall.db-wal"];
@@ -27,7 +30,7 @@ async fn cut_after(nth: u64) {
     world.kill().await;
     held.close().await.unwrap();
     // Not put back in place: the threads of the killed service may still be closing those files, and remove the log.
-    world.config.database.url = format!("sqlite:{}/toall.db", copies.path().display()).into();
+    world.config.database = toall::config::Database::sqlite(&copies.path().join("toall.db"));
 
     let mut copy = world.connection().await;
     let whole: String = sqlx::query_scalar("PRAGMA integrity_check").fetch_one(&mut copy).await.unwrap();
@@ -53,5 +56,8 @@ async fn cut_after(nth: u64) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whenever_the_power_goes_the_post_is_made_once() {
+    if postgres::leave_out("the files that SQLite leaves are looked at") {
+        return;
+    }
     join_all((0..12).map(|step| cut_after(step * 2 + 1))).await;
 }

@@ -215,8 +215,8 @@ async fn a_permission_that_is_missing_is_named_and_mended_by_linking_again() {
 #[tokio::test(flavor = "multi_thread")]
 async fn tokens_that_cannot_be_opened_are_the_persons_to_bring_anew() {
     let world = World::linked().await;
-    let damage = "UPDATE x_accounts SET tokens_sealed = x'00'";
-    sqlx::query(damage).execute(&mut world.connection().await).await.unwrap();
+    let damage = "UPDATE x_accounts SET tokens_sealed = ";
+    world.execute(format!("{damage} x'00'"), format!("{damage} '\\x00'")).await;
     world.post("alice", "Damaged", &sample()).await;
     world.settle().await;
     let status = world.last("alice");

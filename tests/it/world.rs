@@ -7,6 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use crate::postgres;
 use reqwest::{StatusCode, header::LOCATION};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -48,6 +49,8 @@ pub struct World {
     /// Kept while the service is down, so that nobody else gets its address.
     listener: std::net::TcpListener,
     life: Option<Life>,
+    /// Where the rows are when they are not in `folder`.
+    _database: Option<postgres::Database>,
 }
 
 /// One run of the service, on a runtime of its own so that it can be killed.
@@ -132,13 +135,29 @@ impl World {
             ..Settings::new(folder.path().join("x"))
         };
         let mut config = config_for(&public_url, listen, folder.path());
+        let database = match postgres::wanted() {
+            true => Some(postgres::cluster().await.unwrap().database().await),
+            false => None,
+        };
+        if let Some(database) = &database {
+            config.database.url = database.url.as_str().into();
+        }
         change(&mut settings, &mut config);
         let x = Sandbox::start(settings).await.unwrap();
         let x_url: Url = x.url().parse().unwrap();
         config.twitter.authorize_url = x_url.join("/i/oauth2/authorize").unwrap();
         config.twitter.api_url = x_url.clone();
         config.twitter.web_url = x_url;
-        let mut world = World { clock, x, console: Console::default(), config, folder, listener, life: None };
+        let mut world = World {
+            clock,
+            x,
+            console: Console::default(),
+            config,
+            folder,
+            listener,
+            life: None,
+            _database: database,
+        };
         world.boot().await;
         world
     }
@@ -165,10 +184,16 @@ impl World {
     }
 
     /// Ends the service between two instructions, as a power cut does.
+    ///
+    /// Nobody else has a SQLite file, so what it held is free at the next start; on PostgreSQL it is when the lease is
+    /// over, and so much time passes.
     pub async fn kill(&mut self) {
         let Life { app, runtime } = self.life.take().unwrap();
         drop(app);
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
+        if postgres::wanted() {
+            self.pass(toall::store::LEASE);
+        }
     }
 
     /// Ends the service as SIGTERM does: told to stop at once, stopped when the future ends.
@@ -325,7 +350,7 @@ fn config_for(public_url: &Url, listen: SocketAddr, folder: &Path) -> Config {
         data_dir: folder.join("data"),
         web: config::Web { listen },
         metrics: None,
-        database: config::Database { url: format!("sqlite:{}/data/toall.db", folder.display()).into() },
+        database: config::Database::sqlite(&folder.join("data/toall.db")),
         security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,
         telegram: None,

@@ -1,140 +1,72 @@
 //! A rotation may be stopped after any row: nothing is lost, and in the end the former key opens nothing.
 
-use std::{collections::BTreeSet, fs, path::Path};
+use std::{collections::BTreeSet, fs};
 
 use secrecy::ExposeSecret;
-use tempfile::TempDir;
-use uuid::Uuid;
 
 use super::*;
 use crate::{
-    account::{Person, Place, Platform, Profile, Tier, Tokens},
-    config,
-    post::{Attachment, Kind, NewPost, PostId},
-    store::{LinkRequest, PendingLink},
+    store::{
+        LinkRequest, OpenError,
+        tests::{
+            Kept, NOW,
+            people::{accept, link, message, pending, place},
+            postgres, script,
+        },
+    },
     ticket::Ticket,
-    words::{Message, Span},
 };
 
 const OLD: [u8; 32] = [7; 32];
 const NEW: [u8; 32] = [8; 32];
-const NOW: i64 = 1_800_000_000_000;
-/// Two accounts, three posts, two tickets, and two notices with two values each.
-const VALUES: u64 = 2 + 3 + 2 + 2 * 2;
+/// Two accounts, three posts, two tickets, two notices with two values each, and the mark.
+const VALUES: u64 = 2 + 3 + 2 + 2 * 2 + 1;
 
 fn both() -> Vault {
     Vault::new(&NEW).with_former(&OLD)
 }
 
-async fn open(dir: &Path, vault: Vault) -> Store {
-    Store::open(&format!("sqlite:{}/toall.db", dir.display()), vault, NOW).await.unwrap()
-}
-
-fn place(of: &str) -> Place {
-    Place {
-        platform: Platform::Telegram,
-        chat: format!("chat of {of}"),
-        thread: None,
-        message: None,
-        person: of.to_owned(),
-        private: true,
-        interaction: None,
-    }
-}
-
-fn message(of: &str) -> Message {
-    Message { text: vec![Span::Text(format!("hello {of}"))], buttons: Vec::new() }
-}
-
-fn pending(of: &str) -> PendingLink {
-    PendingLink {
-        person: Person { platform: Platform::Telegram, id: of.to_owned(), name: of.to_owned() },
-        place: place(of),
-        profile: Profile {
-            id: AccountId(format!("at {of}")),
-            username: of.to_owned(),
-            name: of.to_owned(),
-            avatar_url: None,
-            tier: Tier::Free,
-        },
-        tokens: Tokens {
-            access: format!("access of {of}").into(),
-            refresh: format!("refresh of {of}").into(),
-            access_expires_at: NOW,
-            scope: String::new(),
-        },
-    }
-}
-
 /// A database with something of everything that is sealed.
-struct Kept {
-    dir: TempDir,
+struct Full {
+    kept: Kept,
     request: Ticket,
     waiting: Ticket,
 }
 
-impl Kept {
-    async fn new() -> Kept {
-        let kept = Kept {
-            dir: tempfile::tempdir().unwrap(),
+impl Full {
+    async fn new() -> Full {
+        let full = Full {
+            kept: Kept::new().await,
             request: Ticket::draw().unwrap(),
             waiting: Ticket::draw().unwrap(),
         };
-        let store = kept.open(Vault::new(&OLD)).await;
+        let store = full.open(Vault::new(&OLD)).await;
         for name in ["alice", "bob"] {
-            let ticket = Ticket::draw().unwrap();
-            store.keep_pending(&ticket, &pending(name), NOW + 1).await.unwrap();
-            store.confirm_pending(&ticket, |_| message(name), NOW).await.unwrap().unwrap();
+            link(&store, name, name).await;
         }
-        for number in 0..3 {
-            let new = NewPost {
-                id: PostId(Uuid::now_v7()),
-                request: Uuid::now_v7(),
-                staged: None,
-                dedupe_key: number.to_string(),
-                person: pending("alice").person,
-                account: pending("alice").profile.id,
-                caption: String::new(),
-                options: Default::default(),
-                attachment: Attachment {
-                    platform: Platform::Telegram,
-                    source: String::new(),
-                    name: String::new(),
-                    bytes: None,
-                    content_type: None,
-                    kind: Kind::Video,
-                },
-                place: Some(place("alice")),
-            };
-            store.accept(&new, &config::Limits::default(), NOW).await.unwrap();
+        for _ in 0..3 {
+            accept(&store, "alice", "alice").await;
         }
         let request = LinkRequest {
             person: pending("carol").person,
             place: place("carol"),
             verifier: "verifier".into(),
         };
-        store.keep_request(&kept.request, &request, NOW + 1).await.unwrap();
-        store.keep_pending(&kept.waiting, &pending("dave"), NOW + 1).await.unwrap();
+        store.keep_request(&full.request, &request, NOW + 1).await.unwrap();
+        store.keep_pending(&full.waiting, &pending("dave"), NOW + 1).await.unwrap();
         store.close().await;
-        kept
+        full
     }
 
     async fn open(&self, vault: Vault) -> Store {
-        open(self.dir.path(), vault).await
+        self.kept.open(vault).await
     }
 
     /// All that was sealed opens with this vault, and is what it was.
     async fn assert_opens(&self, vault: fn() -> Vault) {
         // In a copy, so that looking takes nothing away.
-        let copy = tempfile::tempdir().unwrap();
-        let store = self.open(vault()).await;
-        sqlx::query("VACUUM INTO $1")
-            .bind(copy.path().join("toall.db").to_str().unwrap())
-            .execute(&store.write)
-            .await
-            .unwrap();
-        store.close().await;
-        let store = open(copy.path(), vault()).await;
+        let copy = self.kept.copy().await;
+        let store = copy.open(vault()).await;
         for name in ["alice", "bob"] {
             let (tokens, _) = store.tokens(&pending(name).profile.id).await.unwrap().unwrap();
             assert_eq!(tokens.refresh.expose_secret(), format!("refresh of {name}"));
@@ -157,15 +89,16 @@ impl Kept {
     /// How often something sealed with this key stands in the files, deleted or not.
     fn traces(&self, key: &[u8; 32]) -> usize {
         let mark = Vault::new(key).mark();
+        let Kept::Sqlite(folder) = &self.kept else { panic!("not SQLite") };
         // SQLite may still be taking its emptied log away.
-        let files = fs::read_dir(self.dir.path()).unwrap();
+        let files = fs::read_dir(folder.path()).unwrap();
         let files = files.filter_map(|entry| fs::read(entry.unwrap().path()).ok());
         files.map(|bytes| bytes.windows(mark.len()).filter(|window| *window == mark).count()).sum()
     }
 }
 
 /// Seals `values` values anew, one in each transaction, and stops as a kill does.
-async fn stopped_after(kept: &Kept, values: u64) {
+async fn stopped_after(kept: &Full, values: u64) {
     let store = kept.open(both()).await;
     let vault = both();
     let mut done = Resealed::default();
@@ -187,15 +120,19 @@ async fn stopped_after(kept: &Kept, values: u64) {
 
 #[tokio::test]
 async fn every_sealed_column_of_the_schema_is_resealed() {
-    let dir = tempfile::tempdir().unwrap();
-    let store = open(dir.path(), Vault::new(&OLD)).await;
-    let columns: Vec<(String, String)> = sqlx::query_as(
-        "SELECT t.name, c.name FROM sqlite_master t JOIN pragma_table_info(t.name) c
-          WHERE t.type = 'table' AND c.name LIKE '%\\_sealed' ESCAPE '\\'",
-    )
-    .fetch_all(&store.read)
-    .await
-    .unwrap();
+    let kept = Kept::new().await;
+    let store = kept.open(Vault::new(&OLD)).await;
+    let columns = match &kept {
+        Kept::Sqlite(_) => {
+            "SELECT t.name, c.name FROM sqlite_schema t JOIN pragma_table_info(t.name) c
+              WHERE t.type = 'table' AND c.name LIKE '%\\_sealed' ESCAPE '\\'"
+        }
+        Kept::Postgres(_) => {
+            "SELECT CAST(table_name AS TEXT), CAST(column_name AS TEXT) FROM information_schema.columns
+              WHERE table_schema = 'public' AND column_name LIKE '%\\_sealed'"
+        }
+    };
+    let columns: Vec<(String, String)> = query(columns).fetch_all(&store.read).await.unwrap();
     let listed = SEALED.iter().map(|sealed| (sealed.table.to_owned(), sealed.column.to_owned()));
     assert_eq!(columns.into_iter().collect::<BTreeSet<_>>(), listed.collect());
 }
@@ -203,7 +140,7 @@ async fn every_sealed_column_of_the_schema_is_resealed() {
 #[tokio::test]
 async fn stopped_after_any_value_both_keys_open_and_the_next_run_goes_on() {
     for values in 0..=VALUES {
-        let kept = Kept::new().await;
+        let kept = Full::new().await;
         stopped_after(&kept, values).await;
         kept.assert_opens(both).await;
 
@@ -218,7 +155,10 @@ async fn stopped_after_any_value_both_keys_open_and_the_next_run_goes_on() {
 
 #[tokio::test]
 async fn afterwards_the_former_key_opens_nothing_not_even_what_was_deleted() {
-    let kept = Kept::new().await;
+    if postgres::leave_out("SQLite's files are searched") {
+        return;
+    }
+    let kept = Full::new().await;
     let store = kept.open(Vault::new(&OLD)).await;
     // Its page is free now, and still holds it.
     store.take_pending(&kept.waiting, NOW).await.unwrap().unwrap();
@@ -232,15 +172,14 @@ async fn afterwards_the_former_key_opens_nothing_not_even_what_was_deleted() {
     drop(store);
     assert_eq!(kept.traces(&OLD), 0);
     assert!(kept.traces(&NEW) > 0);
-    let url = format!("sqlite:{}/toall.db", kept.dir.path().display());
-    let refused = Store::open(&url, Vault::new(&OLD), NOW).await;
-    let refused = refused.err().expect("the former key opens it").to_string();
-    assert!(refused.contains("was written with another encryption key"), "{refused}");
+    let refused = kept.kept.try_open(Vault::new(&OLD)).await;
+    let refused = refused.err().expect("the former key opens it");
+    assert!(matches!(refused, OpenError::OtherKey { .. }), "{refused}");
 }
 
 #[tokio::test]
 async fn a_key_that_is_not_the_former_one_changes_nothing() {
-    let kept = Kept::new().await;
+    let kept = Full::new().await;
     let store = kept.open(Vault::new(&OLD)).await;
     let wrong = Vault::new(&NEW).with_former(&[9; 32]);
     let refused = store.reseal(&wrong).await.unwrap_err();
@@ -252,12 +191,9 @@ async fn a_key_that_is_not_the_former_one_changes_nothing() {
 
 #[tokio::test]
 async fn a_damaged_value_is_counted_and_does_not_stop_the_others() {
-    let kept = Kept::new().await;
+    let kept = Full::new().await;
     let store = kept.open(Vault::new(&OLD)).await;
-    sqlx::query("UPDATE notices SET place_sealed = substr(place_sealed, 1, 40)")
-        .execute(&store.write)
-        .await
-        .unwrap();
+    script(&store, "UPDATE notices SET place_sealed = substr(place_sealed, 1, 40)").await;
     let done = store.reseal(&both()).await.unwrap();
     assert_eq!(done, Resealed { values: VALUES - 2, damaged: 2 });
     store.close().await;

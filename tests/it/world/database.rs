@@ -3,45 +3,82 @@
 use std::path::PathBuf;
 
 use secrecy::ExposeSecret;
-use sqlx::{Connection, Row, SqliteConnection, sqlite::SqliteConnectOptions};
+use sqlx::{
+    AssertSqlSafe, Connection, PgConnection, SqliteConnection,
+    postgres::PgRow,
+    sqlite::{SqliteConnectOptions, SqliteRow},
+};
 
 use super::World;
+use crate::postgres;
+
+/// Whose account, what, and its detail.
+type Event = (String, String, Option<String>);
 
 impl World {
     /// The file that everything is kept in.
     pub fn database(&self) -> PathBuf {
         let url = self.config.database.url.expose_secret();
-        PathBuf::from(url.strip_prefix("sqlite:").expect("tests keep to SQLite"))
+        PathBuf::from(url.strip_prefix("sqlite:").expect("a test that asks keeps to SQLite"))
     }
 
-    /// A connection of one's own.
+    /// A connection of one's own to the file.
     pub async fn connection(&self) -> SqliteConnection {
         let options = SqliteConnectOptions::new().filename(self.database());
         SqliteConnection::connect_with(&options).await.unwrap()
     }
 
+    /// A connection of one's own to PostgreSQL.
+    async fn server(&self) -> PgConnection {
+        PgConnection::connect(self.config.database.url.expose_secret()).await.unwrap()
+    }
+
+    /// Has a statement done, in the words of whichever engine there is.
+    pub async fn execute(&self, sqlite: impl Into<String>, postgres: impl Into<String>) {
+        if postgres::wanted() {
+            let statement = sqlx::raw_sql(AssertSqlSafe(postgres.into()));
+            statement.execute(&mut self.server().await).await.unwrap();
+        } else {
+            let statement = sqlx::raw_sql(AssertSqlSafe(sqlite.into()));
+            statement.execute(&mut self.connection().await).await.unwrap();
+        }
+    }
+
+    /// The rows of a statement that reads the same on both.
+    pub async fn fetch<T>(&self, statement: &'static str) -> Vec<T>
+    where
+        T: for<'r> sqlx::FromRow<'r, SqliteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin,
+    {
+        if postgres::wanted() {
+            sqlx::query_as(statement).fetch_all(&mut self.server().await).await.unwrap()
+        } else {
+            sqlx::query_as(statement).fetch_all(&mut self.connection().await).await.unwrap()
+        }
+    }
+
     /// Has every write to this column of a table fail, as a full disk would, until [`World::mend`].
     pub async fn spoil(&self, table: &'static str, column: &'static str) {
-        let trigger = format!(
-            "CREATE TRIGGER spoilt BEFORE UPDATE OF {column} ON {table} BEGIN SELECT RAISE(FAIL, 'spoilt'); END"
+        let before = format!("CREATE TRIGGER spoilt BEFORE UPDATE OF {column} ON {table}");
+        let sqlite = format!("{before} BEGIN SELECT RAISE(FAIL, 'spoilt'); END");
+        let postgres = format!(
+            "CREATE FUNCTION spoilt() RETURNS trigger AS $$ BEGIN RAISE EXCEPTION 'spoilt'; END $$ LANGUAGE plpgsql;
+             {before} FOR EACH ROW EXECUTE FUNCTION spoilt()"
         );
-        let trigger = sqlx::AssertSqlSafe(trigger);
-        sqlx::query(trigger).execute(&mut self.connection().await).await.unwrap();
+        self.execute(sqlite, postgres).await;
     }
 
     /// Undoes [`World::spoil`].
     pub async fn mend(&self) {
-        sqlx::query("DROP TRIGGER spoilt").execute(&mut self.connection().await).await.unwrap();
+        self.execute("DROP TRIGGER spoilt", "DROP FUNCTION spoilt CASCADE").await;
     }
 
-    /// The audit trail, in the order it was written: whose account, what, and its detail.
-    pub async fn events(&self) -> Vec<(String, String, Option<String>)> {
-        let rows = sqlx::query(
+    /// The audit trail, in the order it was written.
+    pub async fn events(&self) -> Vec<Event> {
+        self.fetch(
             "SELECT a.username, e.kind, e.detail FROM post_events e
                JOIN posts p ON p.id = e.post_id JOIN x_accounts a ON a.id = p.account_id ORDER BY e.id",
-        );
-        let rows = rows.fetch_all(&mut self.connection().await).await.unwrap();
-        rows.iter().map(|row| (row.get(0), row.get(1), row.get(2))).collect()
+        )
+        .await
     }
 
     /// The details of the events of one kind.

@@ -1,0 +1,103 @@
+//! How the database goes about finding the next thing to do.
+
+use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
+
+use super::{Kept, postgres, script};
+use crate::store::{
+    Store, Vault,
+    engine::{Pool, Sql},
+    queue::{CLAIM_LANE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE},
+};
+
+/// A thousand accounts, and one post that is due behind this many that are finished.
+fn finished(posts: i64, numbers: impl Fn(i64) -> String) -> String {
+    let (accounts, numbers) = (numbers(1_000), numbers(posts));
+    format!(
+        "INSERT INTO users (id, platform, platform_user, name, created_at) VALUES ('u', 'console', 'u', 'u', 0);
+         WITH {accounts}
+         INSERT INTO x_accounts (id, username, name, tier, active, due_at, token_state, scope, access_expires_at,
+                                 profile_at, updated_at)
+         SELECT CAST(i AS TEXT), 'one', 'one', 'free', 1, CASE i WHEN 1 THEN 5 END, 'ok', '', 0, 0, 0 FROM n WHERE i > 0;
+         WITH {numbers}
+         INSERT INTO posts (id, dedupe_key, request_id, user_id, account_id, caption, attachment, options, state, due_at,
+                            x_post_id, created_at, updated_at)
+         SELECT CAST(100000000 + i AS TEXT), CAST(i AS TEXT), CAST(i AS TEXT), 'u', '1', '', '{{}}', '{{}}',
+                CASE WHEN i < {posts} THEN 'posted' ELSE 'staging' END, CASE WHEN i < {posts} THEN NULL ELSE 5 END,
+                CASE WHEN i < {posts} THEN CAST(i AS TEXT) END, 0, 0 FROM n;"
+    )
+}
+
+/// What SQLite would do for a statement, a step a line.
+async fn sqlite_plan(store: &Store, statement: Sql) -> Vec<String> {
+    let Pool::Sqlite(pool) = &store.write else { panic!("not SQLite") };
+    let explain = AssertSqlSafe(format!("EXPLAIN QUERY PLAN {}", statement.sqlite));
+    let rows = sqlx::query(explain).fetch_all(pool).await.unwrap();
+    rows.iter().map(|row| row.get("detail")).collect()
+}
+
+#[tokio::test]
+async fn a_claim_looks_only_at_what_is_due() {
+    if postgres::leave_out("SQLite's plans") {
+        return;
+    }
+    for posts in [1_000, 100_000] {
+        let kept = Kept::new().await;
+        let store = kept.open(Vault::new(&[7; 32])).await;
+        let numbers =
+            |most| format!("RECURSIVE n (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n WHERE i < {most})");
+        // What the optimiser learns of the tables may change its mind.
+        script(&store, &(finished(posts, numbers) + "ANALYZE")).await;
+        for (statement, index) in [
+            (NEXT_LANE_DUE.into(), "INDEX x_accounts_due"),
+            (CLAIM_LANE, "INDEX x_accounts_due"),
+            (NEXT_POST.into(), "INDEX posts_lane (account_id=? AND due_at<?)"),
+            (NEXT_POST_DUE.into(), "INDEX posts_lane (account_id=?"),
+        ] {
+            let plan = sqlite_plan(&store, statement).await;
+            let (all, statement) = (plan.join("\n"), statement.sqlite);
+            assert!(all.contains(index), "{posts} finished, {statement}:\n{all}");
+            assert!(!all.contains("TEMP B-TREE"), "{posts} finished, {statement}:\n{all}");
+            let scans = plan.iter().any(|step| step.starts_with("SCAN") && !step.contains("INDEX"));
+            assert!(!scans, "{posts} finished, {statement}:\n{all}");
+        }
+    }
+}
+
+/// What PostgreSQL would do for a statement whatever its values are, as for one that is prepared.
+async fn postgres_plan(connection: &mut PgConnection, statement: Sql, values: &str) -> String {
+    let explain = format!(
+        "PREPARE looked_at AS {}; EXPLAIN (COSTS OFF) EXECUTE looked_at ({values})",
+        statement.postgres
+    );
+    let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap();
+    sqlx::raw_sql("DEALLOCATE looked_at").execute(connection).await.unwrap();
+    rows.iter().map(|row| row.get::<String, _>(0) + "\n").collect()
+}
+
+#[tokio::test]
+async fn a_claim_on_postgresql_looks_only_at_what_is_due() {
+    let Some(kept) = Kept::on_postgres().await else { return };
+    let Kept::Postgres(database) = &kept else { unreachable!() };
+    let mut connection = PgConnection::connect(&database.url).await.unwrap();
+    let numbers = |most| format!("n (i) AS (SELECT i FROM generate_series(0, {most}) AS i)");
+    let rows = finished(100_000, numbers) + "ANALYZE; SET plan_cache_mode = force_generic_plan";
+    sqlx::raw_sql(AssertSqlSafe(rows)).execute(&mut connection).await.unwrap();
+    for (statement, values, index) in [
+        (NEXT_LANE_DUE.into(), None, "x_accounts_due"),
+        (CLAIM_LANE, Some("9, 9, 'me'"), "x_accounts_due"),
+        (NEXT_POST.into(), Some("'1', 9"), "posts_lane"),
+        (NEXT_POST_DUE.into(), Some("'1'"), "posts_lane"),
+    ] {
+        let statement: Sql = statement;
+        let plan = match values {
+            Some(values) => postgres_plan(&mut connection, statement, values).await,
+            None => {
+                let explain = AssertSqlSafe(format!("EXPLAIN (COSTS OFF) {}", statement.postgres));
+                let rows: Vec<String> = sqlx::query_scalar(explain).fetch_all(&mut connection).await.unwrap();
+                rows.join("\n")
+            }
+        };
+        assert!(plan.contains(&format!("using {index}")), "{}:\n{plan}", statement.postgres);
+        assert!(!plan.contains("Seq Scan") && !plan.contains("Sort"), "{}:\n{plan}", statement.postgres);
+    }
+}

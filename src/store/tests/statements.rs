@@ -1,0 +1,142 @@
+//! The compiler does not read SQL; both engines do here, every statement there is.
+
+use std::{fs, path::Path};
+
+use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement, TypeInfo};
+
+use super::{Kept, postgres};
+use crate::store::{
+    Vault,
+    engine::{Pool, Sql},
+    queue::{CLAIM_LANE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE},
+    reseal::SEALED,
+};
+
+/// The files that speak to one engine natively; every other statement goes through [`crate::store::engine::query`].
+const NATIVE: [&str; 4] = ["engine.rs", "sqlite.rs", "postgres.rs", "wire.rs"];
+
+/// A statement in both tongues, and where it stands.
+struct Found {
+    at: String,
+    sqlite: String,
+    postgres: String,
+}
+
+/// Every argument of `query(…)` in the text of a file.
+fn statements(file: &str, text: &str, found: &mut Vec<Found>) {
+    for (at, call) in text.match_indices("query(") {
+        let before = text[..at].chars().next_back().unwrap_or(' ');
+        if before.is_alphanumeric() || before == '_' || before == ':' {
+            let native = text[..at].ends_with("sqlx::");
+            assert!(!native || file == "reseal.rs", "{file} speaks to sqlx by itself: {}", line(&text[at..]));
+            continue;
+        }
+        let argument = skip(&text[at + call.len()..]);
+        let (locked, argument) = match argument.strip_prefix("locking!(") {
+            Some(argument) => (true, skip(argument)),
+            None => (false, argument),
+        };
+        let at = format!("{file}: {}", line(argument));
+        if let Some(literal) = argument.strip_prefix('"') {
+            let sqlite = literal_value(literal);
+            let postgres = if locked { format!("{sqlite} FOR NO KEY UPDATE") } else { sqlite.clone() };
+            found.push(Found { at, sqlite, postgres });
+        } else {
+            // Those are named below.
+            let known = ["NEXT_", "CLAIM_LANE", "sealed.select", "sealed.update"];
+            assert!(known.iter().any(|name| argument.starts_with(name)), "{at} is no literal");
+        }
+    }
+}
+
+fn line(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// Without the white space and comments it begins with.
+fn skip(mut text: &str) -> &str {
+    loop {
+        text = text.trim_start();
+        match text.strip_prefix("//") {
+            Some(comment) => text = comment.split_once('\n').map_or("", |(_, rest)| rest),
+            None => return text,
+        }
+    }
+}
+
+/// What a string literal means, from after its first quote.
+fn literal_value(text: &str) -> String {
+    let mut value = String::new();
+    let mut chars = text.chars();
+    loop {
+        match chars.next().expect("a literal that ends") {
+            '"' => return value,
+            '\\' => value.push(chars.next().expect("an escape that ends")),
+            other => value.push(other),
+        }
+    }
+}
+
+fn all() -> Vec<Found> {
+    let mut found = Vec::new();
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
+    let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
+    for path in files.chain([folder.with_extension("rs")]) {
+        let name = path.file_name().unwrap().to_str().unwrap().to_owned();
+        if name.ends_with(".rs") && name != "tests.rs" && !NATIVE.contains(&name.as_str()) {
+            statements(&name, &fs::read_to_string(&path).unwrap(), &mut found);
+        }
+    }
+    let written = found.len();
+    assert!(written > 100, "only {written} statements were found");
+    let named: [Sql; 4] = [CLAIM_LANE, NEXT_LANE_DUE.into(), NEXT_POST.into(), NEXT_POST_DUE.into()];
+    let sealed = SEALED.iter().flat_map(|sealed| [sealed.select.into(), sealed.update.into()]);
+    found.extend(named.into_iter().chain(sealed).map(|sql: Sql| Found {
+        at: sql.sqlite.to_owned(),
+        sqlite: sql.sqlite.to_owned(),
+        postgres: sql.postgres.to_owned(),
+    }));
+    found
+}
+
+#[tokio::test]
+async fn sqlite_understands_every_statement() {
+    if postgres::leave_out("SQLite reads the statements in the other run") {
+        return;
+    }
+    let kept = Kept::new().await;
+    let store = kept.open(Vault::new(&[7; 32])).await;
+    let Pool::Sqlite(pool) = &store.write else { panic!("not SQLite") };
+    let mut wrong = Vec::new();
+    for Found { at, sqlite, .. } in all() {
+        if let Err(error) = pool.prepare(AssertSqlSafe(sqlite).into_sql_str()).await {
+            wrong.push(format!("{at}: {error}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[tokio::test]
+async fn postgresql_understands_every_statement_and_stores_three_types() {
+    let Some(kept) = Kept::on_postgres().await else { return };
+    let store = kept.open(Vault::new(&[7; 32])).await;
+    let Pool::Postgres(pool) = &store.write else { panic!("not PostgreSQL") };
+    let mut wrong = Vec::new();
+    for Found { at, postgres, .. } in all() {
+        let prepared = match pool.prepare(AssertSqlSafe(postgres).into_sql_str()).await {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                wrong.push(format!("{at}: {error}"));
+                continue;
+            }
+        };
+        let given = match prepared.parameters() {
+            Some(Either::Left(given)) => given.iter().map(TypeInfo::name).collect::<Vec<_>>(),
+            _ => panic!("{at}: its parameters are not known"),
+        };
+        let back = prepared.columns().iter().map(|column| column.type_info().name());
+        let odd = given.into_iter().chain(back).find(|name| !["INT8", "TEXT", "BYTEA"].contains(name));
+        wrong.extend(odd.map(|name| format!("{at}: {name}")));
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
