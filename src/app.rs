@@ -97,7 +97,9 @@ pub enum StartError {
          start this one again in a quarter of a minute."
     )]
     OtherStorage { ours: String, theirs: String },
-    #[error("The database did not do what is needed at the start: {0}. Look after it, and start toall again.")]
+    #[error(
+        "The database did not do what is needed at the start: {0}. Look after it, and start toall again."
+    )]
     Store(#[from] StoreError),
     #[error("The settings of the X app cannot be used: {0}")]
     X(#[from] SetupError),
@@ -360,7 +362,8 @@ pub async fn serve(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
         signal = &mut stop => return Ok(signal?),
         app = start => app?,
     };
-    tracing::info!(listen = %config.web.listen, public_url = %config.public_url, "ready");
+    let node = app.store.among_others();
+    tracing::info!(listen = %config.web.listen, public_url = %config.public_url, node, "ready");
     let outcome = tokio::select! {
         signal = stop => signal.map_err(Into::into),
         error = app.failed() => Err(error.into()),

@@ -57,7 +57,7 @@ impl Agreement {
     }
 
     /// The embedded storage has a name, kept beside it, and belongs to one process.
-    fn embedded(config: &Config) -> Result<Agreement, StartError> {
+    pub fn embedded(config: &Config) -> Result<Agreement, StartError> {
         let folder = config.data_dir.join("staging");
         let unusable = |source| StartError::Embedded { folder: shown(&folder), source };
         std::fs::create_dir_all(&config.data_dir).map_err(unusable)?;

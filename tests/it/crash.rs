@@ -1,14 +1,14 @@
 //! The real binary, killed and started again, and put on a machine that is in trouble.
 
 mod check;
-mod child;
+pub mod child;
 #[cfg(target_os = "linux")]
 mod disk;
 mod locked;
 mod plan;
 mod round;
-mod s3;
-mod site;
+pub mod s3;
+pub mod site;
 mod stopping;
 mod tally;
 mod wire;

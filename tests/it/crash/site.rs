@@ -165,32 +165,8 @@ impl Site {
         self.child.until_ready().await;
     }
 
-    /// Links a person's account through the chat and the browser.
     pub async fn link(&self, person: Person) {
-        let chat = self.telegram.private(person.user);
-        let already = self.telegram.said(chat.chat()).len();
-        chat.text("/connect twitter");
-        let link = self
-            .telegram
-            .wait_for(|telegram| {
-                let said = telegram.said(person.user.id);
-                let text = &said[already..].iter().find(|shown| shown.text.contains("http"))?.text;
-                text[text.find("http")?..].split_whitespace().next().map(str::to_owned)
-            })
-            .await;
-        let form = [("user", person.account), ("decision", "authorize")];
-        let answer = browser().post(link).form(&form).send().await.unwrap();
-        assert_eq!(answer.status(), StatusCode::FOUND, "X refused the link");
-        let callback = answer.headers()[LOCATION].to_str().unwrap().parse().unwrap();
-        let page = Page::open(&callback).await;
-        assert_eq!(page.status, StatusCode::OK, "{}", page.text());
-        page.submit(0).await;
-        self.telegram
-            .wait_for(|telegram| {
-                let said = telegram.said(person.user.id);
-                said[already..].iter().any(|shown| shown.text.starts_with("Linked")).then_some(())
-            })
-            .await;
+        link(&self.telegram, person).await;
     }
 
     /// A person sends a video; the number of that message in the chat.
@@ -322,11 +298,38 @@ fn walk(folder: &Path, found: &mut BTreeSet<String>) {
     }
 }
 
+/// Links a person's account through the chat and the browser.
+pub async fn link(telegram: &Telegram, person: Person) {
+    let chat = telegram.private(person.user);
+    let already = telegram.said(chat.chat()).len();
+    chat.text("/connect twitter");
+    let link = telegram
+        .wait_for(|telegram| {
+            let said = telegram.said(person.user.id);
+            let text = &said[already..].iter().find(|shown| shown.text.contains("http"))?.text;
+            text[text.find("http")?..].split_whitespace().next().map(str::to_owned)
+        })
+        .await;
+    let form = [("user", person.account), ("decision", "authorize")];
+    let answer = browser().post(link).form(&form).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::FOUND, "X refused the link");
+    let callback = answer.headers()[LOCATION].to_str().unwrap().parse().unwrap();
+    let page = Page::open(&callback).await;
+    assert_eq!(page.status, StatusCode::OK, "{}", page.text());
+    page.submit(0).await;
+    telegram
+        .wait_for(|telegram| {
+            let said = telegram.said(person.user.id);
+            said[already..].iter().any(|shown| shown.text.starts_with("Linked")).then_some(())
+        })
+        .await;
+}
+
 /// An address that stays free for a process that is started and killed again and again.
 ///
 /// A socket that is bound and never listens keeps others away; on Linux it lets one more be bound that allows it, as
 /// the service's does (socket(7), `SO_REUSEADDR`). Elsewhere it would be in the way.
-fn an_address() -> (SocketAddr, Option<TcpSocket>) {
+pub fn an_address() -> (SocketAddr, Option<TcpSocket>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();
