@@ -91,7 +91,7 @@ impl AppDay {
         Some(AppDay {
             total: count(of("limit")?)?,
             remaining: left_of_app_day(headers)?,
-            resets_at: Spent::Until(of("reset")?).until(now_ms)?,
+            resets_at: Spent::Until(of("reset")?.saturating_mul(SECOND)).until(now_ms)?,
         })
     }
 }

@@ -150,11 +150,20 @@ impl Three {
             }
             if started.elapsed() > Duration::from_secs(60) {
                 let rows: Vec<(String, String, Option<String>)> =
-                    sqlx::query_as("SELECT caption, state, waiting FROM posts")
+                    sqlx::query_as("SELECT caption, state, waiting FROM posts WHERE state <> 'posted' OR status_due_at IS NOT NULL")
                         .fetch_all(&mut connection)
                         .await
                         .unwrap();
-                panic!("{open} of {all} are not over, {posts} were sent: {rows:#?}");
+                let lanes: Vec<(String, Option<i64>, Option<String>, Option<String>)> =
+                    sqlx::query_as("SELECT username, due_at, lease_owner, current_post_id FROM x_accounts")
+                        .fetch_all(&mut connection)
+                        .await
+                        .unwrap();
+                let nodes: Vec<_> = self.children.iter().map(node).collect();
+                panic!(
+                    "{open} of {all} are not over, {posts} were sent: {rows:#?}\nlanes: {lanes:#?}\nof {nodes:?}\n{}",
+                    self.children.iter().map(Child::said).collect::<Vec<_>>().join("\n")
+                );
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
