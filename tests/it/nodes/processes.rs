@@ -26,7 +26,7 @@ use crate::{
 /// A first answer may take so long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// Between two posts of the load.
-const PACE: Duration = Duration::from_millis(250);
+const PACE: Duration = Duration::from_millis(100);
 
 /// An installation of three processes.
 struct Three {
