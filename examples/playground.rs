@@ -10,7 +10,8 @@
 //! - `lose`: the simulated X makes the next post and does not answer
 //! - `hide SECONDS`: new posts stay away from timelines for so long
 //!
-//! Ends with its input. Run it with `cargo run --example playground`.
+//! Ends with its input. Run it with `cargo run --example playground`. `cargo run --example playground -- URL BUCKET` keeps
+//! its files in a bucket of the S3 server at this address, such as a LocalStack, instead of a folder.
 
 use std::{net::Ipv4Addr, time::Duration};
 
@@ -48,7 +49,7 @@ async fn main() -> anyhow::Result<()> {
     })
     .await?;
     let console = Console::default();
-    let config = config(&public_url, &x, &folder)?;
+    let config = config(&public_url, &x, &folder, bucket()?)?;
     let roles = [Role::Chat, Role::Web, Role::Worker];
     let app = App::start_on(&config, &roles, Clock::system(), Some(listener), Some(console.clone())).await?;
     let playground = Playground { app, x, console };
@@ -65,6 +66,20 @@ async fn main() -> anyhow::Result<()> {
     }
     playground.app.stop().await;
     Ok(())
+}
+
+/// The bucket named on the command line.
+fn bucket() -> anyhow::Result<Option<config::Staging>> {
+    let mut arguments = std::env::args().skip(1);
+    let Some(endpoint) = arguments.next() else { return Ok(None) };
+    Ok(Some(config::Staging {
+        endpoint_url: Some(endpoint.parse()?),
+        bucket: arguments.next().context("no bucket was named")?,
+        region: "us-east-1".to_owned(),
+        access_key_id: Some("test".to_owned()),
+        secret_access_key: Some("test".to_owned().into()),
+        force_path_style: true,
+    }))
 }
 
 struct Playground {
@@ -173,7 +188,12 @@ fn link(shown: &Shown) -> Option<&str> {
     })
 }
 
-fn config(public_url: &Url, x: &Sandbox, folder: &TempDir) -> anyhow::Result<Config> {
+fn config(
+    public_url: &Url,
+    x: &Sandbox,
+    folder: &TempDir,
+    staging: Option<config::Staging>,
+) -> anyhow::Result<Config> {
     let x: Url = x.url().parse()?;
     Ok(Config {
         public_url: public_url.clone(),
@@ -193,7 +213,7 @@ fn config(public_url: &Url, x: &Sandbox, folder: &TempDir) -> anyhow::Result<Con
             api_url: x.clone(),
             web_url: x,
         },
-        staging: None,
+        staging,
         worker: config::Worker {
             concurrency: 4,
             upload_parallelism: 4,

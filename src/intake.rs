@@ -4,6 +4,7 @@ mod access;
 mod budget;
 mod inviting;
 mod linking;
+mod posting;
 mod status;
 mod tokens;
 mod uploads;
@@ -34,9 +35,10 @@ use crate::{
 
 pub use inviting::{INVITATION_LIFE_MS, SESSION_LIFE_MS};
 pub use linking::{LINK_LIFE_MS, LinkError, LinkOffer};
+pub use posting::{PostRequest, Posted};
 pub use status::{PostStatus, Progress};
 pub use tokens::TOKEN_PREFIX;
-pub use uploads::{Begun, MAX_PUT_BYTES, PostRequest, Posted, Sent, Signed, SignedPart, UploadError, Wanted};
+pub use uploads::{Begun, MAX_PUT_BYTES, Sent, Signed, SignedPart, UploadError, Wanted};
 
 /// How many posts `/posts` shows.
 const RECENT: u32 = 5;

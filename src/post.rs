@@ -8,6 +8,7 @@ mod quota;
 use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 use uuid::Uuid;
 
 use crate::account::{AccountId, Person, Place, Platform};
@@ -36,8 +37,9 @@ impl FromStr for PostId {
 }
 
 /// Where a post stands. The row's state is the pipeline: each working state names the step that comes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
+#[schema(description = "Where a post stands.")]
 pub enum State {
     /// The file is to be copied from the chat to staging.
     Staging,

@@ -25,7 +25,7 @@ pub use linking::*;
 pub use operator::*;
 pub use replies::*;
 pub use status::{Links, Pace, bytes_done, lasts, posted_twice, state_line, status};
-pub use tokens::{api_token, api_tokens, too_many_tokens};
+pub use tokens::{api_token, api_tokens, token_ended, too_many_tokens};
 pub use video::{refusal, warning};
 
 /// A chat message: what it says and what can be pressed under it.

@@ -38,9 +38,15 @@ impl Intake {
 
     /// Ends a token, and shows which are left.
     pub(super) async fn revoke_token(&self, from: &Person, id: Uuid) -> Result<Message, IntakeError> {
+        self.end_token(from, id).await?;
+        Ok(words::api_tokens(&self.store.api_tokens(from).await?))
+    }
+
+    /// Ends a token. One that the person does not have counts as ended.
+    pub async fn end_token(&self, from: &Person, id: Uuid) -> Result<(), IntakeError> {
         if self.store.revoke_api_token(from, id).await? {
             tracing::info!(token = %id, "API token revoked");
         }
-        Ok(words::api_tokens(&self.store.api_tokens(from).await?))
+        Ok(())
     }
 }

@@ -1,17 +1,17 @@
-//! From a file on somebody's disk to posts: signed addresses to send it to, and the request to post it.
+//! From a file on somebody's disk to a file in storage: signed addresses to send it to, and that it is complete.
 
 use std::time::Duration;
 
 use url::Url;
 use uuid::Uuid;
 
-use super::{Intake, caption_limit};
+use super::Intake;
 use crate::{
-    account::{Account, AccountId, AccountState, Person, Place},
-    caption::{Caption, CaptionError},
-    post::{AltTextTooLong, Attachment, Kind, NewPost, Options, OverLimit, PostId},
+    account::{Account, AccountId, Person},
+    caption::CaptionError,
+    post::{AltTextTooLong, OverLimit},
     staging::{Part, StagingError},
-    store::{Handed, Repeatable, StoreError, Upload, UploadId},
+    store::{StoreError, Upload, UploadId},
     video::MAX_BYTES,
 };
 
@@ -26,9 +26,6 @@ pub const URL_LIFE: Duration = Duration::from_secs(3_600);
 pub const UPLOAD_LIFE_MS: i64 = 24 * 3_600_000;
 /// Uploads that one person may have begun and not posted.
 pub const MAX_OPEN: u32 = 20;
-/// How long a repeated request is known.
-const REPEATABLE_MS: i64 = 24 * 3_600_000;
-
 /// A file that somebody wants to upload, as they describe it.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -72,25 +69,6 @@ pub struct SignedPart {
     pub number: u32,
     pub bytes: u64,
     pub to: Signed,
-}
-
-/// What somebody wants posted.
-#[derive(Clone, Debug)]
-pub struct PostRequest {
-    pub upload: UploadId,
-    pub caption: String,
-    pub options: Options,
-    pub accounts: Vec<AccountId>,
-    /// Makes a repetition known: its key and a hash of all that was asked.
-    pub repeatable: Option<(String, String)>,
-}
-
-/// Posts that were written down.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Posted {
-    pub request: Uuid,
-    /// The same request was answered so before.
-    pub repeated: bool,
 }
 
 /// Why an upload or its post was not taken.
@@ -237,7 +215,7 @@ impl Intake {
         self.complete(&upload).await
     }
 
-    async fn complete(&self, upload: &Upload) -> Result<u64, UploadError> {
+    pub(super) async fn complete(&self, upload: &Upload) -> Result<u64, UploadError> {
         let key = upload.id.to_string();
         if upload.bytes.is_none()
             && let Some(multipart) = upload.multipart.as_deref()
@@ -282,86 +260,8 @@ impl Intake {
         Ok(self.store.drop_upload(id).await?)
     }
 
-    /// Writes a post down for each account. The status of each is shown at `place`, if there is one.
-    pub async fn post_upload(
-        &self,
-        person: &Person,
-        place: Option<&Place>,
-        request: PostRequest,
-    ) -> Result<Posted, UploadError> {
-        let now = self.clock.now_ms();
-        let repeatable = request.repeatable.map(|(key, body_hash)| Repeatable {
-            key,
-            body_hash,
-            expires_at: now + REPEATABLE_MS,
-        });
-        if let Some(repeatable) = &repeatable
-            && let Some(known) = self.store.repeated(person, repeatable, now).await?
-        {
-            return posted(known);
-        }
-        request.options.check()?;
-        let linked = self.store.accounts(person).await?;
-        for id in &request.accounts {
-            let account = linked.iter().find(|account| account.id == *id);
-            let account = account.ok_or_else(|| UploadError::NotLinked(id.clone()))?;
-            if account.state == AccountState::ReconnectNeeded {
-                return Err(UploadError::Reconnect(Box::new(account.clone())));
-            }
-            Caption::parse(request.caption.as_str(), caption_limit(account, self.clock.now_ms()))?;
-        }
-        let upload = self.upload(person, request.upload).await?;
-        let bytes = self.complete(&upload).await?;
-        let attachment = Attachment {
-            platform: person.platform,
-            source: upload.id.to_string(),
-            name: upload.filename,
-            bytes: Some(bytes),
-            content_type: Some(upload.content_type),
-            kind: Kind::Upload,
-        };
-        let request_id = Uuid::now_v7();
-        let posts: Vec<NewPost> = request
-            .accounts
-            .iter()
-            .enumerate()
-            .map(|(index, account)| NewPost {
-                id: PostId(if index == 0 { request_id } else { Uuid::now_v7() }),
-                request: request_id,
-                dedupe_key: format!("{}:{account}", upload.id),
-                person: person.clone(),
-                account: account.clone(),
-                caption: request.caption.clone(),
-                options: request.options.clone(),
-                attachment: attachment.clone(),
-                staged: Some((upload.id.to_string(), bytes)),
-                place: place.cloned(),
-            })
-            .collect();
-        let handed =
-            self.store.hand_over(person, upload.id, &posts, repeatable.as_ref(), &self.limits, now).await?;
-        tracing::info!(request = %request_id, posts = posts.len(), ?handed, "post asked for");
-        match &handed {
-            Handed::New(_) => self.watch_budget().await,
-            Handed::Over(over) => self.watch_refusal(over).await,
-            _ => {}
-        }
-        posted(handed)
-    }
-
-    async fn upload(&self, person: &Person, id: UploadId) -> Result<Upload, UploadError> {
+    pub(super) async fn upload(&self, person: &Person, id: UploadId) -> Result<Upload, UploadError> {
         self.store.upload(person, id, self.clock.now_ms()).await?.ok_or(UploadError::NoUpload)
-    }
-}
-
-fn posted(handed: Handed) -> Result<Posted, UploadError> {
-    match handed {
-        Handed::New(request) => Ok(Posted { request, repeated: false }),
-        Handed::Repeated(request) => Ok(Posted { request, repeated: true }),
-        Handed::Conflict => Err(UploadError::OtherRequest),
-        Handed::Gone => Err(UploadError::NoUpload),
-        Handed::NotLinked(account) => Err(UploadError::NotLinked(account)),
-        Handed::Over(over) => Err(UploadError::Over(over)),
     }
 }
 

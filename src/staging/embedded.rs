@@ -3,7 +3,7 @@
 //! It listens on 127.0.0.1 with a secret made at each start, so nobody else on the machine can use it. Browsers
 //! reach it through the web part, by a [`Door`] that takes signed requests to put something and nothing else.
 
-use std::{io, net::SocketAddr, path::Path, time::Duration};
+use std::{collections::HashSet, io, net::SocketAddr, path::Path, time::Duration};
 
 use aws_sdk_s3::{
     Client,
@@ -27,6 +27,7 @@ use s3s::{
 };
 use tokio::{
     net::TcpListener,
+    sync::watch,
     task::{JoinHandle, JoinSet},
 };
 use url::Url;
@@ -34,6 +35,7 @@ use url::Url;
 use super::{Staging, base_config, check_key};
 
 mod files;
+mod folder;
 
 const BUCKET: &str = "toall";
 /// s3s-fs lets an upload go on by the key that began it, so the id stays when the secret changes.
@@ -44,6 +46,7 @@ const ACCESS_KEY: &str = "toall";
 pub struct Server {
     accepting: JoinHandle<()>,
     door: Door,
+    joining: watch::Receiver<HashSet<String>>,
 }
 
 /// The way in for those who cannot reach the loopback address. Cheap to clone.
@@ -80,10 +83,12 @@ impl Server {
         self.door.clone()
     }
 
-    /// Stops the server and waits until it has let go of its connections. Finish what uses it first.
+    /// Stops the server and waits until it has let go of its connections and joined the parts that it was joining. Finish what uses it first.
     pub async fn shutdown(mut self) {
         self.accepting.abort();
         let _ = (&mut self.accepting).await;
+        // What is torn apart in the midst of it is lost.
+        let _ = self.joining.wait_for(HashSet::is_empty).await;
     }
 }
 
@@ -101,6 +106,7 @@ impl Staging {
     pub async fn embedded(dir: &Path) -> io::Result<(Staging, Server)> {
         let files = files::Files::open(dir.to_owned(), BUCKET).await?;
         let secret = random_key()?;
+        let joining = files.joining();
         let mut service = S3ServiceBuilder::new(files);
         service.set_auth(SimpleAuth::from_single(ACCESS_KEY, secret.as_str()));
         service.set_access(OwnBucket);
@@ -109,7 +115,7 @@ impl Staging {
         let address = listener.local_addr()?;
         let service = service.build();
         let door = Door { service: service.clone(), address };
-        let server = Server { accepting: tokio::spawn(accept(listener, service)), door };
+        let server = Server { accepting: tokio::spawn(accept(listener, service)), door, joining };
         let config = base_config()
             .http_client(aws_smithy_http_client::Builder::new().build_http())
             .endpoint_url(format!("http://{address}"))

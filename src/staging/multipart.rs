@@ -76,7 +76,7 @@ impl Staging {
         Ok(Some(parts))
     }
 
-    /// Makes one object of the parts. Not tried again by itself: a second attempt would find no such upload.
+    /// Makes one object of the parts. One that is not there counts as complete: somebody else may have been first.
     pub async fn complete_parts(&self, key: &str, upload: &str, parts: &[Part]) -> Result<(), StagingError> {
         check_key(key)?;
         let parts = parts.iter().map(|part| {
@@ -89,8 +89,10 @@ impl Staging {
             config::Config::builder().timeout_config(timeouts).retry_config(RetryConfig::disabled());
         let complete =
             self.client.complete_multipart_upload().bucket(&self.bucket).key(key).upload_id(upload);
-        complete.multipart_upload(parts).customize().config_override(patience).send().await?;
-        Ok(())
+        match complete.multipart_upload(parts).customize().config_override(patience).send().await {
+            Err(error) if error.code() != Some("NoSuchUpload") => Err(error.into()),
+            _ => Ok(()),
+        }
     }
 
     /// Gives an upload up, with the parts it has. One that is not there counts as given up.

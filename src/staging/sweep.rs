@@ -14,11 +14,12 @@ pub struct Swept {
 }
 
 impl Staging {
-    /// Deletes what was last written before `older_than` and `keep` does not claim by its key, and aborts
-    /// uploads begun before then. Needs `s3:ListBucket` and `s3:ListBucketMultipartUploads`.
+    /// Of what is `ours` by its key, deletes what was last written before `older_than` and is not `known`, and aborts
+    /// uploads begun before then, known or not. Needs `s3:ListBucket` and `s3:ListBucketMultipartUploads`.
     pub async fn sweep(
         &self,
-        keep: impl Fn(&str) -> bool,
+        ours: impl Fn(&str) -> bool,
+        known: impl Fn(&str) -> bool,
         older_than: SystemTime,
     ) -> Result<Swept, StagingError> {
         let older_than = DateTime::from(older_than);
@@ -31,19 +32,24 @@ impl Staging {
                     let (Some(key), Some(written)) = (object.key(), object.last_modified()) else {
                         continue;
                     };
-                    if *written < older_than && !keep(key) {
+                    if *written < older_than && ours(key) && !known(key) {
                         let delete = self.client.delete_object().bucket(&self.bucket).key(key);
                         delete.send().await?;
                         swept.objects += 1;
                     }
                 }
             }
-            swept.uploads += self.sweep_uploads(prefix, older_than).await?;
+            swept.uploads += self.sweep_uploads(prefix, &ours, older_than).await?;
         }
         Ok(swept)
     }
 
-    async fn sweep_uploads(&self, prefix: &str, older_than: DateTime) -> Result<usize, StagingError> {
+    async fn sweep_uploads(
+        &self,
+        prefix: &str,
+        ours: impl Fn(&str) -> bool,
+        older_than: DateTime,
+    ) -> Result<usize, StagingError> {
         let list = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(prefix);
         let page = match list.send().await {
             // Not every S3 can list them; such a one clears them by a rule of its own, or never.
@@ -59,7 +65,7 @@ impl Staging {
             else {
                 continue;
             };
-            if *begun < older_than {
+            if *begun < older_than && ours(key) {
                 self.abort(key, id).await?;
                 aborted += 1;
             }

@@ -116,7 +116,7 @@ impl Store {
         .execute(&mut *tx)
         .await?;
         // Connecting an account again does not turn `/post` to it.
-        query("UPDATE users SET default_account = $1 WHERE id = $2 AND (default_account IS NULL OR $3 = 1)")
+        query("UPDATE users SET default_account = $1 WHERE id = $2 AND (default_account IS NULL OR CAST($3 AS BIGINT) = 1)")
             .bind(&profile.id.0)
             .bind(&user)
             .bind(i64::try_from(linked).unwrap_or(0))

@@ -56,7 +56,14 @@ impl Pool {
     pub(super) async fn begin(&self) -> Result<Tx, sqlx::Error> {
         Ok(match self {
             Pool::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
-            Pool::Postgres(pool) => Tx::Postgres(patiently(pool.begin()).await?),
+            Pool::Postgres(pool) => {
+                // In a task of its own, which ends whatever becomes of the caller: sqlx 0.9 does not roll back a `BEGIN`
+                // whose future was dropped before the answer, and the next to get that connection would be in there.
+                let pool = pool.clone();
+                let begun = tokio::spawn(async move { pool.begin().await });
+                let task = |error| sqlx::Error::Io(std::io::Error::other(error));
+                Tx::Postgres(patiently(async { begun.await.map_err(task)? }).await?)
+            }
         })
     }
 

@@ -304,7 +304,7 @@ pub(super) async fn release(tx: &mut Tx, account: &AccountId, now: i64) -> Resul
     };
     query(
         "UPDATE x_accounts SET lease_owner = NULL, current_post_id = $1,
-                due_at = CASE WHEN token_state = 'broken' THEN NULL ELSE $2 END
+                due_at = CASE WHEN token_state = 'broken' THEN NULL ELSE CAST($2 AS BIGINT) END
           WHERE id = $3",
     )
     .bind(current)

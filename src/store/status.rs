@@ -180,7 +180,7 @@ impl Store {
         let at = at.map(serde_json::to_string).transpose().map_err(|_| StoreError::Unreadable("message"))?;
         let kept = query(
             "UPDATE posts SET status_msg = $1, status_shown = $2, status_attempts = 0, status_not_before = $3,
-                    status_taken_until = 0, status_due_at = CASE WHEN status_want > $2 THEN $3 ELSE $5 END
+                    status_taken_until = 0, status_due_at = CASE WHEN status_want > $2 THEN CAST($3 AS BIGINT) ELSE CAST($5 AS BIGINT) END
               WHERE id = $4 AND status_epoch = $6",
         )
         .bind(at)

@@ -1,4 +1,4 @@
-//! The accounts page: what is linked, what was posted, and the buttons for both.
+//! The accounts page: what is linked, what was posted, which programs may post, and the buttons for all of it.
 
 use std::{sync::Arc, time::Duration};
 
@@ -65,7 +65,14 @@ pub(super) async fn act(
     if person != person_tag(&session.person) {
         return Err(ErrorPage(Refusal::OLD_PAGE));
     }
-    match site.intake.press(&session.person, &session.place, deed).await? {
+    let said = match deed {
+        Deed::RevokeToken(id) => {
+            site.intake.end_token(&session.person, id).await?;
+            Some(words::token_ended())
+        }
+        deed => site.intake.press(&session.person, &session.place, deed).await?,
+    };
+    match said {
         None => Ok(to(&site, "/accounts")),
         Some(message) => Ok(page(&site, &session, Some(&plain(&message))).await?.into_response()),
     }
@@ -91,6 +98,7 @@ pub(super) async fn linked(
 async fn page(site: &Site, session: &Session, said: Option<&str>) -> Result<Page, ErrorPage> {
     let store = &site.intake.store;
     let accounts = store.accounts(&session.person).await?;
+    let tokens = store.api_tokens(&session.person).await?;
     let mut posts = Vec::new();
     for PostStatus { post, account, link, .. } in
         site.intake.recent_posts(&session.person, None, RECENT).await?
@@ -101,7 +109,14 @@ async fn page(site: &Site, session: &Session, said: Option<&str>) -> Result<Page
         let line = words::state_line(&post, &account);
         posts.push(Listed { line, state: post.state, created_at: post.created_at, status, link });
     }
-    Ok(pages::accounts(&AccountsPage { base: &site.base, session, accounts: &accounts, posts: &posts, said }))
+    Ok(pages::accounts(&AccountsPage {
+        base: &site.base,
+        session,
+        accounts: &accounts,
+        posts: &posts,
+        tokens: &tokens,
+        said,
+    }))
 }
 
 /// What a message for a chat says, without its buttons: the page has its own.

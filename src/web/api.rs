@@ -15,7 +15,7 @@ mod uploads;
 
 use std::{sync::Arc, time::Duration};
 
-use axum::{Router, extract::DefaultBodyLimit, middleware, response::IntoResponse, routing::get};
+use axum::{Json, Router, extract::DefaultBodyLimit, middleware, response::IntoResponse, routing::get};
 use jiff::Timestamp;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -66,6 +66,9 @@ fn described() -> OpenApiRouter<Arc<Site>> {
         .routes(routes!(events::events))
         .routes(routes!(caption::count))
 }
+
+/// What most calls come to.
+type Answer<T> = Result<Json<T>, Problem>;
 
 /// A moment in Unix milliseconds, as RFC 3339. Only a clock centuries off leaves the range.
 fn moment(ms: i64) -> String {

@@ -12,14 +12,19 @@ use sha2::{Digest, Sha256};
 use super::error::{ErrorPage, Refusal};
 
 const SCRIPT: &str = "text/javascript; charset=utf-8";
-const FILES: [(&str, &str, &str); 11] = [
+const FILES: [(&str, &str, &str); 16] = [
     ("accounts.js", SCRIPT, include_str!("assets/accounts.js")),
     ("api.js", SCRIPT, include_str!("assets/api.js")),
     ("app.css", "text/css; charset=utf-8", include_str!("assets/app.css")),
     ("caption.js", SCRIPT, include_str!("assets/caption.js")),
     ("door.js", SCRIPT, include_str!("assets/door.js")),
+    ("form.js", SCRIPT, include_str!("assets/form.js")),
     ("memory.js", SCRIPT, include_str!("assets/memory.js")),
+    ("notice.js", SCRIPT, include_str!("assets/notice.js")),
     ("picker.js", SCRIPT, include_str!("assets/picker.js")),
+    ("publish.js", SCRIPT, include_str!("assets/publish.js")),
+    ("room.js", SCRIPT, include_str!("assets/room.js")),
+    ("sending.js", SCRIPT, include_str!("assets/sending.js")),
     ("status.js", SCRIPT, include_str!("assets/status.js")),
     ("transfer.js", SCRIPT, include_str!("assets/transfer.js")),
     ("upload.js", SCRIPT, include_str!("assets/upload.js")),

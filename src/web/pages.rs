@@ -1,6 +1,6 @@
 //! The pages people see in a browser: nothing from elsewhere but profile pictures.
 
-use std::{collections::BTreeSet, sync::LazyLock};
+use std::sync::LazyLock;
 
 use axum::{
     http::{HeaderValue, StatusCode, header},
@@ -9,20 +9,20 @@ use axum::{
 use base64::{Engine, engine::general_purpose::STANDARD};
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
-use url::Url;
 
 mod accounts;
 mod door;
+mod faces;
+mod linking;
 mod upload;
 
 use super::{assets, error::Refusal};
-use crate::{
-    account::{Person, Platform, Profile},
-    words,
-};
+use crate::{account::Person, words};
 
 pub(super) use accounts::{AccountsPage, Listed, accounts};
 pub(super) use door::{door, link_gone, signed_out};
+use faces::{Pictures, chat_face, chat_person, face};
+pub(super) use linking::{denied, linked, not_linked, question};
 pub(super) use upload::{UploadPage, upload};
 
 const STYLE: &str = include_str!("style.css");
@@ -143,145 +143,11 @@ impl Visitor {
     }
 }
 
-/// The hosts whose profile pictures a page shows.
-///
-/// A picture lies at X. The browser, which comes from X, fetches it there itself without saying from where, and may
-/// load pictures from that host only. Fetching it here instead would have this service open addresses it was told.
-#[derive(Default)]
-struct Pictures(BTreeSet<String>);
-
-impl Pictures {
-    /// Admits a picture and returns its address, if it is a plain one.
-    fn admit(&mut self, avatar: Option<&str>) -> Option<Url> {
-        let url = Url::parse(avatar?).ok().filter(|url| ["http", "https"].contains(&url.scheme()))?;
-        let origin = url.origin().ascii_serialization();
-        // A host may hold a semicolon, which would end the directive.
-        let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.:/[]".contains(&byte);
-        origin.bytes().all(plain).then(|| self.0.insert(origin))?;
-        // X serves 48 pixels unless asked for more (docs.x.com, "User profile images and banners").
-        Url::parse(&url.as_str().replacen("_normal.", "_bigger.", 1)).ok()
-    }
-
-    fn sources(&self) -> String {
-        match self.0.is_empty() {
-            true => "'none'".to_owned(),
-            false => self.0.iter().map(String::as_str).collect::<Vec<_>>().join(" "),
-        }
-    }
-}
-
 /// A name that somebody chose, apart from the text around it and without letters that turn it around.
 fn chosen(name: &str) -> Markup {
     let turns = |c: char| matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     let name: String = name.chars().filter(|c| !turns(*c)).collect();
     html! { bdi { (name) } }
-}
-
-/// A round picture, or the first letter where there is none or while it loads.
-fn face(picture: Option<&Url>, letter: Option<char>) -> Markup {
-    html! {
-        span.face aria-hidden="true" {
-            @if let Some(letter) = letter { (letter.to_uppercase()) }
-            @if let Some(url) = picture { img src=(url) alt="" referrerpolicy="no-referrer"; }
-        }
-    }
-}
-
-fn chat_face(platform: Platform) -> Markup {
-    face(None, platform.title().chars().next())
-}
-
-/// What the chat's people call the person, and the id that no other can take.
-fn chat_person(person: &Person) -> Markup {
-    let id: String = person.id.chars().filter(|c| c.is_ascii_graphic()).take(40).collect();
-    html! {
-        b { (chosen(&words::chat_identity(person.platform, &person.name))) }
-        @if person.platform != Platform::Console { span.quiet { "id " (id) } }
-    }
-}
-
-/// Asks the person in the browser whether to link: the first form does, the second does not.
-pub(super) fn question(base: &str, profile: &Profile, person: &Person, ticket: &str) -> Page {
-    let account = words::name(&profile.username, &profile.name);
-    let chat = words::chat_identity(person.platform, &person.name);
-    let mut pictures = Pictures::default();
-    let picture = pictures.admit(profile.avatar_url.as_deref());
-    let body = html! {
-        h1 { "Link " (chosen(&account)) " to " (chosen(&chat)) "?" }
-        div.pair {
-            div.who { (face(picture.as_ref(), profile.username.chars().next())) span { b { (chosen(&account)) } span.quiet { "on X" } } }
-            span.arrow aria-hidden="true" { "↓" }
-            div.who { (chat_face(person.platform)) span { (chat_person(person)) } }
-        }
-        p { "Posts sent with " code { "/post" } " will be published there." }
-        p.quiet { "Did somebody else send you the link to X? Then they could post as you: choose " b { "Not me" } "." }
-        div.answers {
-            form method="post" action={(base) "/api/social/callback"} {
-                input type="hidden" name="ticket" value=(ticket);
-                button.primary type="submit" { "Link account" }
-            }
-            form method="post" action={(base) "/api/social/callback/refuse"} {
-                input type="hidden" name="ticket" value=(ticket);
-                button type="submit" { "Not me" }
-            }
-        }
-    };
-    Page { pictures, ..Page::new("Link this account?", body) }
-}
-
-/// After *Link account*, in a browser that is not signed in.
-pub(super) fn linked(profile: &Profile, person: &Person) -> Page {
-    let mut pictures = Pictures::default();
-    let picture = pictures.admit(profile.avatar_url.as_deref());
-    let name = words::name(&profile.username, &profile.name);
-    let body = html! {
-        p.mark aria-hidden="true" { "✓" }
-        h1 { "Linked " (chosen(&name)) }
-        p { "Go back to your chat and upload a video with " code { "/post" } " to publish it." }
-        ul.pair {
-            li.who {
-                (face(picture.as_ref(), profile.username.chars().next()))
-                span {
-                    b { (chosen(&name)) }
-                    span.quiet {
-                        "linked to " (chosen(&words::chat_identity(person.platform, &person.name)))
-                    }
-                }
-            }
-        }
-        p.quiet {
-            "You can close this page. " code { "/disconnect" } " in the chat undoes it, and " code { "/web" }
-            " shows all accounts and posts here."
-        }
-    };
-    Page { pictures, ..Page::new("Linked", body) }
-}
-
-/// After *Not me*. `revoked` is false when X could not be told.
-pub(super) fn not_linked(revoked: bool) -> Page {
-    let body = html! {
-        h1 { "Nothing was linked" }
-        @if revoked {
-            p { "X has taken the permission back, and nothing about your account was kept here." }
-        } @else {
-            p {
-                "Nothing about your account was kept here. X could not be told just now: remove the app yourself \
-                 on X, under Settings, Security and account access, Apps and sessions, Connected apps."
-            }
-        }
-        p.quiet { "You can close this page." }
-    };
-    Page::new("Nothing was linked", body)
-}
-
-/// After *Cancel* on X's page.
-pub(super) fn denied() -> Page {
-    let body = html! {
-        h1 { "Nothing was linked" }
-        p { "X sent you back without a permission for this service, so all is as it was." }
-        p.quiet { "Changed your mind? Send " code { "/connect twitter" } " again in your chat for a new link." }
-    };
-    Page::new("Nothing was linked", body)
 }
 
 /// What this is, for somebody who opens the bare address.
@@ -318,30 +184,5 @@ fn commands(text: &str) -> Markup {
     match found {
         Some((before, command, after)) => html! { (before) code { (command) } (commands(after)) },
         None => html! { (text) },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::Pictures;
-
-    #[test]
-    fn only_plain_origins_reach_the_policy() {
-        let mut pictures = Pictures::default();
-        for address in [
-            "https://a;script-src/x.jpg",
-            "https://a,b/x.jpg",
-            "javascript:alert(1)",
-            "data:image/png,x",
-            "x.jpg",
-        ] {
-            assert_eq!(pictures.admit(Some(address)), None, "{address}");
-        }
-        assert_eq!(pictures.sources(), "'none'");
-        let shown = pictures.admit(Some("https://pbs.twimg.com/profile_images/1/a_normal.jpg")).unwrap();
-        assert_eq!(shown.path(), "/profile_images/1/a_bigger.jpg");
-        assert!(pictures.admit(Some("https://pbs.twimg.com/profile_images/2/b_normal.jpg")).is_some());
-        assert!(pictures.admit(Some("http://[::1]:8080/c.svg")).is_some());
-        assert_eq!(pictures.sources(), "http://[::1]:8080 https://pbs.twimg.com");
     }
 }

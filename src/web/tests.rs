@@ -147,7 +147,7 @@ impl World {
         let token = ApiToken {
             id: uuid::Uuid::now_v7(),
             name: String::new(),
-            last4: String::new(),
+            last4: ticket.expose()[39..].to_owned(),
             created_at: START,
             last_used_at: None,
         };

@@ -310,6 +310,7 @@ fn answers() {
         ("tokens, none", api_tokens(&[])),
         ("tokens", api_tokens(&tokens)),
         ("too many tokens", too_many_tokens(&tokens)),
+        ("token ended", token_ended()),
         ("our fault", our_fault()),
         ("form out of date", form_out_of_date()),
         ("moved", moved()),

@@ -19,6 +19,11 @@ pub fn api_tokens(tokens: &[ApiToken]) -> Message {
     list(Message::text("Your API tokens:"), tokens)
 }
 
+/// *End it* on the page of accounts.
+pub fn token_ended() -> Message {
+    Message::text("The token is ended. Programs that use it are let in no more.")
+}
+
 /// `/token` by somebody who has as many as anybody may.
 pub fn too_many_tokens(tokens: &[ApiToken]) -> Message {
     list(

@@ -115,7 +115,7 @@ async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
         name.strip_prefix(PROBE).unwrap_or(name).parse::<PostId>().is_ok()
     };
     let now = UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
-    match worker.staging.sweep(|key| known.contains(key) || !ours(key), now - ORPHANED_FOR).await {
+    match worker.staging.sweep(ours, |key| known.contains(key), now - ORPHANED_FOR).await {
         Ok(swept) if swept.objects + swept.uploads > 0 => tracing::info!(?swept, "orphaned files removed"),
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "staging could not be swept"),

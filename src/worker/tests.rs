@@ -1,10 +1,14 @@
 //! What no simulated X can time: a worker that sleeps between two instructions of its own.
 
-use std::{pin::pin, time::Duration};
+use std::{
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll},
+};
 
-use futures::FutureExt;
+use futures::task::{ArcWake, waker};
 use tempfile::TempDir;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Notify};
 use uuid::Uuid;
 
 use super::{Next, Running, StepError, Worker, publish};
@@ -136,17 +140,29 @@ async fn published(
     worker.clock.set(prolonging);
     let prolonged = prolonging + i64::try_from(LEASE.as_millis()).unwrap();
     let mut work = pin!(publish::publish(worker, lease, &mut post));
+    let woken = Arc::new(Woken::default());
+    let waker = waker(woken.clone());
     loop {
         if nap && worker.store.next_lane_due().await.unwrap() == Some(prolonged) {
             worker.clock.set(prolonging + A_NAP);
         }
-        if let Some(outcome) = work.as_mut().now_or_never() {
+        if let Poll::Ready(outcome) = work.as_mut().poll(&mut Context::from_waker(&waker)) {
             return Some(outcome);
         }
-        if x.accept().now_or_never().is_some() {
-            return None;
+        tokio::select! {
+            () = woken.0.notified() => {}
+            _ = x.accept() => return None,
         }
-        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+}
+
+/// Rings when the work can go on.
+#[derive(Default)]
+struct Woken(Notify);
+
+impl ArcWake for Woken {
+    fn wake_by_ref(woken: &Arc<Self>) {
+        woken.0.notify_one();
     }
 }
 

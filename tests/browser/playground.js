@@ -5,8 +5,9 @@ import { createInterface } from "node:readline";
 
 const PROGRAM = new URL("../../target/debug/examples/playground", import.meta.url).pathname;
 
-export async function playground() {
-  const child = spawn(PROGRAM, { stdio: ["pipe", "pipe", "inherit"] });
+/** @param {string[]} storage the address of an S3 server and a bucket there; none for the embedded one */
+export async function playground(...storage) {
+  const child = spawn(PROGRAM, storage, { stdio: ["pipe", "pipe", "inherit"] });
   const lines = createInterface({ input: child.stdout })[Symbol.asyncIterator]();
   const next = async () => {
     const { value, done } = await lines.next();

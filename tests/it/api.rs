@@ -4,6 +4,7 @@ mod described;
 mod documented;
 mod following;
 mod limits;
+mod localstack;
 mod moto;
 mod refused;
 mod resumed;

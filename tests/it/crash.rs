@@ -2,13 +2,17 @@
 
 mod check;
 pub mod child;
+mod discord;
 #[cfg(target_os = "linux")]
 mod disk;
 mod locked;
+pub mod people;
 mod plan;
+mod requests;
 mod round;
 pub mod s3;
 pub mod site;
+mod stir;
 mod stopping;
 mod tally;
 mod wire;

@@ -84,9 +84,14 @@ impl Discord {
         self.state.world()
     }
 
+    /// Moves whenever the world may have changed.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.state.changes.subscribe()
+    }
+
     /// Waits until `condition` finds something in the world.
     pub async fn wait_for<T>(&self, what: &str, mut condition: impl FnMut(&World) -> Option<T>) -> T {
-        let mut changes = self.state.changes.subscribe();
+        let mut changes = self.changes();
         let found = async {
             loop {
                 changes.borrow_and_update();

@@ -1,4 +1,5 @@
-//! The one rule of the house: a module may use what lies below it, never what lies beside or above.
+//! What the house promises of itself: a module may use what lies below it, never what lies beside or above; and each fault
+//! that is listed has its test.
 
 use std::{collections::BTreeMap, fs, path::Path};
 
@@ -96,4 +97,19 @@ fn modules_use_only_what_lies_below() {
 fn the_rule_reads_nested_uses() {
     let source = "use crate::{\n    account::{A, B},\n    store::Store,\n};\nfn f() { crate::web::x() }";
     assert_eq!(named(source), ["account", "store", "web"]);
+}
+
+/// `docs/faults.md` promises a test for each fault it names.
+#[test]
+fn every_fault_that_is_listed_has_its_test() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let listed = fs::read_to_string(root.join("docs/faults.md")).unwrap();
+    let named: Vec<&str> = listed.split('`').filter(|text| text.contains("::")).collect();
+    assert!(named.len() >= 60, "{} tests are named", named.len());
+    for name in named {
+        let (module, test) = name.rsplit_once("::").unwrap();
+        let file = root.join("tests/it").join(module.replace("::", "/")).with_extension("rs");
+        let source = fs::read_to_string(&file).unwrap_or_else(|_| panic!("{name}: no {}", file.display()));
+        assert!(source.contains(&format!("fn {test}()")), "{name} is nowhere to be found");
+    }
 }

@@ -5,6 +5,7 @@ mod accounts;
 mod answers;
 mod api;
 mod attack;
+mod bell;
 mod bucket;
 mod cancelling;
 mod chats;

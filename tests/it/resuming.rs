@@ -58,6 +58,9 @@ async fn an_upload_that_expires_at_any_step_is_made_again() {
         let first: Vec<_> =
             world.requests(Call::Append).iter().map(|append| media_id(append).to_owned()).collect();
         assert_ne!(first.first(), first.last(), "the new upload is sent whole");
+        if call != Call::Status {
+            assert_eq!(world.requests(call).len(), 2, "nothing is asked of an upload that is over: {call:?}");
+        }
     }))
     .await;
 }

@@ -117,9 +117,14 @@ impl Telegram {
         })
     }
 
+    /// Moves after every request and whatever people do.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.changes.subscribe()
+    }
+
     /// Waits until `look` finds something, looking again after every request.
     pub async fn wait_for<T>(&self, mut look: impl FnMut(&Telegram) -> Option<T>) -> T {
-        let mut changes: watch::Receiver<u64> = self.shared.changes.subscribe();
+        let mut changes = self.changes();
         let found = tokio::time::timeout(GUARD, async {
             loop {
                 changes.borrow_and_update();

@@ -138,6 +138,13 @@ impl Rest {
         answer(request).await
     }
 
+    /// A request to an endpoint that serenity does not know.
+    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
+        let api = self.http.proxy.as_deref().unwrap_or(DISCORD).trim_end_matches('/');
+        let request = self.client.request(method, format!("{api}/api/v10/{path}"));
+        request.header(reqwest::header::AUTHORIZATION, self.http.token())
+    }
+
     /// A fresh address for an attachment whose signed one has expired, if Discord still has the file.
     ///
     /// The endpoint is what Discord's own clients use; its documentation leaves it out, bots may use it
@@ -162,15 +169,6 @@ impl Rest {
             code: 0,
             message: "no such attachment".to_owned(),
         })
-    }
-}
-
-impl Rest {
-    /// A request to an endpoint that serenity does not know.
-    fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
-        let api = self.http.proxy.as_deref().unwrap_or(DISCORD).trim_end_matches('/');
-        let request = self.client.request(method, format!("{api}/api/v10/{path}"));
-        request.header(reqwest::header::AUTHORIZATION, self.http.token())
     }
 }
 

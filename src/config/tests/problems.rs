@@ -37,7 +37,9 @@ fn each_problem_has_its_sentence() {
         "web.listen = ':8080'",
         "metrics.listen = '127.0.0.1:99999'",
         "metrics.listen = '127.0.0.1:8080'",
-        "database.url = 'postgres://toall:hush@db/toall'",
+        "database.url = 'postgres:toall'",
+        "database.url = 'postgres://toall:hush/@db/toall'",
+        "database.max_connections = 1",
         "database.url = 'mysql://toall:hush@db/toall'",
         "database.url = 'sqlite:'",
         "database.url = 'sqlite::memory:'",
@@ -172,7 +174,7 @@ fn warns_of_what_works_but_is_hardly_meant() {
 #[test]
 fn debug_hides_every_secret() {
     let text = format!(
-        "security.encryption_key = '{KEY}'\ndatabase.url = 'sqlite:hush'\ndiscord.token = 'hush'\ntelegram.token = 'hush'\n\
+        "security.encryption_key = '{KEY}'\ndatabase.url = 'postgres://toall:hush@db/toall'\ndiscord.token = 'hush'\ntelegram.token = 'hush'\n\
          twitter.client_secret = 'hush'\nstaging = {{ access_key_id = 'a', secret_access_key = 'hush' }}"
     );
     let debug = format!("{:?}", load_with_id(&text, &[]).unwrap());

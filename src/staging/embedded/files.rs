@@ -1,11 +1,6 @@
 //! s3s-fs, with what a long-running service needs of it put right.
 
-use std::{
-    error::Error,
-    fs, io,
-    path::{Path, PathBuf},
-    time::SystemTime,
-};
+use std::{collections::HashSet, error::Error, io, path::PathBuf, sync::Arc};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use hyper::StatusCode;
@@ -14,16 +9,36 @@ use s3s_fs::FileSystem;
 use tokio::{
     fs::File,
     io::{AsyncReadExt, AsyncSeekExt},
+    sync::watch,
 };
 use tokio_util::io::ReaderStream;
+
+use super::folder::{begun, clear_uploads, open_note, private_dir, private_file};
 
 /// Each read is a trip to the thread pool for blocking work; s3s-fs makes one for every 4 KiB.
 const READ_BYTES: usize = 256 * 1024;
 
 /// Objects are files under `root/bucket/key`; s3s-fs keeps notes and unfinished parts as dot files in `root`.
+#[derive(Clone)]
 pub(super) struct Files {
-    inner: FileSystem,
+    inner: Arc<FileSystem>,
     root: PathBuf,
+    /// Uploads whose parts are being joined.
+    joining: watch::Sender<HashSet<String>>,
+}
+
+/// Parts being joined, until dropped.
+struct Joining {
+    upload: String,
+    all: watch::Sender<HashSet<String>>,
+}
+
+impl Drop for Joining {
+    fn drop(&mut self) {
+        self.all.send_modify(|all| {
+            all.remove(&self.upload);
+        });
+    }
 }
 
 impl Files {
@@ -37,10 +52,47 @@ impl Files {
             private_dir(&root.join(bucket))?;
             clear_uploads(&root)?;
             let inner = FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
-            Ok(Files { inner, root })
+            Ok(Files { inner: Arc::new(inner), root, joining: watch::Sender::default() })
         })
         .await
         .map_err(io::Error::other)?
+    }
+
+    /// The uploads whose parts are being joined.
+    pub(super) fn joining(&self) -> watch::Receiver<HashSet<String>> {
+        self.joining.subscribe()
+    }
+
+    /// Refuses what concerns an upload that takes no parts (any more), which s3s-fs answers otherwise than S3, or not at
+    /// all. One whose parts are being joined is waited for.
+    async fn check_upload(&self, upload: &str) -> S3Result<()> {
+        // The sender is ours, so it is not gone.
+        let _ = self.joining().wait_for(|joining| !joining.contains(upload)).await;
+        let open = match open_note(&self.root, upload) {
+            Some(note) => tokio::fs::try_exists(note).await.map_err(S3Error::internal_error)?,
+            None => false,
+        };
+        if open { Ok(()) } else { Err(s3_error!(NoSuchUpload)) }
+    }
+
+    /// Waits until nobody else joins this upload's parts.
+    async fn begin_joining(&self, upload: &str) -> S3Result<Joining> {
+        loop {
+            self.check_upload(upload).await?;
+            if self.joining.send_if_modified(|joining| joining.insert(upload.to_owned())) {
+                return Ok(Joining { upload: upload.to_owned(), all: self.joining.clone() });
+            }
+        }
+    }
+
+    async fn join(
+        &self,
+        req: S3Request<CompleteMultipartUploadInput>,
+    ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
+        let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
+        let response = self.inner.complete_multipart_upload(req).await.map_err(say_if_full)?;
+        self.make_private(&bucket, &key).await?;
+        Ok(response)
     }
 
     fn object(&self, bucket: &str, key: &str) -> PathBuf {
@@ -152,10 +204,12 @@ impl S3 for Files {
     }
 
     async fn list_parts(&self, req: S3Request<ListPartsInput>) -> S3Result<S3Response<ListPartsOutput>> {
+        self.check_upload(&req.input.upload_id).await?;
         self.inner.list_parts(req).await
     }
 
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
+        self.check_upload(&req.input.upload_id).await?;
         self.inner.upload_part(req).await.map_err(say_if_full)
     }
 
@@ -163,16 +217,20 @@ impl S3 for Files {
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
-        let response = self.inner.complete_multipart_upload(req).await.map_err(say_if_full)?;
-        self.make_private(&bucket, &key).await?;
-        Ok(response)
+        // s3s-fs deletes each part once it is copied: whoever asked may go, and the rest must still follow.
+        let (files, joining) = (self.clone(), self.begin_joining(&req.input.upload_id).await?);
+        let joined = tokio::spawn(async move {
+            let _joining = joining;
+            files.join(req).await
+        });
+        joined.await.map_err(S3Error::internal_error)?
     }
 
     async fn abort_multipart_upload(
         &self,
         req: S3Request<AbortMultipartUploadInput>,
     ) -> S3Result<S3Response<AbortMultipartUploadOutput>> {
+        self.check_upload(&req.input.upload_id).await?;
         self.inner.abort_multipart_upload(req).await
     }
 }
@@ -190,63 +248,4 @@ fn say_if_full(mut error: S3Error) -> S3Error {
         cause = source.source();
     }
     error
-}
-
-/// An upload in parts, as its notes in the folder tell of it.
-struct Begun {
-    id: String,
-    key: String,
-    at: SystemTime,
-}
-
-/// The uploads that were begun, by the notes that s3s-fs 0.14 keeps of each.
-fn begun(root: &Path) -> io::Result<Vec<Begun>> {
-    let mut found = Vec::new();
-    for entry in fs::read_dir(root)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let note = || {
-            let (_, rest) = name.to_str()?.strip_prefix(".bucket-")?.split_once(".object-")?;
-            let (key, id) = rest.strip_suffix(".metadata.json")?.split_once(".upload-")?;
-            let key = String::from_utf8(URL_SAFE_NO_PAD.decode(key).ok()?).ok()?;
-            Some((key, id.to_owned()))
-        };
-        if let Some((key, id)) = note() {
-            found.push(Begun { id, key, at: entry.metadata()?.modified()? });
-        }
-    }
-    Ok(found)
-}
-
-/// Nobody knows the ids of uploads that the worker began in an earlier life. People go on with theirs.
-fn clear_uploads(root: &Path) -> io::Result<()> {
-    let kept: Vec<String> = begun(root)?
-        .into_iter()
-        .filter(|upload| upload.key.starts_with(super::super::UPLOADS))
-        .map(|upload| upload.id)
-        .collect();
-    for entry in fs::read_dir(root)? {
-        let entry = entry?;
-        let name = entry.file_name();
-        let name = name.to_string_lossy();
-        let part = name.starts_with(".upload_id-") || name.starts_with(".upload-");
-        let note = name.starts_with(".bucket-") && name.contains(".upload-");
-        if (part || note) && !kept.iter().any(|id| name.contains(id.as_str())) {
-            fs::remove_file(entry.path())?;
-        }
-    }
-    Ok(())
-}
-
-fn private_dir(path: &Path) -> io::Result<()> {
-    fs::create_dir_all(path)?;
-    #[cfg(unix)]
-    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
-    Ok(())
-}
-
-async fn private_file(path: PathBuf) -> io::Result<()> {
-    #[cfg(unix)]
-    tokio::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).await?;
-    Ok(())
 }

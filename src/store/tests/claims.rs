@@ -9,9 +9,9 @@ use crate::store::{
     queue::{CLAIM_LANE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE},
 };
 
-/// A thousand accounts, and one post that is due behind this many that are finished.
+/// A thousand accounts, this many finished posts of one of them, and two posts of each that are due.
 fn finished(posts: i64, numbers: impl Fn(i64) -> String) -> String {
-    let (accounts, numbers) = (numbers(1_000), numbers(posts));
+    let (accounts, numbers) = (numbers(1_000), numbers(posts + 2_000));
     format!(
         "INSERT INTO users (id, platform, platform_user, name, created_at) VALUES ('u', 'console', 'u', 'u', 0);
          WITH {accounts}
@@ -21,7 +21,8 @@ fn finished(posts: i64, numbers: impl Fn(i64) -> String) -> String {
          WITH {numbers}
          INSERT INTO posts (id, dedupe_key, request_id, user_id, account_id, caption, attachment, options, state, due_at,
                             x_post_id, created_at, updated_at)
-         SELECT CAST(100000000 + i AS TEXT), CAST(i AS TEXT), CAST(i AS TEXT), 'u', '1', '', '{{}}', '{{}}',
+         SELECT CAST(100000000 + i AS TEXT), CAST(i AS TEXT), CAST(i AS TEXT), 'u',
+                CASE WHEN i > {posts} THEN CAST(1 + i % 1000 AS TEXT) ELSE '1' END, '', '{{}}', '{{}}',
                 CASE WHEN i < {posts} THEN 'posted' ELSE 'staging' END, CASE WHEN i < {posts} THEN NULL ELSE 5 END,
                 CASE WHEN i < {posts} THEN CAST(i AS TEXT) END, 0, 0 FROM n;"
     )

@@ -85,9 +85,12 @@ async fn sqlite() -> Schema {
     schema
 }
 
+/// Table, name, type, whether it is needed, default and collation.
+type Column = (String, String, String, bool, Option<String>, Option<String>);
+
 async fn postgres(pool: &sqlx::PgPool) -> Schema {
     let mut schema = Schema::new();
-    let columns: Vec<(String, String, String, bool, Option<String>, Option<String>)> = sqlx::query_as(
+    let columns: Vec<Column> = sqlx::query_as(
         "SELECT table_name::text, column_name::text, data_type::text, is_nullable = 'NO', column_default::text,
                 collation_name::text
            FROM information_schema.columns WHERE table_schema = 'public' AND table_name NOT LIKE '\\_sqlx%'",

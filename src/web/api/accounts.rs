@@ -9,14 +9,20 @@ use axum::{
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{caller::Caller, moment, openapi::Problems, status::PLATFORM};
+use super::{Answer, caller::Caller, moment, openapi::Problems};
 use crate::{
     account::{Account, AccountId, AccountState, PersonRef, Tier},
-    web::{
-        Site,
-        error::{Problem, Refusal},
-    },
+    web::{Site, error::Refusal},
 };
+
+/// What account ids start with; more platforms will bring more.
+pub(super) const PLATFORM: &str = "twitter";
+
+/// The account behind an id as programs name it, `twitter:2244994945`.
+pub(super) fn account_named(id: &str) -> Option<AccountId> {
+    let id = id.strip_prefix(PLATFORM)?.strip_prefix(':')?;
+    Some(AccountId(id.to_owned()))
+}
 
 /// Where to send the person, and until when.
 #[derive(Serialize, ToSchema)]
@@ -29,7 +35,7 @@ pub(super) struct Connect {
 /// Says where to send the person to link an X account. The outcome is told in the person's private chat.
 #[utoipa::path(get, path = "/api/social/connect/twitter", tag = "accounts", operation_id = "connect",
     responses((status = 200, body = Connect), Problems))]
-pub(super) async fn connect(State(site): State<Arc<Site>>, caller: Caller) -> Result<Json<Connect>, Problem> {
+pub(super) async fn connect(State(site): State<Arc<Site>>, caller: Caller) -> Answer<Connect> {
     caller.manages()?;
     let person = caller.person;
     let place = PersonRef { platform: person.platform, id: person.id.clone() }.private_place();
@@ -100,7 +106,7 @@ impl From<Account> for Listed {
 pub(super) async fn accounts(
     State(site): State<Arc<Site>>,
     Caller { person, .. }: Caller,
-) -> Result<Json<Accounts>, Problem> {
+) -> Answer<Accounts> {
     let accounts = site.intake.store.accounts(&person).await?;
     Ok(Json(Accounts { accounts: accounts.into_iter().map(Listed::from).collect() }))
 }
@@ -122,12 +128,11 @@ pub(super) async fn disconnect(
     State(site): State<Arc<Site>>,
     caller: Caller,
     account_id: Result<Path<String>, PathRejection>,
-) -> Result<Json<Disconnected>, Problem> {
+) -> Answer<Disconnected> {
     caller.manages()?;
     let person = caller.person;
     let Path(account_id) = account_id.map_err(|_| Refusal::NO_ACCOUNT)?;
-    let id = account_id.strip_prefix(PLATFORM).and_then(|rest| rest.strip_prefix(':'));
-    let id = AccountId(id.ok_or(Refusal::NO_ACCOUNT)?.to_owned());
+    let id = account_named(&account_id).ok_or(Refusal::NO_ACCOUNT)?;
     let done = site.intake.disconnect_account(&person, &id).await?.ok_or(Refusal::NO_ACCOUNT)?;
     Ok(Json(Disconnected { account_id, used_by_others: done.others, revoked: done.revoked }))
 }

@@ -6,14 +6,16 @@ use axum::{Json, extract::State};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{caller::Caller, json::Body, openapi::Problems, status::PLATFORM};
+use super::{
+    Answer,
+    accounts::account_named,
+    caller::Caller,
+    json::{Body, require},
+    openapi::Problems,
+};
 use crate::{
-    account::AccountId,
     caption::{self, Caption, CaptionError},
-    web::{
-        Site,
-        error::{Problem, Refusal},
-    },
+    web::{Site, error::Refusal},
 };
 
 /// What X bills for a post, and for one whose text has a link (<https://docs.x.com/x-api/getting-started/pricing>).
@@ -60,15 +62,12 @@ pub(super) async fn count(
     State(site): State<Arc<Site>>,
     caller: Caller,
     Body(asked): Body<CaptionAsked>,
-) -> Result<Json<CaptionCount>, Problem> {
-    if asked.text.chars().count() > MAX_TEXT {
-        return Err(Problem::from(Refusal::INVALID).with("text has at most 40,000 characters.".to_owned()));
-    }
+) -> Answer<CaptionCount> {
+    require(asked.text.chars().count() <= MAX_TEXT, "text has at most 40,000 characters.")?;
     let limit = match &asked.account_id {
         None => caption::LIMIT,
         Some(id) => {
-            let id = id.strip_prefix(PLATFORM).and_then(|rest| rest.strip_prefix(':'));
-            let id = AccountId(id.ok_or(Refusal::NOT_LINKED)?.to_owned());
+            let id = account_named(id).ok_or(Refusal::NOT_LINKED)?;
             let accounts = site.intake.store.accounts(&caller.person).await?;
             let account = accounts.iter().find(|account| account.id == id).ok_or(Refusal::NOT_LINKED)?;
             caption::limit_for(account.tier)

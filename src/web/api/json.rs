@@ -50,6 +50,11 @@ impl TryFrom<Number> for Whole {
     }
 }
 
+/// Refuses a request whose content is not as described.
+pub(super) fn require(fits: bool, otherwise: &str) -> Result<(), Problem> {
+    if fits { Ok(()) } else { Err(Problem::from(Refusal::INVALID).with(otherwise.to_owned())) }
+}
+
 /// What stands behind the question mark.
 pub(super) struct Asked<T>(pub(super) T);
 

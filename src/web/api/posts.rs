@@ -14,15 +14,16 @@ use utoipa::{IntoParams, ToSchema};
 use uuid::Uuid;
 
 use super::{
+    Answer,
+    accounts::account_named,
     caller::Caller,
-    json::{Asked, Body, Named},
+    json::{Asked, Body, Named, require},
     openapi::Problems,
     options::Options,
-    status::{PLATFORM, RequestStatus},
+    status::RequestStatus,
     uploads::upload_id,
 };
 use crate::{
-    account::AccountId,
     intake::PostRequest,
     post::PostId,
     store::Answered,
@@ -83,13 +84,10 @@ pub(super) async fn post(
     headers: HeaderMap,
     Body(wanted): Body<PostWanted>,
 ) -> Result<(StatusCode, Json<PostAccepted>), Problem> {
-    if !(1..=MAX_ACCOUNTS).contains(&wanted.account_ids.len()) {
-        return Err(Problem::from(Refusal::INVALID).with("Name 1 to 10 accounts.".to_owned()));
-    }
+    require((1..=MAX_ACCOUNTS).contains(&wanted.account_ids.len()), "Name 1 to 10 accounts.")?;
     let mut accounts = Vec::with_capacity(wanted.account_ids.len());
     for id in &wanted.account_ids {
-        let account = id.strip_prefix(PLATFORM).and_then(|rest| rest.strip_prefix(':'));
-        let account = account.map(|id| AccountId(id.to_owned())).ok_or(Refusal::NOT_LINKED)?;
+        let account = account_named(id).ok_or(Refusal::NOT_LINKED)?;
         if !accounts.contains(&account) {
             accounts.push(account);
         }
@@ -145,7 +143,7 @@ pub(super) async fn recent(
     State(site): State<Arc<Site>>,
     caller: Caller,
     Asked(page): Asked<PageWanted>,
-) -> Result<Json<Posts>, Problem> {
+) -> Answer<Posts> {
     let limit = page.limit.unwrap_or(PAGE);
     if !(1..=MAX_PAGE).contains(&limit) {
         return Err(Problem::from(Refusal::INVALID_QUERY).with("limit is 1 to 100.".to_owned()));
@@ -179,7 +177,7 @@ pub(super) async fn cancel(
     State(site): State<Arc<Site>>,
     caller: Caller,
     post: Named<PostId>,
-) -> Result<Json<RequestStatus>, Problem> {
+) -> Answer<RequestStatus> {
     decide(&site, &caller, post, Decision::Cancel).await
 }
 
@@ -190,7 +188,7 @@ pub(super) async fn retry(
     State(site): State<Arc<Site>>,
     caller: Caller,
     post: Named<PostId>,
-) -> Result<Json<RequestStatus>, Problem> {
+) -> Answer<RequestStatus> {
     decide(&site, &caller, post, Decision::Retry).await
 }
 
@@ -201,7 +199,7 @@ pub(super) async fn confirm(
     State(site): State<Arc<Site>>,
     caller: Caller,
     post: Named<PostId>,
-) -> Result<Json<RequestStatus>, Problem> {
+) -> Answer<RequestStatus> {
     decide(&site, &caller, post, Decision::Confirm).await
 }
 
@@ -212,7 +210,7 @@ pub(super) async fn post_again(
     State(site): State<Arc<Site>>,
     caller: Caller,
     post: Named<PostId>,
-) -> Result<Json<RequestStatus>, Problem> {
+) -> Answer<RequestStatus> {
     decide(&site, &caller, post, Decision::PostAgain).await
 }
 
@@ -221,7 +219,7 @@ async fn decide(
     caller: &Caller,
     Named(id): Named<PostId>,
     decision: Decision,
-) -> Result<Json<RequestStatus>, Problem> {
+) -> Answer<RequestStatus> {
     let id = id.ok_or(Refusal::NO_POST)?;
     let (store, person, now) = (&site.intake.store, &caller.person, site.intake.clock.now_ms());
     let answered = match decision {

@@ -7,19 +7,13 @@ use serde::Serialize;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{caller::Caller, json::Named, moment, openapi::Problems};
+use super::{Answer, accounts::PLATFORM, caller::Caller, json::Named, moment, openapi::Problems};
 use crate::{
     intake::PostStatus,
-    post::{Party, Waiting},
-    web::{
-        Site,
-        error::{Problem, Refusal},
-    },
+    post::{Party, State, Waiting},
+    web::{Site, error::Refusal},
     words,
 };
-
-/// What account ids start with; more platforms will bring more.
-pub(super) const PLATFORM: &str = "twitter";
 
 /// The posts that were asked for at once.
 #[derive(Debug, PartialEq, Serialize, ToSchema)]
@@ -67,22 +61,6 @@ pub(super) struct AccountStatus {
     error: Option<Failed>,
     /// What can be asked of it now: `POST /api/social/posts/{post_id}/…`
     actions: Vec<Action>,
-}
-
-/// Where a post stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-enum State {
-    Staging,
-    Inspecting,
-    Uploading,
-    Processing,
-    Describing,
-    Publishing,
-    Posted,
-    NeedsUser,
-    Failed,
-    Canceled,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -164,35 +142,10 @@ impl RequestStatus {
     }
 }
 
-impl State {
-    fn is_over(self) -> bool {
-        matches!(self, State::Posted | State::Failed | State::Canceled)
-    }
-}
-
-impl From<crate::post::State> for State {
-    fn from(state: crate::post::State) -> Self {
-        use crate::post::State as Post;
-        match state {
-            Post::Staging => State::Staging,
-            Post::Inspecting => State::Inspecting,
-            Post::Uploading => State::Uploading,
-            Post::Processing => State::Processing,
-            Post::Describing => State::Describing,
-            Post::Publishing => State::Publishing,
-            Post::Posted => State::Posted,
-            Post::NeedsUser => State::NeedsUser,
-            Post::Failed => State::Failed,
-            Post::Canceled => State::Canceled,
-        }
-    }
-}
-
 impl From<PostStatus> for AccountStatus {
     fn from(status: PostStatus) -> Self {
         let PostStatus { post, account, link, progress, waiting } = status;
-        let state = State::from(post.state);
-        let actions = match state {
+        let actions = match post.state {
             State::NeedsUser => vec![Action::Confirm, Action::PostAgain, Action::Cancel],
             State::Failed => vec![Action::Retry],
             State::Posted | State::Canceled => Vec::new(),
@@ -207,7 +160,7 @@ impl From<PostStatus> for AccountStatus {
             post_id: post.id.0,
             account_id: format!("{PLATFORM}:{}", account.id),
             username: account.username,
-            state,
+            state: post.state,
             progress: Progress {
                 bytes_done: progress.bytes_done,
                 bytes: progress.bytes,
@@ -247,7 +200,7 @@ pub(super) async fn status(
     extract::State(site): extract::State<Arc<Site>>,
     caller: Caller,
     Named(request): Named<Uuid>,
-) -> Result<Json<RequestStatus>, Problem> {
+) -> Answer<RequestStatus> {
     let request = request.ok_or(Refusal::NO_REQUEST)?;
     let posts = site.intake.request_status(&caller.person, request).await?;
     Ok(Json(RequestStatus::of(posts).ok_or(Refusal::NO_REQUEST)?))

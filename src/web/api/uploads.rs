@@ -7,8 +7,9 @@ use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
 use super::{
+    Answer,
     caller::Caller,
-    json::{Asked, Body, Whole},
+    json::{Asked, Body, Whole, require},
     moment,
     openapi::Problems,
 };
@@ -89,10 +90,9 @@ pub(super) async fn begin(
     State(site): State<Arc<Site>>,
     caller: Caller,
     Body(wanted): Body<UploadWanted>,
-) -> Result<Json<UploadBegun>, Problem> {
-    if !(1..=MAX_NAME).contains(&wanted.filename.chars().count()) {
-        return Err(Problem::from(Refusal::INVALID).with("filename has 1 to 255 characters.".to_owned()));
-    }
+) -> Answer<UploadBegun> {
+    let named = (1..=MAX_NAME).contains(&wanted.filename.chars().count());
+    require(named, "filename has 1 to 255 characters.")?;
     let parts = wanted.multipart.unwrap_or(false);
     let wanted = Wanted {
         filename: wanted.filename,
@@ -164,10 +164,8 @@ pub(super) async fn sign_parts(
     State(site): State<Arc<Site>>,
     caller: Caller,
     Body(wanted): Body<PartsWanted>,
-) -> Result<Json<PartsSigned>, Problem> {
-    if !(1..=MAX_PARTS_AT_ONCE).contains(&wanted.parts.len()) {
-        return Err(Problem::from(Refusal::INVALID).with("Ask for 1 to 100 parts at once.".to_owned()));
-    }
+) -> Answer<PartsSigned> {
+    require((1..=MAX_PARTS_AT_ONCE).contains(&wanted.parts.len()), "Ask for 1 to 100 parts at once.")?;
     let numbers: Vec<u32> =
         wanted.parts.iter().map(|number| u32::try_from(number.0).unwrap_or(u32::MAX)).collect();
     let signed = site.intake.sign_parts(&caller.person, upload_id(&wanted.s3_key)?, &numbers).await?;
@@ -216,7 +214,7 @@ pub(super) async fn parts_done(
     State(site): State<Arc<Site>>,
     caller: Caller,
     Asked(named): Asked<UploadNamed>,
-) -> Result<Json<PartsDone>, Problem> {
+) -> Answer<PartsDone> {
     let (upload, done) = site.intake.parts_done(&caller.person, upload_id(&named.s3_key)?).await?;
     Ok(Json(PartsDone {
         size: upload.size.unwrap_or_default(),
@@ -250,7 +248,7 @@ pub(super) async fn complete(
     State(site): State<Arc<Site>>,
     caller: Caller,
     Body(sent): Body<UploadSent>,
-) -> Result<Json<UploadComplete>, Problem> {
+) -> Answer<UploadComplete> {
     let id = upload_id(&sent.s3_key)?;
     let bytes = site.intake.complete_upload(&caller.person, id).await?;
     Ok(Json(UploadComplete { s3_key: id.to_string(), bytes }))

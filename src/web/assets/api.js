@@ -79,23 +79,41 @@ export async function call(method, path, with_) {
 }
 
 /**
- * Asks again until the answer is yes or surely no.
- * @param {() => Promise<any>} ask
- * @param {AbortSignal} signal
+ * How long to ask.
+ * @typedef {object} Patience
+ * @property {AbortSignal} signal
+ * @property {number} [tries] for ever unless given
+ * @property {(wait: number) => void} [waits] told in how many seconds it is tried again, and 0 once there was an answer
  */
-export async function insist(ask, signal) {
-  for (let wait = 1; ; wait = Math.min(wait * 2, 30)) {
+
+/**
+ * Asks again until the answer is yes or surely no, or patience ends.
+ * @param {(signal: AbortSignal) => Promise<any>} ask
+ * @param {Patience} patience
+ */
+export async function insist(ask, { signal, tries = Infinity, waits }) {
+  for (let wait = 1, turn = 1; ; wait = Math.min(wait * 2, 30), turn++) {
     try {
-      return await ask();
+      const answer = await ask(signal);
+      if (turn > 1) waits?.(0);
+      return answer;
     } catch (error) {
-      if (!(error instanceof Refused && error.passing)) throw error;
+      if (!(error instanceof Refused && error.passing) || turn >= tries) throw error;
+      waits?.(wait);
       await pause(wait, signal);
     }
   }
 }
 
+const WAKE = "toall-wake";
+
+/** Ends every pause now. */
+export function wake() {
+  window.dispatchEvent(new Event(WAKE));
+}
+
 /**
- * Waits, or until the connection is back, whichever comes first.
+ * Waits, or until the connection is back or somebody wakes it, whichever comes first.
  * @param {number} seconds
  * @param {AbortSignal} signal
  */
@@ -103,13 +121,13 @@ export function pause(seconds, signal) {
   return new Promise((go, stop) => {
     const done = () => {
       clearTimeout(timer);
-      window.removeEventListener("online", back);
+      for (const event of ["online", WAKE]) window.removeEventListener(event, back);
       signal.removeEventListener("abort", end);
     };
     const back = () => { done(); go(undefined); };
     const end = () => { done(); stop(signal.reason); };
     const timer = setTimeout(back, seconds * 1000 * (0.75 + Math.random() / 2));
-    window.addEventListener("online", back);
+    for (const event of ["online", WAKE]) window.addEventListener(event, back);
     signal.addEventListener("abort", end);
     if (signal.aborted) end();
   });

@@ -21,8 +21,10 @@ async function count() {
   asking.abort();
   asking = new AbortController();
   const { signal } = asking;
-  const chosen = /** @type {HTMLInputElement | null} */ (document.querySelector("[name=account]:checked"));
-  const account = chosen?.value;
+  /** @type {HTMLInputElement[]} */
+  const chosen = [...document.querySelectorAll("[name=account]:checked")].map((one) => /** @type {any} */ (one));
+  // The same text goes to all of them, so the account that may post the least decides.
+  const [account] = chosen.sort((a, b) => Number(a.dataset.limit) - Number(b.dataset.limit)).map(({ value }) => value);
   try {
     const body = { text: caption.value, ...(account && { account_id: account }) };
     const counted = await call("POST", "caption", { body, signal });
@@ -30,8 +32,10 @@ async function count() {
     const { length, limit, valid, reason } = counted;
     const over = length - limit;
     counter.textContent = over > 0 ? say("over", { length, limit, over }) : say("count", { length, limit });
-    const cost = Number(counted.price_usd);
-    price.textContent = say(counted.links ? "price_link" : "price", { price: `$${counted.links ? cost.toFixed(2) : cost}` });
+    const posts = Math.max(1, chosen.length);
+    const cost = Number(counted.price_usd) * posts;
+    const sentence = `price${posts > 1 ? "_all" : ""}${counted.links ? "_link" : ""}`;
+    price.textContent = say(sentence, { n: posts, price: `$${counted.links ? cost.toFixed(2) : Number(cost.toFixed(3))}` });
     fault = valid ? "" : over > 0 ? say("caption_over", { over }) : reason ?? "";
     counter.classList.toggle("over", over > 0);
     caption.setAttribute("aria-invalid", String(!valid));

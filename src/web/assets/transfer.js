@@ -1,7 +1,7 @@
 // @ts-check
 // Sends a file to storage in parts, several at once, until all of them have arrived.
 
-import { call, insist, pause, Refused } from "./api.js";
+import { call, insist, pause } from "./api.js";
 
 /** @typedef {import("./memory.js").Kept} Kept */
 
@@ -36,7 +36,6 @@ export class Transfer {
   /** @type {Promise<void> | null} */ #asking = null;
   /** @type {{ at: number, bytes: number }[]} */ #seen = [];
   #stop = new AbortController();
-  #woken = new AbortController();
 
   /**
    * @param {File} file
@@ -58,12 +57,6 @@ export class Transfer {
   /** Ends it; what has arrived stays. */
   cancel() {
     this.#stop.abort();
-  }
-
-  /** Tries again at once what waits. */
-  wake() {
-    this.#woken.abort();
-    this.#woken = new AbortController();
   }
 
   /** What has arrived, and what is on its way. */
@@ -133,7 +126,7 @@ export class Transfer {
       if (status === 0) await this.#check();
       else if (status < 500 && ![408, 429].includes(status) && ++refusals >= REFUSALS) throw new StorageRefuses(status);
       this.told.trouble({ status, wait });
-      await pause(wait, AbortSignal.any([signal, this.#woken.signal])).catch(() => signal.throwIfAborted());
+      await pause(wait, signal);
     }
   }
 
@@ -164,15 +157,9 @@ export class Transfer {
   async #ask(part) {
     const more = this.#missing.filter((next) => !this.#addresses.has(next)).slice(0, ADDRESSES - 1);
     const body = { s3_key: this.kept.key, parts: [part, ...more] };
-    const ask = async () => {
-      try {
-        return await call("POST", "upload-parts", { body, signal: this.#stop.signal });
-      } catch (error) {
-        if (error instanceof Refused && error.passing) this.told.trouble({ status: 0, wait: 1 });
-        throw error;
-      }
-    };
-    const { parts } = await insist(ask, this.#stop.signal);
+    const waits = (/** @type {number} */ wait) => this.told.trouble(wait ? { status: 0, wait } : null);
+    const ask = (/** @type {AbortSignal} */ signal) => call("POST", "upload-parts", { body, signal });
+    const { parts } = await insist(ask, { signal: this.#stop.signal, waits });
     for (const { part, upload_url } of parts) this.#addresses.set(part, upload_url);
   }
 

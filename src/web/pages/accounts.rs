@@ -9,6 +9,7 @@ use crate::{
     account::{Account, AccountState, Tier},
     post::State,
     store::Session,
+    ticket::ApiToken,
     web::{assets, session::person_tag},
     words::{self, Act, Deed, Message, Span},
 };
@@ -19,6 +20,7 @@ pub(in crate::web) struct AccountsPage<'a> {
     pub(in crate::web) session: &'a Session,
     pub(in crate::web) accounts: &'a [Account],
     pub(in crate::web) posts: &'a [Listed],
+    pub(in crate::web) tokens: &'a [ApiToken],
     /// What came of the button that was pressed, or of a link that was made.
     pub(in crate::web) said: Option<&'a str>,
 }
@@ -64,6 +66,11 @@ pub(in crate::web) fn accounts(page: &AccountsPage<'_>) -> Page {
             }
         }
         @if !page.accounts.is_empty() { p { a.button href={(page.base) "/upload"} { "Upload a video" } } }
+        h2 { "API tokens" }
+        @if page.tokens.is_empty() {
+            p.quiet { "None. " code { "/token" } " in your chat makes one, for a program that posts for you." }
+        }
+        ul.cards { @for token in page.tokens { li.card { (page.token(token)) } } }
         script type="module" src={(page.base) (assets::path("accounts.js"))} {}
     };
     Page {
@@ -128,6 +135,29 @@ impl AccountsPage<'_> {
                         Act::Do(Deed::Upload) => a.button href={(self.base) "/upload"} { (button.label) },
                         Act::Do(deed) => (self.button(&button.label, deed, "", Some(&post.line))),
                     }
+                }
+            }
+        }
+    }
+
+    fn token(&self, token: &ApiToken) -> Markup {
+        let made = moment(token.created_at);
+        let name = if token.name.is_empty() { "A token without a name" } else { &token.name };
+        html! {
+            p { b { (chosen(name)) } " " span.quiet { "ends in " code { (token.last4) } } }
+            p.quiet {
+                "Made " time datetime=(made) { (made) }
+                @match token.last_used_at.map(moment) {
+                    Some(at) => { ", last used " time datetime=(at) { (at) } },
+                    None => ", never used",
+                }
+                "."
+            }
+            div.acts {
+                details {
+                    summary { "End it" span.unseen { ": " (chosen(name)) ", ends in " (token.last4) } }
+                    p { "Programs that use it are let in no more. Posts under way go on." }
+                    (self.button("End the token now", &Deed::RevokeToken(token.id), "danger", Some(&token.last4)))
                 }
             }
         }

@@ -26,7 +26,7 @@ pub(in crate::web) struct UploadPage<'a> {
 /// Pick a video, write a caption, post.
 pub(in crate::web) fn upload(page: &UploadPage<'_>) -> Page {
     let body = html! {
-        h1 { "Upload a video" }
+        h1 #title tabindex="-1" { "Upload a video" }
         // The script takes it away; it shows only once the script has had its time.
         p #needs-script .problem {
             "This page needs JavaScript, to send a large file in parts and to go on where it stopped. Switch it on \
@@ -54,8 +54,7 @@ pub(in crate::web) fn upload(page: &UploadPage<'_>) -> Page {
                 button #unpost type="button" hidden { "Change it first" }
                 p.quiet #post-hint {}
             }
-            section #result hidden aria-labelledby="result-title" {
-                h2 #result-title tabindex="-1" { "Your post" }
+            section #result hidden aria-labelledby="title" {
                 ul #statuses .cards {}
                 p #sent .quiet {}
                 p #result-note .problem role="status" hidden {}
@@ -129,11 +128,12 @@ fn account_choice(accounts: &[(Account, String)]) -> Markup {
             legend { "Post to" }
             @for (account, profile) in accounts {
                 label.choice {
-                    input type="radio" name="account" value={"twitter:" (account.id)} checked[!several || account.preferred]
-                        data-name={"@" (account.username)} data-profile=(profile);
+                    input type="checkbox" name="account" value={"twitter:" (account.id)} checked[!several || account.preferred]
+                        data-name={"@" (account.username)} data-profile=(profile) data-limit=(caption::limit_for(account.tier));
                     span { (chosen(&words::name(&account.username, &account.name))) (broken(account)) }
                 }
             }
+            p #same .quiet role="status" hidden {}
         }
     }
 }

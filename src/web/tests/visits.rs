@@ -142,6 +142,26 @@ async fn a_page_calls_the_api_as_its_own_person_only() {
 }
 
 #[tokio::test]
+async fn a_token_is_listed_and_ended_by_its_person_alone() {
+    let world = World::start().await;
+    let token = world.api_token(&alice()).await;
+    let bob = person("2", "bob");
+    let alices = world.cookie(&alice(), Scope::Manage).await;
+    let bobs = world.cookie(&bob, Scope::Manage).await;
+    world.open("/accounts", &alices).await.says(200, &token[token.len() - 4..]);
+    world.open("/accounts", &bobs).await.says(200, "None. ");
+
+    let id = world.intake.store.api_tokens(&alice()).await.unwrap()[0].id;
+    let ask = || shown(world.http.get(world.at("/api/social/accounts")).bearer_auth(&token));
+    world.deed(&bobs, &bob, &format!("revoke:{id}")).await.says(200, "None. ");
+    assert_eq!(ask().await.status, StatusCode::OK);
+    let ended = world.deed(&alices, &alice(), &format!("revoke:{id}")).await;
+    ended.says(200, "The token is ended.");
+    ended.says(200, "None. ");
+    assert_eq!(ask().await.status, StatusCode::UNAUTHORIZED);
+}
+
+#[tokio::test]
 async fn signing_out_ends_the_session_itself() {
     let world = World::start().await;
     let cookie = world.cookie(&alice(), Scope::Manage).await;

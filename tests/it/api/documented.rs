@@ -1,9 +1,6 @@
 //! The examples of docs/api.md, run by a shell with the real curl.
 
-use std::{
-    process::{Command, Stdio},
-    time::Duration,
-};
+use std::process::{Command, Stdio};
 
 use crate::world::{PATIENCE, World, sample};
 
@@ -32,9 +29,11 @@ async fn every_example_of_the_page_works() {
     let ran = tokio::task::spawn_blocking(move || shell.output().unwrap());
     // The world's clock stands still unless it is turned.
     let turned = async {
+        let mut changes = world.app().store.changes();
         loop {
+            changes.mark_unchanged();
             world.settle().await;
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            changes.changed().await.unwrap();
         }
     };
     let ran = tokio::select! {

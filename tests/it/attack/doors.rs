@@ -94,9 +94,10 @@ async fn what_discord_did_not_sign_just_now_is_refused_and_a_copy_does_nothing()
         .await;
     let answers = discord.ephemeral("alice").len();
 
+    let client = browser();
     // The same bytes again, as who had read them on the way would send them.
     for _ in 0..3 {
-        assert_eq!(first.send(&url).await.0, 202);
+        assert_eq!(first.send(&client, &url).await.0, 202);
     }
     discord
         .wait_for("the copies", |world| {
@@ -129,7 +130,7 @@ async fn what_discord_did_not_sign_just_now_is_refused_and_a_copy_does_nothing()
         signed(&event, i64::MAX),
     ];
     for forged in refused {
-        assert_eq!(forged.send(&url).await, (401, String::new()), "{forged:?}");
+        assert_eq!(forged.send(&client, &url).await, (401, String::new()), "{forged:?}");
     }
     let url: Url = url.parse().unwrap();
     assert_eq!(knocked(&url, &[], fresh.body.clone()).await.0, 401);
@@ -139,7 +140,7 @@ async fn what_discord_did_not_sign_just_now_is_refused_and_a_copy_does_nothing()
     for odd in
         [json!({}), json!(null), json!({ "type": 99 }), (0..200).fold(json!(1), |inner, _| json!([inner]))]
     {
-        assert_eq!(signed(&odd, NOON).send(url.as_str()).await.0, 400, "{odd}");
+        assert_eq!(signed(&odd, NOON).send(&client, url.as_str()).await.0, 400, "{odd}");
     }
 
     discord.slash("bob", "general", "help", &[], None).await;

@@ -10,7 +10,7 @@ use std::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use axum::{
@@ -26,6 +26,7 @@ use tokio::net::TcpListener;
 use url::Url;
 
 use crate::{
+    bell::Bell,
     bucket::Bucket,
     telegram::Telegram,
     world::{PATIENCE, browser},
@@ -55,7 +56,7 @@ impl Real {
             client_secret: Some(CLIENT_SECRET.to_owned()),
             redirect_uris: vec![format!("{url}api/social/callback")],
             token_life: Duration::from_secs(300),
-            processing: Processing { steps: 1, check_after_secs: 1 },
+            processing: Processing { steps: 1, check_after_secs: 0 },
             ..Settings::new(dir.path().join("x"))
         })
         .await
@@ -123,20 +124,20 @@ impl Real {
 
     /// All that the binary printed and logged so far.
     pub fn log(&self) -> String {
-        String::from_utf8(fs::read(self.dir.path().join("said")).unwrap()).unwrap()
+        String::from_utf8(fs::read(self.dir.path().join("said")).unwrap_or_default()).unwrap()
     }
 
     /// Starts the service and waits until it is ready.
     pub async fn start(&mut self) {
+        let before = self.log().len();
         self.running = Some(self.command(&["serve"]).spawn().unwrap());
-        let ready = self.url.join("/readyz").unwrap();
-        let deadline = Instant::now() + PATIENCE;
-        while browser().get(ready.clone()).send().await.is_err() {
-            assert!(Instant::now() < deadline, "it never was ready: {}", self.log());
-            let ended = self.running.as_mut().unwrap().try_wait().unwrap();
-            assert_eq!(ended, None, "it ended: {}", self.log());
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let bell = Bell::on(&[self.dir.path()]).unwrap();
+        let ready = tokio::time::timeout(PATIENCE, async {
+            while !self.log()[before..].contains("\"message\":\"ready\"") {
+                bell.rung().await;
+            }
+        });
+        assert!(ready.await.is_ok(), "it never was ready: {}", self.log());
     }
 
     pub fn pid(&self) -> u32 {

@@ -202,6 +202,7 @@ async fn no_secret_stays_in_logs_database_metrics_pages_or_a_dump() {
     // Another pair of tokens, ended at X.
     day.real.telegram.private(ALICE).text("/disconnect");
     day.says("Disconnected @alice_makes").await;
+    browser().get(day.real.url.join("/readyz").unwrap()).send().await.unwrap();
     let metrics = browser().get(day.real.metrics.join("/metrics").unwrap()).send().await.unwrap();
     let metrics = metrics.text().await.unwrap();
     assert!(metrics.contains("toall_http_requests_total"), "{metrics}");

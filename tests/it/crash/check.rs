@@ -5,14 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use sqlx::{ConnectOptions, SqliteConnection, sqlite::SqliteConnectOptions};
 
 use super::{
+    people::EVERYBODY,
     plan::{Film, Plan},
     round::{Fault, Finding, LINK_FIRST, Report},
-    site::{EVERYBODY, Row, Site},
+    site::{Row, Site},
 };
 use crate::world::sha256_hex;
 
-/// Looks at X, the chats, the storage and the database of a service that was stopped at rest.
-pub async fn check(site: &Site, plan: &Plan, report: &mut Report) {
+/// What is said to a button that was pressed too late.
+const STALE: &str = "That no longer applies: the post has moved on.";
+
+/// Looks at X, the chats, the storage and the database of a service that was stopped at rest. `unheard` are requests of
+/// people that came to nothing with a kill, and were made once more.
+pub async fn check(site: &Site, plan: &Plan, unheard: &BTreeSet<i64>, report: &mut Report) {
     let mut database = open(site).await;
     let rows = site.rows().await.expect("a database at rest can be read");
     let mut findings = Vec::new();
@@ -29,11 +34,21 @@ pub async fn check(site: &Site, plan: &Plan, report: &mut Report) {
         }
     }
     strangers(site, plan, &mut findings);
-    messages(site, &rows, report.restarts, &mut findings);
+    report.left_behind = messages(site, &rows, &mut findings);
+    presses(site, report, &mut findings);
+    if let Some(channel) = &site.discord {
+        findings.extend(channel.blemishes(unheard).into_iter().map(other));
+    }
     staging(site, &rows, &mut findings);
     books(&mut database, &mut findings).await;
     let said = site.child.said();
-    for word in ["panicked", "two posts on X were made of one", crate::telegram::TOKEN, super::s3::SECRET] {
+    for word in [
+        "panicked",
+        "two posts on X were made of one",
+        crate::telegram::TOKEN,
+        crate::discord::TOKEN,
+        super::s3::SECRET,
+    ] {
         if said.contains(word) {
             findings.push(other(format!("the log says {word}: {said}")));
         }
@@ -105,20 +120,37 @@ fn strangers(site: &Site, plan: &Plan, findings: &mut Vec<Finding>) {
     }
 }
 
-/// Telegram refuses no second copy of a message, so a kill may leave one behind; no more than one each.
-fn messages(site: &Site, rows: &[Row], kills: usize, findings: &mut Vec<Finding>) {
-    let known: BTreeSet<_> = rows.iter().map(|row| (row.username.as_str(), row.message())).collect();
+/// Telegram refuses no second copy of a message. So a service that is killed between sending one and noting where it
+/// stands leaves it behind: for each post one at most in each life that ended by a kill, for each first status that
+/// was on its way. On Discord, nothing is left behind. How many were.
+fn messages(site: &Site, rows: &[Row], findings: &mut Vec<Finding>) -> usize {
+    let known: BTreeSet<_> = rows.iter().filter_map(Row::message).collect();
+    let sent: BTreeMap<_, _> = site.trap.sent().into_iter().map(|sent| (sent.id, sent)).collect();
+    let mut excused = BTreeSet::new();
     let mut left_behind = BTreeMap::new();
-    for person in EVERYBODY {
-        for shown in site.telegram.said(person.user.id) {
-            let about_linking = shown.text.starts_with("Link") || shown.text.ends_with(LINK_FIRST);
-            if !about_linking && !known.contains(&(person.account, Some(shown.id))) {
-                left_behind.insert((person.account, shown.id), shown.text);
-            }
+    for line in EVERYBODY.into_iter().flat_map(|person| site.said(person)) {
+        let about_linking = line.text.starts_with("Link") || line.text.ends_with(LINK_FIRST);
+        if !about_linking && line.text != STALE && !known.contains(&line.id) {
+            left_behind.insert(line.id, line);
         }
     }
-    if left_behind.len() > kills {
-        findings.push(other(format!("{kills} kills left {left_behind:#?}")));
+    for (id, line) in &left_behind {
+        let by_a_kill = sent.get(id).filter(|sent| sent.unheard || sent.life < site.trap.life());
+        if !by_a_kill.is_some_and(|sent| excused.insert((sent.life, sent.unheard, sent.reply_to))) {
+            findings.push(other(format!(
+                "left behind without a kill: {line:?}, of {left_behind:#?} and {sent:#?}"
+            )));
+        }
+    }
+    left_behind.len()
+}
+
+/// Who presses a button is told when that came too late: once, and once more when a kill had Telegram tell of it again.
+fn presses(site: &Site, report: &Report, findings: &mut Vec<Finding>) {
+    let said: Vec<_> = EVERYBODY.into_iter().flat_map(|person| site.said(person)).collect();
+    let too_late = said.iter().filter(|line| line.text == STALE).count();
+    if too_late > report.asked + report.restarts {
+        findings.push(other(format!("{too_late} presses came too late, of {}: {said:#?}", report.asked)));
     }
 }
 

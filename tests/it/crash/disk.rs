@@ -11,8 +11,9 @@ use fastrand::Rng;
 use toall::sandbox::{Call, Effect, Fault, Gate};
 
 use super::{
-    child::toall,
-    site::{ALICE, BOB, Ground, Site, film},
+    child::BINARY,
+    people::{ALICE, BOB},
+    site::{Ground, Site, film},
 };
 
 const DISK_BYTES: usize = 16 << 20;
@@ -35,12 +36,10 @@ fn can_mount() -> bool {
 
 /// Starts the service on a disk of its own, and returns where this process finds that disk.
 async fn start(site: &mut Site) -> PathBuf {
-    let (folder, binary) = (site.data.clone(), toall(&[]));
-    fs::create_dir_all(&folder).unwrap();
+    let folder = site.data.clone();
     let script = format!(
-        "mount -t tmpfs -o size={DISK_BYTES},mode=700 tmpfs {0} && exec {1} serve --config {2}",
+        "mount -t tmpfs -o size={DISK_BYTES},mode=700 tmpfs {0} && exec {BINARY} serve --config {1}",
         folder.display(),
-        binary.get_program().display(),
         site.config_path().display()
     );
     let mut command = Command::new("unshare");
@@ -86,7 +85,7 @@ async fn a_full_disk_is_said_and_outlived() {
     // No room for the video, some for the database.
     fill(&disk, 1 << 20);
     let large = film(4_500_000, rng);
-    site.post(ALICE, "surf.mp4", &large, "Too large for now");
+    site.post(ALICE, "surf.mp4", &large, "Too large for now").await;
     let told = site.until_told(ALICE, "The storage of this service has a problem at the moment").await;
     assert!(told.text.contains("Nothing is lost. The next try is at"), "{}", told.text);
     clear(&disk);
@@ -98,12 +97,12 @@ async fn a_full_disk_is_said_and_outlived() {
     let gate = Gate::closed();
     let held = site.x.order(Fault::on(Call::Append, Effect::Hold(gate.clone())));
     let small = film(0, rng);
-    site.post(ALICE, "dawn.mp4", &small, "On its way");
+    site.post(ALICE, "dawn.mp4", &small, "On its way").await;
     site.x.changes().wait_for(|_| held.fired() > 0).await.unwrap();
     site.until_said_all().await;
     fill(&disk, 0);
     gate.open();
-    site.post(BOB, "dusk.mp4", &small, "Turned away");
+    site.post(BOB, "dusk.mp4", &small, "Turned away").await;
     site.until_told(BOB, "Something went wrong on my side").await;
     site.child.until_logged("cannot be written down yet").await;
     let rows = site.rows().await.unwrap();
@@ -112,7 +111,7 @@ async fn a_full_disk_is_said_and_outlived() {
     clear(&disk);
 
     site.until_rest(2).await;
-    site.post(BOB, "dusk.mp4", &small, "Once more");
+    site.post(BOB, "dusk.mp4", &small, "Once more").await;
     site.until_told(BOB, "Posted to @bob_films").await;
     site.until_rest(3).await;
     let texts: Vec<_> = site.x.posts().into_iter().map(|post| post.text).collect();

@@ -5,7 +5,8 @@ use std::time::Duration;
 use fastrand::Rng;
 
 use super::{
-    site::{ALICE, EVERYBODY, Person, film},
+    people::{ALICE, EVERYBODY, Person},
+    site::film,
     wire::{Moment, Order},
 };
 
@@ -13,6 +14,8 @@ use super::{
 pub struct Plan {
     /// Somebody else's bucket instead of the embedded one.
     pub bucket: bool,
+    /// A channel on Discord instead of private chats on Telegram, and whether the bot may write there.
+    pub discord: Option<bool>,
     /// Access tokens that have to be refreshed every moment.
     pub short_tokens: bool,
     /// X takes small parts only, and says so when it gets larger ones.
@@ -113,7 +116,11 @@ impl Plan {
                 kills.push(on(rng, kind, 0));
             }
         }
-        Plan { bucket, short_tokens, small_chunks, processing, posts, kills }
+        let discord = (round % 4 == 1).then_some(round % 8 == 1);
+        if discord.is_some() {
+            kills.iter_mut().for_each(on_discord);
+        }
+        Plan { bucket, discord, short_tokens, small_chunks, processing, posts, kills }
     }
 }
 
@@ -142,4 +149,15 @@ fn on(rng: &mut Rng, kind: &'static str, after: u32) -> Kill {
         _ => (Moment::Answered, 5),
     };
     Kill::On(Order { kind, after, moment, delay: Duration::from_millis(rng.u64(..=longest)) })
+}
+
+/// The request of Discord's that comes closest to one of Telegram's.
+fn on_discord(kill: &mut Kill) {
+    let Kill::On(order) = kill else { return };
+    order.kind = match order.kind {
+        "chat getUpdates" | "chat getFile" | "chat answerCallbackQuery" => "chat callback",
+        "chat sendMessage" => "chat original",
+        "chat editMessageText" => "chat edit",
+        kind => kind,
+    };
 }

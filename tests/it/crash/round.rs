@@ -10,10 +10,14 @@ use toall::sandbox::Processing;
 
 use super::{
     check,
+    people::{EVERYBODY, Person, Request},
     plan::{Kill, Plan},
-    site::{EVERYBODY, Ground, Person, Row, Site},
+    site::{Ground, Row, Site},
 };
-use crate::world::PATIENCE;
+
+/// How long nothing at all may move before a round is given up: the service itself waits up to 24 s before its third
+/// try of something, and 48 s before its fourth.
+const STILL: Duration = Duration::from_secs(90);
 
 /// What a round came to.
 #[derive(Default)]
@@ -30,6 +34,10 @@ pub struct Report {
     pub linked_again: usize,
     /// Videos that were refused while an account was not linked, and sent again.
     pub sent_again: usize,
+    /// Requests that nobody took on Discord, and that were made once more.
+    pub asked_again: usize,
+    /// Messages that a kill left behind on Telegram, because it came between sending and noting.
+    pub left_behind: usize,
     /// Posts that ended with a reason.
     pub failed: usize,
     pub canceled: usize,
@@ -69,28 +77,32 @@ pub async fn run(seed: u64, number: u64) -> Report {
         site,
         // Of its own, so that what people answer does not hang on how the plan was drawn.
         rng: Rng::with_seed(seed ^ number),
-        answered: BTreeSet::new(),
+        answered: BTreeMap::new(),
+        linked_for: BTreeSet::new(),
         sent: Vec::new(),
+        lost: BTreeSet::new(),
+        latest: (String::new(), Instant::now()),
         armed: false,
         report: Report { posts: plan.posts.len(), ..Report::default() },
     };
     for kill in &plan.kills {
-        round.send(&plan);
+        round.send(&plan).await;
         round.kill(*kill, &plan).await;
     }
     while round.sent.len() < plan.posts.len() {
-        round.send(&plan);
+        round.send(&plan).await;
     }
     round.rest(&plan).await;
     round.site.stop().await;
-    let Round { site, mut report, .. } = round;
-    check::check(&site, &plan, &mut report).await;
+    let Round { site, lost, mut report, .. } = round;
+    check::check(&site, &plan, &lost, &mut report).await;
     report
 }
 
 async fn ground(plan: &Plan) -> Site {
     let site = Site::new(Ground {
         bucket: plan.bucket,
+        discord: plan.discord,
         x: match plan.short_tokens {
             // Less than a quarter of an hour left is reason enough to refresh.
             true => |settings| settings.token_life = Duration::from_secs(901),
@@ -109,10 +121,16 @@ async fn ground(plan: &Plan) -> Site {
 struct Round {
     site: Site,
     rng: Rng,
-    /// Questions that were answered: the post, and which state of its message asked.
-    answered: BTreeSet<(String, i64)>,
-    /// The messages with the videos sent so far, in the order of the plan.
-    sent: Vec<i64>,
+    /// Answers to questions, by the post and by which state of its message asked.
+    answered: BTreeMap<(String, i64), Request>,
+    /// Questions that had an account linked again.
+    linked_for: BTreeSet<(String, i64)>,
+    /// The requests with the videos sent so far, in the order of the plan; none while nobody hears it.
+    sent: Vec<Option<Request>>,
+    /// Requests that came to nothing.
+    lost: BTreeSet<i64>,
+    /// What was last to be seen, and since when.
+    latest: (String, Instant),
     /// Whether the trap waits for a request, or has just caught it.
     armed: bool,
     report: Report,
@@ -120,10 +138,14 @@ struct Round {
 
 impl Round {
     /// Somebody sends the next video; now and then two at once.
-    fn send(&mut self, plan: &Plan) {
+    async fn send(&mut self, plan: &Plan) {
         for _ in 0..self.rng.usize(1..=2) {
             let Some(film) = plan.posts.get(self.sent.len()) else { return };
-            self.sent.push(self.site.post(film.person, &film.name, &film.bytes, &film.caption));
+            let request = match self.site.is_online() {
+                true => Some(self.site.post(film.person, &film.name, &film.bytes, &film.caption).await),
+                false => None,
+            };
+            self.sent.push(request);
         }
     }
 
@@ -138,87 +160,127 @@ impl Round {
             Kill::On(order) => {
                 self.site.trap.arm(order);
                 self.armed = true;
-                let started = Instant::now();
-                while !self.site.trap.sprung() {
+                loop {
+                    let stir = self.site.listen();
+                    if self.site.trap.sprung() {
+                        break;
+                    }
                     let at_rest = self.tend(plan).await;
                     if at_rest && self.sent.len() < plan.posts.len() {
-                        self.send(plan);
+                        self.send(plan).await;
                     } else if at_rest && self.site.trap.disarm().is_some() {
                         self.report.spared += 1;
                         self.armed = false;
                         return;
+                    } else {
+                        stir.felt().await;
                     }
-                    // A poll that the trap caught is answered when Telegram has something to say, or after 25 s.
-                    assert!(started.elapsed() < PATIENCE * 2, "never at rest: {}", self.picture().await);
                 }
                 (order.kind, order.moment.word())
             }
         };
         *self.report.kills.entry(moment).or_default() += 1;
         self.armed = false;
-        self.site.child.start();
-        self.site.trap.started();
+        self.site.restart();
         self.report.restarts += 1;
     }
 
     /// Lets the service run until nothing is left to do.
     async fn rest(&mut self, plan: &Plan) {
-        let started = Instant::now();
-        while !self.tend(plan).await {
-            assert!(started.elapsed() < PATIENCE, "never at rest: {}", self.picture().await);
+        loop {
+            let stir = self.site.listen();
+            if self.tend(plan).await {
+                break;
+            }
+            stir.felt().await;
         }
         // Before that it could not be asked to stop.
         self.site.child.until_ready().await;
     }
 
-    /// Gives the service a moment and people a look at their chats; whether all is done.
+    /// Gives people a look at their chats, and has them do what they do then; whether all is done.
     async fn tend(&mut self, plan: &Plan) -> bool {
-        tokio::time::sleep(Duration::from_millis(15)).await;
         if let Some(status) = self.site.child.ended() {
             panic!("it died by itself ({status}): {}", self.site.child.said());
         }
-        let rows = self.site.rows().await.unwrap_or_default();
+        self.see_that_it_moves().await;
+        // Before the database is looked at: what a dead service did not write down, it never will.
+        let online = self.site.is_online();
+        let Some(rows) = self.site.rows().await else { return false };
         // Nobody who looks at X can tell what is still to come there.
-        if !self.site.trap.on_its_way() {
+        if online && !self.site.trap.on_its_way() {
             for row in rows.iter().filter(|row| row.is_shown()) {
                 self.answer(row).await;
             }
         }
-        self.send_again(plan).await;
+        if online {
+            self.send_again(plan, &rows).await;
+        }
         self.site.is_at_rest(self.sent.len()).await
     }
 
-    /// Who was told to link the account first and to send the video then does so.
-    async fn send_again(&mut self, plan: &Plan) {
+    async fn see_that_it_moves(&mut self) {
+        let seen = self.seen().await;
+        if seen != self.latest.0 {
+            self.latest = (seen, Instant::now());
+        }
+        assert!(
+            self.latest.1.elapsed() < STILL,
+            "never at rest: {}\n{}",
+            self.latest.0,
+            self.site.child.said()
+        );
+    }
+
+    /// Who was told to link the account first and to send the video then does so, and so does who was not heard.
+    async fn send_again(&mut self, plan: &Plan, rows: &[Row]) {
         const BROKEN: &str = "SELECT count(*) FROM x_accounts WHERE token_state = 'broken'";
-        for (film, message) in plan.posts.iter().zip(&mut self.sent) {
-            let said = self.site.telegram.said(film.person.user.id);
-            let mut answers = said.iter().filter(|shown| shown.reply_to == Some(*message));
-            if answers.any(|shown| shown.text.ends_with(LINK_FIRST))
-                && self.site.count(BROKEN).await == Some(0)
-            {
-                *message = self.site.post(film.person, &film.name, &film.bytes, &film.caption);
-                self.report.sent_again += 1;
+        for at in 0..self.sent.len() {
+            let film = &plan.posts[at];
+            if rows.iter().any(|row| row.caption == film.caption) {
+                continue;
             }
+            if let Some(request) = self.sent[at] {
+                let said = self.site.said(film.person);
+                let mut answers = said.iter().filter(|line| line.answers == Some(request.id));
+                if answers.any(|line| line.text.ends_with(LINK_FIRST)) {
+                    if self.site.count(BROKEN).await != Some(0) {
+                        continue;
+                    }
+                    self.report.sent_again += 1;
+                } else if self.site.is_lost(request) {
+                    self.lost.insert(request.id);
+                    self.report.asked_again += 1;
+                } else {
+                    continue;
+                }
+            }
+            let request = self.site.post(film.person, &film.name, &film.bytes, &film.caption).await;
+            self.sent[at] = Some(request);
         }
     }
 
     /// What a person does about a message with a question, once.
     async fn answer(&mut self, row: &Row) {
         let Some(shown) = self.site.status(row) else { return };
-        let has = |label: &str| shown.buttons.iter().any(|button| button.label == label);
+        let has = |label: &str| shown.buttons.iter().any(|button| button == label);
         let asks = has("It is there") || has("Reconnect");
-        if !asks || !self.answered.insert((row.id.clone(), row.status_want)) {
+        let question = (row.id.clone(), row.status_want);
+        let answered = self.answered.get(&question).copied();
+        if !asks || answered.is_some_and(|answer| !self.site.is_lost(answer)) {
             return;
         }
         let person = EVERYBODY.into_iter().find(|person| person.account == row.username).unwrap();
         if has("Reconnect") {
-            if !self.link_again(person).await {
-                self.answered.remove(&(row.id.clone(), row.status_want));
+            if !self.linked_for.contains(&question) && self.link_again(person).await {
+                self.linked_for.insert(question);
             }
             return;
         }
-        self.report.asked += 1;
+        match answered {
+            Some(_) => self.report.asked_again += 1,
+            None => self.report.asked += 1,
+        }
         let is_there = self.site.x.posts().iter().any(|post| post.text == row.caption);
         let label = match self.rng.u8(..4) {
             0 => "Leave it",
@@ -227,7 +289,8 @@ impl Round {
             _ if is_there => "It is there",
             _ => "Post it again",
         };
-        self.site.telegram.private(person.user).press(shown.id, label);
+        let answer = self.site.press(person, shown.id, label).await;
+        self.answered.insert(question, answer);
     }
 
     /// Goes to the browser and back, which no kill is to cut short; false when one is just coming.
@@ -244,9 +307,11 @@ impl Round {
         true
     }
 
-    /// What a tester needs to see of a round that hangs.
-    async fn picture(&self) -> String {
-        let chats: Vec<_> = EVERYBODY.iter().map(|person| self.site.telegram.said(person.user.id)).collect();
-        format!("{:#?}\n{chats:#?}\n{}", self.site.rows().await, self.site.child.said())
+    /// What there is to see of a round, which a tester needs when it hangs.
+    async fn seen(&self) -> String {
+        let said = EVERYBODY.map(|person| self.site.said(person));
+        let (unheard, trap) = (self.site.telegram.unconfirmed(), self.site.trap.picture());
+        let (rows, open) = (self.site.rows().await, self.site.open_ends().await);
+        format!("{rows:#?}\n{said:#?}\n{unheard} unheard, {open:?} of {} at rest; {}", self.sent.len(), trap)
     }
 }

@@ -7,38 +7,31 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{StatusCode, header::LOCATION};
 use sqlx::{ConnectOptions, Connection, FromRow, SqliteConnection, sqlite::SqliteConnectOptions};
 use tempfile::TempDir;
-use toall::sandbox::{Sandbox, Settings};
+use toall::sandbox::{Processing, Sandbox, Settings};
 use tokio::net::TcpSocket;
 
 use super::{
     child::Child,
-    s3,
+    discord::Channel,
+    requests, s3,
+    stir::Stir,
     wire::{self, Trap},
 };
 use crate::{
-    telegram::{Shown, Telegram, User},
-    world::{PATIENCE, Page, browser, sample},
+    bell::Bell,
+    telegram::Telegram,
+    world::{PATIENCE, sample},
 };
-
-/// Somebody in a private chat with the bot, and their account on X.
-#[derive(Clone, Copy, Debug)]
-pub struct Person {
-    pub user: User,
-    pub account: &'static str,
-}
-
-pub const ALICE: Person = Person { user: User { id: 77, name: "alice" }, account: "alice_makes" };
-pub const BOB: Person = Person { user: User { id: 78, name: "bob" }, account: "bob_films" };
-pub const EVERYBODY: [Person; 2] = [ALICE, BOB];
 
 pub struct Site {
     pub child: Child,
     pub trap: Trap,
     pub x: Sandbox,
     pub telegram: Telegram,
+    /// Instead of Telegram.
+    pub discord: Option<Channel>,
     pub folder: TempDir,
     /// Where somebody else's bucket keeps its objects.
     pub bucket: Option<PathBuf>,
@@ -53,6 +46,8 @@ pub struct Site {
 pub struct Ground {
     /// A bucket of somebody else's instead of the embedded one.
     pub bucket: bool,
+    /// A channel on Discord instead of private chats on Telegram, and whether the bot may write there.
+    pub discord: Option<bool>,
     /// `None`: in the site's own folder.
     pub data: Option<PathBuf>,
     pub x: fn(&mut Settings),
@@ -62,7 +57,7 @@ pub struct Ground {
 
 impl Default for Ground {
     fn default() -> Ground {
-        Ground { bucket: false, data: None, x: |_| {}, worker: "" }
+        Ground { bucket: false, discord: None, data: None, x: |_| {}, worker: "" }
     }
 }
 
@@ -98,20 +93,28 @@ impl Site {
     pub async fn new(ground: Ground) -> Site {
         let folder = TempDir::new().unwrap();
         let data = ground.data.unwrap_or_else(|| folder.path().join("data"));
-        let child = Child::new(&folder.path().join("config.toml"), &folder.path().join("log"));
+        // There before the service makes it, to be watched.
+        std::fs::create_dir_all(&data).unwrap();
+        let child = Child::new(&folder.path().join("config.toml"));
         let trap = Trap::new(child.clone());
         let (address, held) = an_address();
         let mut settings = Settings {
             redirect_uris: vec![format!("http://{address}/api/social/callback")],
             // So that a second post would be seen.
             duplicate_window: Duration::ZERO,
+            // The service waits in real time.
+            processing: Processing { steps: 1, check_after_secs: 0 },
             ..Settings::new(folder.path().join("x"))
         };
         (ground.x)(&mut settings);
         let x = Sandbox::start(settings).await.unwrap();
         let telegram = Telegram::start().await;
+        let discord = match ground.discord {
+            Some(bot_may_write) => Some(Channel::open(bot_may_write, &trap).await),
+            None => None,
+        };
         let bucket = ground.bucket.then(|| folder.path().join("bucket"));
-        let site = Site { child, trap, x, telegram, folder, bucket, data, address, _address: held };
+        let site = Site { child, trap, x, telegram, discord, folder, bucket, data, address, _address: held };
         std::fs::write(site.config_path(), site.config(address, ground.worker).await).unwrap();
         site
     }
@@ -121,13 +124,19 @@ impl Site {
     }
 
     async fn config(&self, address: SocketAddr, worker: &str) -> String {
-        let x = wire::lay(self.x.url(), wire::of_x, &self.trap).await;
-        let telegram = self.telegram.settings();
-        let chat = wire::lay(telegram.api_url.as_str(), wire::of_telegram, &self.trap).await;
+        let x = wire::lay(self.x.url(), requests::of_x, &self.trap).await;
+        let chat = match &self.discord {
+            Some(channel) => channel.config(),
+            None => {
+                let telegram = self.telegram.settings();
+                let api = wire::lay(telegram.api_url.as_str(), requests::of_telegram, &self.trap).await;
+                format!("[telegram]\ntoken = \"{}\"\napi_url = \"{api}\"\n", crate::telegram::TOKEN)
+            }
+        };
         let staging = match &self.bucket {
             None => String::new(),
             Some(folder) => {
-                let bucket = wire::lay(&s3::serve(folder).await, wire::of_s3, &self.trap).await;
+                let bucket = wire::lay(&s3::serve(folder).await, requests::of_s3, &self.trap).await;
                 format!(
                     "[staging]\nendpoint_url = \"{bucket}\"\nbucket = \"{}\"\naccess_key_id = \"{}\"\n\
                      secret_access_key = \"{}\"\nforce_path_style = true\n",
@@ -137,11 +146,11 @@ impl Site {
                 )
             }
         };
-        let (data, web, token) = (self.data.display(), self.x.url(), crate::telegram::TOKEN);
+        let (data, web) = (self.data.display(), self.x.url());
         format!(
             "public_url = \"http://{address}\"\ndata_dir = \"{data}\"\n\
              [web]\nlisten = \"{address}\"\n\
-             [telegram]\ntoken = \"{token}\"\napi_url = \"{chat}\"\n\
+             {chat}\
              [twitter]\nclient_id = \"sandbox-client\"\nclient_secret = \"sandbox-secret\"\n\
              authorize_url = \"{web}/i/oauth2/authorize\"\napi_url = \"{x}\"\nweb_url = \"{web}\"\n\
              [worker]\nsettle_secs = 0\n{worker}\n{staging}"
@@ -160,19 +169,17 @@ impl Site {
 
     /// Starts the service and waits until it says that it is ready.
     pub async fn start(&self) {
-        self.child.start();
-        self.trap.started();
+        self.restart();
         self.child.until_ready().await;
     }
 
-    pub async fn link(&self, person: Person) {
-        link(&self.telegram, person).await;
-    }
-
-    /// A person sends a video; the number of that message in the chat.
-    pub fn post(&self, person: Person, name: &str, bytes: &[u8], caption: &str) -> i64 {
-        let chat = self.telegram.private(person.user);
-        chat.video(name, bytes.to_vec(), &format!("/post {caption}"))
+    /// Starts the service, and waits for nothing.
+    pub fn restart(&self) {
+        if let Some(channel) = &self.discord {
+            channel.before_a_start();
+        }
+        self.child.start();
+        self.trap.started();
     }
 
     pub fn database(&self) -> PathBuf {
@@ -216,15 +223,24 @@ impl Site {
 
     /// Whether nothing is left to do for `posts` posts, but what people are asked.
     pub async fn is_at_rest(&self, posts: usize) -> bool {
-        const OPEN: &str = "SELECT (SELECT count(*) FROM posts) * 1000000
-            + (SELECT count(*) FROM posts WHERE state NOT IN ('posted', 'failed', 'canceled')
-                  OR status_due_at IS NOT NULL OR status_shown <> status_want
-                  OR (state = 'posted' AND clean_at IS NOT NULL))
-            + (SELECT count(*) FROM x_accounts WHERE lease_owner IS NOT NULL OR due_at IS NOT NULL)
-            + (SELECT count(*) FROM notices)";
         self.telegram.unconfirmed() == 0
             && !self.trap.on_its_way()
-            && self.count(OPEN).await == Some(posts as i64 * 1_000_000)
+            && self.open_ends().await == Some([posts as i64, 0, 0, 0])
+    }
+
+    /// How many posts there are, how many of them are not over and told, the lanes that are held or due, and the
+    /// notices to be sent; `None` while the database cannot be read.
+    pub async fn open_ends(&self) -> Option<[i64; 4]> {
+        const OPEN: &str = "SELECT (SELECT count(*) FROM posts),
+            (SELECT count(*) FROM posts WHERE state NOT IN ('posted', 'failed', 'canceled')
+                  OR status_due_at IS NOT NULL OR status_shown <> status_want
+                  OR (state = 'posted' AND clean_at IS NOT NULL)),
+            (SELECT count(*) FROM x_accounts WHERE lease_owner IS NOT NULL OR due_at IS NOT NULL),
+            (SELECT count(*) FROM notices)";
+        let mut database = self.open().await?;
+        let counts: Option<(i64, i64, i64, i64)> = sqlx::query_as(OPEN).fetch_one(&mut database).await.ok();
+        let _ = database.close().await;
+        counts.map(Into::into)
     }
 
     /// Waits until nothing is left to do for `posts` posts.
@@ -240,8 +256,12 @@ impl Site {
 
     async fn until(&self, what: &str, reached: impl AsyncFn() -> bool) {
         let waited = tokio::time::timeout(PATIENCE, async {
-            while !reached().await {
-                tokio::time::sleep(Duration::from_millis(10)).await;
+            loop {
+                let stir = self.listen();
+                if reached().await {
+                    return;
+                }
+                stir.felt().await;
             }
         });
         if waited.await.is_err() {
@@ -249,20 +269,15 @@ impl Site {
         }
     }
 
-    /// A person's status message of a post, as it stands in the chat.
-    pub fn status(&self, row: &Row) -> Option<Shown> {
-        let said = EVERYBODY.iter().find(|person| person.account == row.username);
-        let message = row.message()?;
-        self.telegram.said(said?.user.id).into_iter().find(|shown| shown.id == message)
-    }
-
-    /// Waits for a message to a person that begins so.
-    pub async fn until_told(&self, person: Person, start: &str) -> Shown {
-        self.telegram
-            .wait_for(|telegram| {
-                telegram.said(person.user.id).into_iter().find(|shown| shown.text.starts_with(start))
-            })
-            .await
+    /// Notices from now on when anything happens at the site.
+    pub fn listen(&self) -> Stir {
+        Stir {
+            data: Bell::on(&[&self.data]).expect("a folder can be watched"),
+            telegram: self.telegram.changes(),
+            discord: self.discord.as_ref().map(|channel| channel.discord.changes()),
+            wires: self.trap.changes(),
+            child: self.child.changes(),
+        }
     }
 
     /// The ids of posts that have a file staged, and other names that are there and should not be.
@@ -296,33 +311,6 @@ fn walk(folder: &Path, found: &mut BTreeSet<String>) {
             }
         }
     }
-}
-
-/// Links a person's account through the chat and the browser.
-pub async fn link(telegram: &Telegram, person: Person) {
-    let chat = telegram.private(person.user);
-    let already = telegram.said(chat.chat()).len();
-    chat.text("/connect twitter");
-    let link = telegram
-        .wait_for(|telegram| {
-            let said = telegram.said(person.user.id);
-            let text = &said[already..].iter().find(|shown| shown.text.contains("http"))?.text;
-            text[text.find("http")?..].split_whitespace().next().map(str::to_owned)
-        })
-        .await;
-    let form = [("user", person.account), ("decision", "authorize")];
-    let answer = browser().post(link).form(&form).send().await.unwrap();
-    assert_eq!(answer.status(), StatusCode::FOUND, "X refused the link");
-    let callback = answer.headers()[LOCATION].to_str().unwrap().parse().unwrap();
-    let page = Page::open(&callback).await;
-    assert_eq!(page.status, StatusCode::OK, "{}", page.text());
-    page.submit(0).await;
-    telegram
-        .wait_for(|telegram| {
-            let said = telegram.said(person.user.id);
-            said[already..].iter().any(|shown| shown.text.starts_with("Linked")).then_some(())
-        })
-        .await;
 }
 
 /// An address that stays free for a process that is started and killed again and again.

@@ -14,8 +14,9 @@ use toall::sandbox::{Call, Effect, Exchange, Fault, Gate, Sent};
 
 use super::{
     child::Child,
+    people::ALICE,
     s3,
-    site::{ALICE, Ground, Site, film},
+    site::{Ground, Site, film},
 };
 
 /// What a person reads on a terminal, without the log.
@@ -44,7 +45,7 @@ async fn sigterm_in_mid_upload_sends_no_segment_twice() {
     let bytes = film(13_000_000, &mut Rng::with_seed(1));
     let gate = Gate::closed();
     let held = site.x.order(Fault::on(Call::Append, Effect::Hold(gate.clone())).after(1).times(2));
-    site.post(ALICE, "surf.mp4", &bytes, "Stopped");
+    site.post(ALICE, "surf.mp4", &bytes, "Stopped").await;
     let mut seen = site.x.changes();
     seen.wait_for(|_| held.fired() > 0).await.unwrap();
 
@@ -92,7 +93,7 @@ async fn a_second_process_is_refused_until_the_first_is_gone() {
     let (elsewhere, _held) = site.neighbour();
 
     for config in [site.config_path(), elsewhere.clone()] {
-        let second = Child::new(&config, &site.folder.path().join("second.log"));
+        let second = Child::new(&config);
         second.start();
         let (status, _) = second.end().await;
         assert_eq!(status.code(), Some(1));
@@ -106,14 +107,14 @@ async fn a_second_process_is_refused_until_the_first_is_gone() {
             )
         );
     }
-    site.post(ALICE, "surf.mp4", &film(0, &mut Rng::with_seed(2)), "Undisturbed");
+    site.post(ALICE, "surf.mp4", &film(0, &mut Rng::with_seed(2)), "Undisturbed").await;
     site.until_told(ALICE, "Posted to @alice_makes").await;
 
     assert!(site.child.kill());
-    let second = Child::new(&elsewhere, &site.folder.path().join("second.log"));
+    let second = Child::new(&elsewhere);
     second.start();
     second.until_ready().await;
-    site.post(ALICE, "surf.mp4", &film(0, &mut Rng::with_seed(3)), "Taken over");
+    site.post(ALICE, "surf.mp4", &film(0, &mut Rng::with_seed(3)), "Taken over").await;
     site.telegram
         .wait_for(|telegram| {
             let said = telegram.said(ALICE.user.id);
@@ -171,15 +172,15 @@ async fn what_keeps_it_from_starting_fits_on_a_screen() {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("config.toml");
         std::fs::write(&path, config.replace("DATA", folder.path().to_str().unwrap())).unwrap();
-        refused(&path, &folder, &names).await;
+        refused(&path, &names).await;
     }
     let folder = TempDir::new().unwrap();
-    refused(&folder.path().join("absent.toml"), &folder, &["absent.toml"]).await;
+    refused(&folder.path().join("absent.toml"), &["absent.toml"]).await;
 }
 
 /// It says each of these on one screen, no secret, and ends with 1.
-async fn refused(config: &Path, folder: &TempDir, names: &[&str]) {
-    let child = Child::new(config, &folder.path().join("log"));
+async fn refused(config: &Path, names: &[&str]) {
+    let child = Child::new(config);
     child.start();
     let (status, _) = child.end().await;
     let said = child.said();

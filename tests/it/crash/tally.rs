@@ -26,6 +26,8 @@ impl Tally {
         self.sum.asked += report.asked;
         self.sum.linked_again += report.linked_again;
         self.sum.sent_again += report.sent_again;
+        self.sum.asked_again += report.asked_again;
+        self.sum.left_behind += report.left_behind;
         self.sum.failed += report.failed;
         self.sum.canceled += report.canceled;
         for (moment, times) in report.kills {
@@ -71,6 +73,8 @@ impl fmt::Display for Tally {
             ("given up when asked", self.sum.canceled),
             ("linked again", self.sum.linked_again),
             ("sent again after that", self.sum.sent_again),
+            ("not heard on Discord", self.sum.asked_again),
+            ("left behind on Telegram", self.sum.left_behind),
             ("failed with a reason", self.sum.failed),
             ("seconds", usize::try_from(self.took.as_secs()).unwrap_or(usize::MAX)),
         ];

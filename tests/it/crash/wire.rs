@@ -18,7 +18,11 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use reqwest::{Client, redirect::Policy};
-use tokio::{net::TcpListener, sync::watch};
+use serde_json::Value;
+use tokio::{
+    net::TcpListener,
+    sync::{oneshot, watch},
+};
 use url::Url;
 
 use super::child::Child;
@@ -73,6 +77,23 @@ struct Inner {
     /// Counts the starts of the service, which late requests wait for.
     starts: watch::Sender<usize>,
     late: AtomicUsize,
+    /// The messages that were sent where nothing keeps a second copy out.
+    sent: Mutex<Vec<Sent>>,
+    /// Moves with every request, and after whatever the trap does.
+    changes: watch::Sender<u64>,
+}
+
+/// A message that the service sent as a new one.
+#[derive(Clone, Copy, Debug)]
+pub struct Sent {
+    /// Which start of the service sent it, counted from 1.
+    pub life: usize,
+    /// What it answers.
+    pub reply_to: Option<i64>,
+    pub id: i64,
+    /// Whether nobody waited for the answer any more: of a dead service too, some requests arrive when the next one
+    /// has started.
+    pub unheard: bool,
 }
 
 impl Trap {
@@ -84,6 +105,8 @@ impl Trap {
             sprung: AtomicBool::new(false),
             starts: watch::Sender::new(0),
             late: AtomicUsize::new(0),
+            sent: Mutex::default(),
+            changes: watch::Sender::new(0),
         }))
     }
 
@@ -101,6 +124,12 @@ impl Trap {
         self.0.sprung.load(Ordering::SeqCst)
     }
 
+    /// What it waits for or has caught, for a tester to read.
+    pub fn picture(&self) -> String {
+        let (order, latest) = (*lock(&self.0.order), self.latest());
+        format!("the trap waits for {order:?}; latest: {latest}; sprung: {}", self.sprung())
+    }
+
     /// The kind of the latest request.
     pub fn latest(&self) -> &'static str {
         *lock(&self.0.latest)
@@ -110,6 +139,25 @@ impl Trap {
     pub fn started(&self) {
         self.0.sprung.store(false, Ordering::SeqCst);
         self.0.starts.send_modify(|starts| *starts += 1);
+    }
+
+    /// How often the service was started.
+    pub fn life(&self) -> usize {
+        *self.0.starts.borrow()
+    }
+
+    /// The messages that were sent where nothing keeps a second copy out.
+    pub fn sent(&self) -> Vec<Sent> {
+        lock(&self.0.sent).clone()
+    }
+
+    /// Moves with every request, and after whatever the trap does.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.0.changes.subscribe()
+    }
+
+    fn changed(&self) {
+        self.0.changes.send_modify(|count| *count += 1);
     }
 
     /// Whether a request of a killed service is still on its way.
@@ -135,6 +183,7 @@ impl Trap {
         if self.0.child.kill() {
             self.0.sprung.store(true, Ordering::SeqCst);
         }
+        self.changed();
     }
 }
 
@@ -151,6 +200,9 @@ struct Wire {
     name: Name,
     client: Client,
     trap: Trap,
+    /// The life of the service that sends the request at hand, and whether what comes of it is noted.
+    life: usize,
+    notes: bool,
 }
 
 /// Lays a wire to a neighbour, and returns the address at this end.
@@ -158,7 +210,14 @@ pub async fn lay(to: &str, name: Name, trap: &Trap) -> Url {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let here = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
     let client = Client::builder().redirect(Policy::none()).build().unwrap();
-    let wire = Wire { to: to.trim_end_matches('/').to_owned(), name, client, trap: trap.clone() };
+    let wire = Wire {
+        to: to.trim_end_matches('/').to_owned(),
+        name,
+        client,
+        trap: trap.clone(),
+        life: 0,
+        notes: false,
+    };
     let router = Router::new().fallback(pass).with_state(wire);
     tokio::spawn(async move { axum::serve(listener, router).await });
     here
@@ -168,40 +227,14 @@ async fn pass(State(wire): State<Wire>, request: Request) -> Response {
     let (parts, body) = request.into_parts();
     // Only what has arrived whole can be done by the neighbour.
     let Ok(body) = to_bytes(body, usize::MAX).await else { return gone() };
-    let trap = wire.trap.clone();
-    let order = trap.take((wire.name)(&parts.method, &parts.uri));
-    match order.map(|order| (order.moment, order.delay)) {
+    let kind = (wire.name)(&parts.method, &parts.uri);
+    let order = wire.trap.take(kind);
+    wire.trap.changed();
+    let wire = Wire { notes: kind == "chat sendMessage", life: wire.trap.life(), ..wire };
+    match order {
         None => wire.forward(parts, body).await,
-        Some((Moment::Unseen, _)) => {
-            trap.spring();
-            gone()
-        }
-        Some((Moment::Late, delay)) => {
-            let mut starts = trap.0.starts.subscribe();
-            trap.0.late.fetch_add(1, Ordering::SeqCst);
-            tokio::spawn(async move {
-                // Never lost with the trap: it lives as long as the wires.
-                let _ = starts.changed().await;
-                tokio::time::sleep(delay).await;
-                wire.forward(parts, body).await;
-                wire.trap.0.late.fetch_sub(1, Ordering::SeqCst);
-            });
-            trap.spring();
-            gone()
-        }
-        Some((Moment::Done, _)) => {
-            wire.forward(parts, body).await;
-            trap.spring();
-            gone()
-        }
-        Some((Moment::Answered, delay)) => {
-            let answer = wire.forward(parts, body).await;
-            tokio::spawn(async move {
-                tokio::time::sleep(delay).await;
-                trap.spring();
-            });
-            answer
-        }
+        // On a task of its own: this one ends with the connection, which the service may give up.
+        Some(order) => tokio::spawn(wire.caught(order, parts, body)).await.unwrap(),
     }
 }
 
@@ -211,7 +244,65 @@ fn gone() -> Response {
 }
 
 impl Wire {
+    /// Does with a request what the order says, and kills the service.
+    async fn caught(self, order: Order, parts: Parts, body: Bytes) -> Response {
+        let trap = self.trap.clone();
+        match order.moment {
+            Moment::Unseen => {
+                trap.spring();
+                gone()
+            }
+            Moment::Late => {
+                let mut starts = trap.0.starts.subscribe();
+                trap.0.late.fetch_add(1, Ordering::SeqCst);
+                trap.spring();
+                // Never lost with the trap: it lives as long as the wires.
+                let _ = starts.changed().await;
+                tokio::time::sleep(order.delay).await;
+                self.forward(parts, body).await;
+                trap.0.late.fetch_sub(1, Ordering::SeqCst);
+                trap.changed();
+                gone()
+            }
+            Moment::Done => {
+                self.forward(parts, body).await;
+                trap.spring();
+                gone()
+            }
+            Moment::Answered => {
+                let answer = self.forward(parts, body).await;
+                tokio::spawn(async move {
+                    tokio::time::sleep(order.delay).await;
+                    trap.spring();
+                });
+                answer
+            }
+        }
+    }
+
     async fn forward(&self, parts: Parts, body: Bytes) -> Response {
+        if !self.notes {
+            return self.pass_on(parts, body).await;
+        }
+        // On a task of its own, so that it is noted also when the service dies meanwhile and the request with it.
+        let wire = self.clone();
+        let (answered, heard) = oneshot::channel();
+        tokio::spawn(async move {
+            let asked: Value = serde_json::from_slice(&body).unwrap_or_default();
+            let (parts, body) = wire.pass_on(parts, body).await.into_parts();
+            let Ok(body) = to_bytes(body, usize::MAX).await else { return };
+            let answer: Value = serde_json::from_slice(&body).unwrap_or_default();
+            if let Some(id) = answer["result"]["message_id"].as_i64() {
+                let reply_to = asked["reply_parameters"]["message_id"].as_i64();
+                let unheard = answered.is_closed();
+                lock(&wire.trap.0.sent).push(Sent { life: wire.life, reply_to, id, unheard });
+            }
+            let _ = answered.send(Response::from_parts(parts, body.into()));
+        });
+        heard.await.unwrap_or_else(|_| gone())
+    }
+
+    async fn pass_on(&self, parts: Parts, body: Bytes) -> Response {
         let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
         let request = self.client.request(parts.method, format!("{}{path}", self.to));
         // With the name that the service called, since signatures cover it.
@@ -231,48 +322,4 @@ fn carried(mut headers: HeaderMap) -> HeaderMap {
         headers.remove(name);
     }
     headers
-}
-
-/// X's requests.
-pub fn of_x(_: &Method, uri: &Uri) -> &'static str {
-    let path = uri.path();
-    let last = path.rsplit('/').next().unwrap_or_default();
-    match (last, path) {
-        ("initialize", _) => "X initialize",
-        ("append", _) => "X append",
-        ("finalize", _) => "X finalize",
-        ("upload", _) => "X status",
-        (_, "/2/tweets") => "X create",
-        ("tweets", _) => "X look",
-        ("token", _) => "X token",
-        _ => "X other",
-    }
-}
-
-/// Telegram's.
-pub fn of_telegram(_: &Method, uri: &Uri) -> &'static str {
-    match uri.path().rsplit('/').next().unwrap_or_default().to_lowercase().as_str() {
-        "getupdates" => "chat getUpdates",
-        "sendmessage" => "chat sendMessage",
-        "editmessagetext" => "chat editMessageText",
-        "answercallbackquery" => "chat answerCallbackQuery",
-        "getfile" => "chat getFile",
-        _ if uri.path().starts_with("/file") => "chat download",
-        _ => "chat other",
-    }
-}
-
-/// A bucket's.
-pub fn of_s3(method: &Method, uri: &Uri) -> &'static str {
-    let query = uri.query().unwrap_or_default();
-    match method.as_str() {
-        "PUT" if query.contains("partNumber") => "S3 part",
-        "PUT" => "S3 put",
-        "POST" if query.contains("uploadId") => "S3 complete",
-        "POST" => "S3 open",
-        "GET" if query.contains("list-type") || query.contains("uploads") => "S3 list",
-        "GET" => "S3 read",
-        "DELETE" => "S3 delete",
-        _ => "S3 other",
-    }
 }

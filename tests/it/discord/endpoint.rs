@@ -38,8 +38,8 @@ pub fn signed(body: &Value, now_ms: i64) -> Brought {
 
 impl Brought {
     /// Sends it, and returns the answer's status and body.
-    pub async fn send(&self, url: &str) -> (u16, String) {
-        let request = browser()
+    pub async fn send(&self, client: &reqwest::Client, url: &str) -> (u16, String) {
+        let request = client
             .post(url)
             .header("X-Signature-Ed25519", &self.signature)
             .header("X-Signature-Timestamp", &self.timestamp)
@@ -60,10 +60,11 @@ pub async fn probe(state: &State, url: &str) -> Result<(), &'static str> {
     let good = signed(&ping, state.clock.now_ms());
     let mut bad = good.clone();
     bad.signature = "0".repeat(128);
-    if bad.send(url).await.0 != StatusCode::UNAUTHORIZED.as_u16() {
+    let client = browser();
+    if bad.send(&client, url).await.0 != StatusCode::UNAUTHORIZED.as_u16() {
         return Err("The specified interactions endpoint url could not be verified.");
     }
-    let (status, answer) = good.send(url).await;
+    let (status, answer) = good.send(&client, url).await;
     let pong = serde_json::from_str::<Value>(&answer).is_ok_and(|answer| answer["type"] == 1);
     match status == 200 && pong {
         true => Ok(()),
@@ -76,7 +77,7 @@ pub fn bring(state: &Arc<State>, url: String, event: &Value) {
     let mut brought = signed(event, state.clock.now_ms());
     let state = state.clone();
     tokio::spawn(async move {
-        brought.status = brought.send(&url).await.0;
+        brought.status = brought.send(&browser(), &url).await.0;
         state.world().brought.push(brought);
         state.changed();
     });

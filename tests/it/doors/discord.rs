@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 use super::{each, mutation::bent, panics, runtime};
 use crate::{
     discord::{Discord, endpoint::signed},
-    world::World,
+    world::{World, browser},
 };
 
 const NOON: i64 = 1_763_812_800_000;
@@ -116,9 +116,11 @@ fn no_interaction_that_is_brought_silences_the_service_or_fails_it() {
         let url = discord.wait_for("the endpoint", |world| world.endpoint.clone()).await;
         (discord, url, world)
     });
+    let client = browser();
     each(&runtime, 4, 30, &prop::collection::vec(done(), 30..40), async |batch| {
         for ((kind, data), field, odd) in batch {
-            let (status, answer) = signed(&event(&discord, kind, data, field, odd), NOON).send(&url).await;
+            let (status, answer) =
+                signed(&event(&discord, kind, data, field, odd), NOON).send(&client, &url).await;
             prop_assert!([200, 202, 400, 413].contains(&status), "{} {}", status, answer);
         }
         let answered = |world: &crate::discord::World| {

@@ -9,6 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
+use reqwest::{StatusCode, header::LOCATION};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
 use toall::sandbox::{Call, Effect, Fault, Gate, Sandbox, Settings};
@@ -16,11 +17,12 @@ use toall::sandbox::{Call, Effect, Fault, Gate, Sandbox, Settings};
 use crate::{
     crash::{
         child::{Child, until},
-        s3,
-        site::{self, ALICE, BOB, EVERYBODY, Person},
+        people::{ALICE, BOB, EVERYBODY, Person},
+        s3, site,
     },
     postgres::{self, Database},
     telegram::{TOKEN, Telegram},
+    world::{Page, browser},
 };
 
 /// A first answer may take so long.
@@ -93,7 +95,7 @@ impl Three {
         let addresses = addresses.into_iter().map(|(_, held)| held).collect();
         let three = Three { children, x, telegram, database, _folder: folder, _addresses: addresses };
         for person in EVERYBODY {
-            site::link(&three.telegram, person).await;
+            link(&three.telegram, person).await;
         }
         Some(three)
     }
@@ -176,6 +178,28 @@ impl Three {
         let told = said.iter().filter(|shown| shown.text.starts_with("Posted to")).count();
         assert_eq!(told, posts, "everybody is told once: {said:#?}");
     }
+}
+
+/// Links a person's account through the chat and the browser.
+async fn link(telegram: &Telegram, person: Person) {
+    telegram.private(person.user).text("/connect twitter");
+    let link = telegram
+        .wait_for(|telegram| {
+            let said = telegram.said(person.user.id);
+            let text = &said.iter().find(|shown| shown.text.contains("http"))?.text;
+            text[text.find("http")?..].split_whitespace().next().map(str::to_owned)
+        })
+        .await;
+    let form = [("user", person.account), ("decision", "authorize")];
+    let answer = browser().post(link).form(&form).send().await.unwrap();
+    assert_eq!(answer.status(), StatusCode::FOUND, "X refused the link");
+    let page = Page::open(&answer.headers()[LOCATION].to_str().unwrap().parse().unwrap()).await;
+    page.submit(0).await;
+    telegram
+        .wait_for(|telegram| {
+            telegram.said(person.user.id).iter().any(|shown| shown.text.starts_with("Linked")).then_some(())
+        })
+        .await;
 }
 
 /// When the bot first replied to each message.

@@ -90,7 +90,10 @@ async fn fault(shared: &Shared, method: &str) -> Option<Response> {
             let begun = stream::iter([Ok(Bytes::from_static(b"{"))]);
             Body::from_stream(begun.chain(stream::once(broken))).into_response()
         }
-        Fault::Long(blanks) => format!("{{\"ok\":true,\"result\":[]}}{}", " ".repeat(blanks)).into_response(),
+        Fault::Long(result, blanks) => {
+            let whole = json!({"ok": true, "result": result}).to_string();
+            (whole + &" ".repeat(blanks)).into_response()
+        }
         Fault::Redirect(to) => (StatusCode::FOUND, [(header::LOCATION, to)]).into_response(),
     })
 }

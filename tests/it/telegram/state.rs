@@ -92,8 +92,8 @@ pub enum Fault {
     Broken,
     /// The connection breaks in the middle of the answer.
     Drop,
-    /// A right answer, with so many bytes of blanks behind it.
-    Long(usize),
+    /// This result, with so many bytes of blanks behind it.
+    Long(Value, usize),
     /// A redirect to this address.
     Redirect(String),
 }

@@ -53,7 +53,11 @@ impl World {
                     if tokio::time::timeout(PATIENCE, changed).await.is_err() {
                         let posts: Vec<_> =
                             self.console.messages().iter().map(|s| read(&s.message)).collect();
-                        panic!("stuck on the way to {what}; said so far: {posts:#?}");
+                        panic!(
+                            "stuck on the way to {what} at {}: {leased} leased, due {lane:?} {message:?} {cleaning:?}; \
+                             said so far: {posts:#?}",
+                            self.now()
+                        );
                     }
                 }
             }

@@ -1,0 +1,74 @@
+//! The folder that s3s-fs 0.14 works in: what lies there, and who may read it.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    time::SystemTime,
+};
+
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use uuid::Uuid;
+
+/// An upload in parts, as its notes in the folder tell of it.
+pub(super) struct Begun {
+    pub(super) id: String,
+    pub(super) key: String,
+    pub(super) at: SystemTime,
+}
+
+/// The uploads that were begun, by the notes that s3s-fs 0.14 keeps of each.
+pub(super) fn begun(root: &Path) -> io::Result<Vec<Begun>> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let note = || {
+            let (_, rest) = name.to_str()?.strip_prefix(".bucket-")?.split_once(".object-")?;
+            let (key, id) = rest.strip_suffix(".metadata.json")?.split_once(".upload-")?;
+            let key = String::from_utf8(URL_SAFE_NO_PAD.decode(key).ok()?).ok()?;
+            Some((key, id.to_owned()))
+        };
+        if let Some((key, id)) = note() {
+            found.push(Begun { id, key, at: entry.metadata()?.modified()? });
+        }
+    }
+    Ok(found)
+}
+
+/// Where the note lies that an upload takes parts. `None` for what is no id.
+pub(super) fn open_note(root: &Path, upload: &str) -> Option<PathBuf> {
+    Some(root.join(format!(".upload-{}.json", Uuid::parse_str(upload).ok()?)))
+}
+
+/// Nobody knows the ids of uploads that the worker began in an earlier life. People go on with theirs.
+pub(super) fn clear_uploads(root: &Path) -> io::Result<()> {
+    let kept: Vec<String> = begun(root)?
+        .into_iter()
+        .filter(|upload| upload.key.starts_with(super::super::UPLOADS))
+        .map(|upload| upload.id)
+        .collect();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        let part = name.starts_with(".upload_id-") || name.starts_with(".upload-");
+        let note = name.starts_with(".bucket-") && name.contains(".upload-");
+        if (part || note) && !kept.iter().any(|id| name.contains(id.as_str())) {
+            fs::remove_file(entry.path())?;
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn private_dir(path: &Path) -> io::Result<()> {
+    fs::create_dir_all(path)?;
+    #[cfg(unix)]
+    fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o700))?;
+    Ok(())
+}
+
+pub(super) async fn private_file(path: PathBuf) -> io::Result<()> {
+    #[cfg(unix)]
+    tokio::fs::set_permissions(path, std::os::unix::fs::PermissionsExt::from_mode(0o600)).await?;
+    Ok(())
+}
