@@ -92,7 +92,13 @@ impl X {
             .user_agent(concat!("toall/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(SetupError::Client)?;
-        Ok(X { http, settings: Arc::new(settings.clone()), redirect_uri, patience: CALL_TIMEOUT, days: Arc::default() })
+        Ok(X {
+            http,
+            settings: Arc::new(settings.clone()),
+            redirect_uri,
+            patience: CALL_TIMEOUT,
+            days: Arc::default(),
+        })
     }
 
     /// What X last said to this process of the app's 24 hours, for requests that make a post or bring a segment of a

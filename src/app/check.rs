@@ -40,7 +40,8 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
         Err(error) => report.line("database", Err::<&str, _>(error))?,
     }
     // On PostgreSQL the database does not tell whether somebody uses the files; opening them would clear uploads away.
-    let lock = (config.staging.is_none() && storage::is_for_several(config)).then(|| Agreement::embedded(config));
+    let lock =
+        (config.staging.is_none() && storage::is_for_several(config)).then(|| Agreement::embedded(config));
     let in_use = matches!(lock, Some(Err(StartError::EmbeddedInUse { .. })));
     if in_use || (running && config.staging.is_none()) {
         report.note("staging", "embedded: in use, toall is running on it")?;
@@ -59,7 +60,10 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
     }
     drop(lock);
     if storage::is_for_several(config) && config.staging.is_none() {
-        report.note("staging", "embedded: for one process that runs every role; several need a bucket in [staging]")?;
+        report.note(
+            "staging",
+            "embedded: for one process that runs every role; several need a bucket in [staging]",
+        )?;
     }
     match &config.discord {
         None => report.note("Discord", "off: there is no [discord] in the config")?,

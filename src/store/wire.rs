@@ -37,14 +37,13 @@ impl Wire {
         node: Arc<str>,
         changes: Arc<watch::Sender<u64>>,
     ) -> Wire {
-        let wire =
-            Wire {
-                pool: pool.clone(),
-                node: node.clone(),
-                news: Arc::new(Notify::new()),
-                stop: CancellationToken::new(),
-                tasks: TaskTracker::new(),
-            };
+        let wire = Wire {
+            pool: pool.clone(),
+            node: node.clone(),
+            news: Arc::new(Notify::new()),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
         let heard = Arc::new(Notify::new());
         let stop = &wire.stop;
         wire.tasks.spawn(stop.clone().run_until_cancelled_owned(tell(pool, node.clone(), wire.news.clone())));

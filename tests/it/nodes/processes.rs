@@ -16,13 +16,13 @@ use toall::sandbox::{Call, Effect, Fault, Gate, Sandbox, Settings};
 
 use crate::{
     crash::{
-        child::{Child, until},
+        child::Child,
         people::{ALICE, BOB, EVERYBODY, Person},
         s3, site,
     },
     postgres::{self, Database},
     telegram::{TOKEN, Telegram},
-    world::{Page, browser},
+    world::{PATIENCE, Page, browser},
 };
 
 /// A first answer may take so long.
@@ -84,7 +84,7 @@ impl Three {
                 secret = s3::SECRET,
             );
             std::fs::write(&path, config).unwrap();
-            children.push(Child::new(&path, &folder.path().join(format!("{number}.log"))));
+            children.push(Child::new(&path));
         }
         for child in &children {
             child.start();
@@ -178,6 +178,19 @@ impl Three {
         let told = said.iter().filter(|shown| shown.text.starts_with("Posted to")).count();
         assert_eq!(told, posts, "everybody is told once: {said:#?}");
     }
+}
+
+/// Looks every few milliseconds, because another process tells nobody; `None` when it does not come true in time.
+async fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
+    let looking = async {
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, looking).await.ok()
 }
 
 /// Links a person's account through the chat and the browser.
