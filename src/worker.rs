@@ -5,7 +5,9 @@
 
 mod access;
 mod announce;
+mod budget;
 mod describe;
+mod housekeeping;
 mod inspect;
 mod limits;
 mod process;
@@ -63,6 +65,7 @@ pub struct Worker {
 pub struct Running {
     tasks: TaskTracker,
     refreshes: Arc<Mutex<HashMap<AccountId, Arc<tokio::sync::Mutex<()>>>>>,
+    days: budget::Kept,
 }
 
 impl Running {
@@ -123,6 +126,7 @@ impl Worker {
         let steps = &self.running.tasks;
         let silence = CancellationToken::new();
         let announcer = tokio::spawn(announce::run(self.clone(), silence.clone()));
+        let housekeeper = tokio::spawn(housekeeping::run(self.clone(), silence.clone()));
         let slots = Arc::new(Semaphore::new(self.settings.concurrency));
         // Asked for before looking, so that no wake-up falls in between.
         let mut changes = self.store.changes();
@@ -163,6 +167,9 @@ impl Worker {
         silence.cancel();
         if announcer.await.is_err() {
             tracing::error!("the announcer died");
+        }
+        if housekeeper.await.is_err() {
+            tracing::error!("the housekeeper died");
         }
     }
 

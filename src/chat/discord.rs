@@ -80,6 +80,11 @@ impl Discord {
         Ok(bot.username)
     }
 
+    /// How many shards Discord recommends for this bot.
+    pub async fn recommended_shards(&self) -> Result<u32, ChatError> {
+        Ok(turns::ask(&self.rest).await?.shards.max(1))
+    }
+
     /// Registers the commands, then delivers what people ask over the gateway until `stop`, as far as it comes on these
     /// `shards`.
     ///

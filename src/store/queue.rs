@@ -9,6 +9,7 @@ use super::{
     Store, StoreError,
     engine::{Sql, Tx, locking, query},
     posts::PostRow,
+    status,
 };
 use crate::{
     account::AccountId,
@@ -172,25 +173,6 @@ impl Store {
         Ok(self.commit(tx).await?)
     }
 
-    /// Makes lanes due that rest although they have posts to be worked on, and returns how many: none, unless a write
-    /// forgot one.
-    pub async fn rearm_stranded(&self, now: i64) -> Result<u64, StoreError> {
-        let accounts: Vec<String> = query(
-            "SELECT id FROM x_accounts a
-              WHERE due_at IS NULL AND lease_owner IS NULL AND token_state <> 'broken'
-                AND EXISTS (SELECT 1 FROM posts p WHERE p.account_id = a.id AND p.due_at IS NOT NULL)",
-        )
-        .fetch_values(&self.read)
-        .await?;
-        for account in &accounts {
-            tracing::error!(account, "an account was at rest with posts to be worked on");
-            let mut tx = self.begin().await?;
-            rearm(&mut tx, &AccountId(account.clone()), now).await?;
-            self.commit(tx).await?;
-        }
-        Ok(accounts.len() as u64)
-    }
-
     /// When a lane is due next, in Unix milliseconds.
     pub async fn next_lane_due(&self) -> Result<Option<i64>, StoreError> {
         Ok(query(NEXT_LANE_DUE).fetch_value(&self.read).await?)
@@ -205,13 +187,15 @@ impl Store {
 
     /// Ends every lease: for a process that owns the whole database, so that whoever held one is dead.
     pub(super) async fn void_leases(&self, now: i64) -> Result<(), sqlx::Error> {
+        let mut tx = self.begin().await?;
         query(
             "UPDATE x_accounts SET lease_owner = NULL, epoch = epoch + 1, due_at = $1 WHERE lease_owner IS NOT NULL",
         )
         .bind(now)
-        .execute(&self.write)
+        .execute(&mut tx)
         .await?;
-        Ok(())
+        status::void(&mut tx).await?;
+        tx.commit().await
     }
 
     /// Goes on only for the lane's present holder and a post that is still to be worked on, and keeps it so until the

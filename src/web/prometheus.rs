@@ -49,12 +49,8 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("toall_http_request_seconds", Histogram, "How long answers took, by method and route."),
     ("toall_http_requests_total", Counter, "Requests answered, by method, route and status."),
     ("toall_incidents_total", Counter, "What began that only the operator can mend, by kind."),
+    ("toall_lanes_rearmed_total", Counter, "Accounts whose work nobody would have looked at; must stay 0."),
     ("toall_lanes_leased", Gauge, "Accounts being worked on at this moment."),
-    (
-        "toall_lanes_stranded_total",
-        Counter,
-        "Accounts found at rest with posts to be worked on; never, unless there is a fault.",
-    ),
     ("toall_paused", Gauge, "1 while X refuses the whole app and nothing is posted, by reason."),
     ("toall_posts", Gauge, "Posts that are not over, by state."),
     (
@@ -94,10 +90,10 @@ pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     for outcome in ["posted", "failed", "canceled"] {
         counter!("toall_posts_total", "outcome" => outcome, "code" => "").absolute(0);
     }
-    counter!("toall_lanes_stranded_total").absolute(0);
     for outcome in ["kept", "refused", "trouble"] {
         counter!("toall_token_refreshes_total", "outcome" => outcome).absolute(0);
     }
+    counter!("toall_lanes_rearmed_total").absolute(0);
     gauge!("toall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     Ok(recorder)
 }

@@ -178,20 +178,19 @@ impl World {
 
     /// Starts the service, on what an earlier run left.
     pub async fn boot(&mut self) {
+        self.boot_as(&[Role::Chat, Role::Web, Role::Worker]).await;
+    }
+
+    /// As [`World::boot`], of these parts only.
+    pub async fn boot_as(&mut self, roles: &[Role]) {
+        let roles = roles.to_owned();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (config, clock, console) = (self.config.clone(), self.clock.clone(), self.console.clone());
         let listener = self.listener.try_clone().unwrap();
         let started = runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).unwrap();
-            App::start_on(
-                &config,
-                &[Role::Chat, Role::Web, Role::Worker],
-                clock,
-                Some(listener),
-                Some(console),
-            )
-            .await
+            App::start_on(&config, &roles, clock, Some(listener), Some(console)).await
         });
         let app = started.await.unwrap().unwrap();
         self.life = Some(Life { app, runtime });
