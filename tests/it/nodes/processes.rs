@@ -156,14 +156,9 @@ impl Three {
                         .fetch_all(&mut connection)
                         .await
                         .unwrap();
-                let lanes: Vec<(String, Option<i64>, Option<String>, Option<String>)> =
-                    sqlx::query_as("SELECT username, due_at, lease_owner, current_post_id FROM x_accounts")
-                        .fetch_all(&mut connection)
-                        .await
-                        .unwrap();
                 let nodes: Vec<_> = self.children.iter().map(node).collect();
                 panic!(
-                    "{open} of {all} are not over, {posts} were sent: {rows:#?}\nlanes: {lanes:#?}\nof {nodes:?}\n{}",
+                    "{open} of {all} are not over, {posts} were sent: {rows:#?}\nof {nodes:?}\n{}",
                     self.children.iter().map(Child::said).collect::<Vec<_>>().join("\n")
                 );
             }
