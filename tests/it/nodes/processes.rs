@@ -139,14 +139,14 @@ impl Three {
         let mut connection = self.connection().await;
         let started = Instant::now();
         loop {
-            let open: i64 = sqlx::query_scalar(
-                "SELECT count(*) FROM posts WHERE state <> 'posted' OR status_shown <> status_want OR status_due_at IS NOT NULL",
+            // In one statement: between two, a post may come in.
+            let (all, open): (i64, i64) = sqlx::query_as(
+                "SELECT count(*), count(*) FILTER (WHERE state <> 'posted' OR status_shown <> status_want OR status_due_at IS NOT NULL)
+                   FROM posts",
             )
             .fetch_one(&mut connection)
             .await
             .unwrap();
-            let all: i64 =
-                sqlx::query_scalar("SELECT count(*) FROM posts").fetch_one(&mut connection).await.unwrap();
             if open == 0 && all == posts as i64 {
                 break;
             }
