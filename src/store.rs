@@ -12,12 +12,14 @@ mod idempotency;
 mod incidents;
 mod limits;
 mod locks;
+mod moving;
 mod open;
 mod postgres;
 mod posts;
 mod progress;
 mod queue;
 mod quota;
+mod reconcile;
 mod reseal;
 mod sessions;
 mod sqlite;
@@ -44,9 +46,11 @@ pub use answers::Answered;
 pub use backlog::Backlog;
 pub use incidents::CLIENT_REJECTED;
 pub use limits::Closed;
+pub use moving::{MoveError, Moved, Progress, move_database};
 pub use open::OpenError;
 pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
+pub use reconcile::{Lost, Reconciled};
 pub use reseal::Resealed;
 pub use sessions::{Invitation, Scope, Session};
 pub use status::{Notice, StatusJob};
@@ -106,7 +110,7 @@ impl Store {
         let changes = Arc::new(watch::Sender::new(0));
         let (write, read, others) = match database.url.expose_secret().starts_with("postgres") {
             true => {
-                let (pool, options) = postgres::open(database).await?;
+                let (pool, options) = postgres::open(database, postgres::NAME).await?;
                 let wire = Wire::join(options, pool.clone(), node.clone(), changes.clone());
                 let pool = Pool::Postgres(pool);
                 (pool.clone(), pool, Others::Told(Arc::new(wire)))
