@@ -78,7 +78,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             cli::start_logs("error")?;
             let config = settings(&reconcile.config).await?;
             let lost = if reconcile.failover { Lost::Seconds } else { Lost::Long };
-            app::reconcile::reconcile(&config, lost, &mut io::stdout()).await?;
+            app::reconcile::reconcile(&config, lost, &Clock::system(), &mut io::stdout()).await?;
         }
         Command::Init(init) => cli::init(&init.dir, &mut io::stdout())?,
         Command::Completions(completions) => cli::completions(completions.shell, &mut io::stdout())?,

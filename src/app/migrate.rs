@@ -57,7 +57,13 @@ pub async fn migrate_database(
     let moved = store::move_database(&from, &to, &super::vault(config)?, clock.now_ms(), tell).await?;
     writeln!(out, "Moved, read back and compared:")?;
     for table in &moved {
-        writeln!(out, "  {:<16} {:>9} {}", table.table, table.rows, if table.rows == 1 { "row" } else { "rows" })?;
+        writeln!(
+            out,
+            "  {:<16} {:>9} {}",
+            table.table,
+            table.rows,
+            if table.rows == 1 { "row" } else { "rows" }
+        )?;
     }
     writeln!(
         out,

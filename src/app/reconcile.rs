@@ -12,34 +12,32 @@ use crate::{
 ///
 /// # Errors
 /// When the database cannot be used; a SQLite file also while a service has it.
-pub async fn reconcile(config: &Config, lost: Lost, out: &mut impl Write) -> anyhow::Result<()> {
-    let clock = Clock::system();
-    let store = super::open_store(config, &clock).await?;
+pub async fn reconcile(
+    config: &Config,
+    lost: Lost,
+    clock: &Clock,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let store = super::open_store(config, clock).await?;
     let done = store.reconcile(lost, clock.now_ms()).await?;
     store.close().await;
     if done == Reconciled::default() {
-        writeln!(out, "Nothing to do: there is neither an unfinished post nor a failed one.")?;
+        writeln!(out, "Nothing to do: no post needs to be looked for.")?;
         return Ok(());
     }
-    let Reconciled { look, asked, if_retried } = done;
-    writeln!(out, "{} looked for at X before anything is sent.", posts(look))?;
-    if asked > 0 {
-        writeln!(
-            out,
-            "{} of which no upload had begun, so that they cannot be told at X: their people are asked.",
-            posts(asked)
-        )?;
-    }
-    if if_retried > 0 {
-        writeln!(out, "Of the failed, {} looked for if tried again.", posts(if_retried))?;
+    for (does, number, what) in [
+        ("Looked for at X before anything is sent", done.look, "post"),
+        (
+            "Not to be told at X, since no upload had begun, so that their people are asked",
+            done.asked,
+            "post",
+        ),
+        ("Looked for if their people try them again", done.if_retried, "failed post"),
+    ] {
+        if number > 0 {
+            writeln!(out, "{does}: {number} {what}{}.", if number == 1 { "" } else { "s" })?;
+        }
     }
     writeln!(out, "Now start toall.")?;
     Ok(())
-}
-
-fn posts(number: u64) -> String {
-    match number {
-        1 => "1 post is".to_owned(),
-        number => format!("{number} posts are"),
-    }
 }

@@ -8,11 +8,7 @@ mod tests;
 
 use futures::TryStreamExt;
 
-use super::{
-    INSTALLATION, OpenError, Vault,
-    engine::Value,
-    tokens,
-};
+use super::{INSTALLATION, OpenError, Vault, engine::Value, tokens};
 use crate::{account::AccountId, config};
 use side::Side;
 use table::Table;
@@ -94,7 +90,8 @@ pub async fn move_database(
     now: i64,
     mut tell: impl FnMut(Progress<'_>),
 ) -> Result<Vec<Moved>, MoveError> {
-    let (here, there) = (side::address(from).map_err(MoveError::From)?, side::address(to).map_err(MoveError::To)?);
+    let (here, there) =
+        (side::address(from).map_err(MoveError::From)?, side::address(to).map_err(MoveError::To)?);
     if here == there {
         return Err(MoveError::Same(here));
     }
@@ -119,18 +116,20 @@ pub async fn move_database(
     }
     let mut moved = Vec::new();
     for table in tables.iter().filter(|table| table.name != LEASES) {
-        let rows = copy(&mut source, &mut target, table, now, &mut tell).await.map_err(|error| match error {
-            Failed::Reading(error) => read(error),
-            Failed::Writing(error) => write(error),
-        })?;
+        let rows =
+            copy(&mut source, &mut target, table, now, &mut tell).await.map_err(|error| match error {
+                Failed::Reading(error) => read(error),
+                Failed::Writing(error) => write(error),
+            })?;
         moved.push(Moved { table: table.name.clone(), rows });
     }
     for Moved { table, rows } in &moved {
         let Some(table) = tables.iter().find(|known| known.name == *table) else { continue };
-        let compared = compare(&mut source, &mut target, table, now, &mut tell).await.map_err(|error| match error {
-            Failed::Reading(error) => read(error),
-            Failed::Writing(error) => write(error),
-        })?;
+        let compared =
+            compare(&mut source, &mut target, table, now, &mut tell).await.map_err(|error| match error {
+                Failed::Reading(error) => read(error),
+                Failed::Writing(error) => write(error),
+            })?;
         match compared {
             Ok(compared) if compared == *rows => {}
             Ok(row) | Err(row) => return Err(MoveError::Differs { table: table.name.clone(), row }),

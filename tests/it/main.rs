@@ -22,6 +22,7 @@ mod killed;
 mod limits;
 mod linking;
 mod looking;
+mod moving;
 mod options;
 mod outages;
 mod overslept;

@@ -88,10 +88,7 @@ impl Side {
         let failed = |error: sqlx::Error| OpenError::of_contents(error.into(), settings);
         if url.starts_with("postgres") {
             let (mut connection, _) = postgres::connect(settings, NAME).await?;
-            connection
-                .execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-                .await
-                .map_err(failed)?;
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY").await.map_err(failed)?;
             return Ok(Side { connection: Connection::Postgres(connection), _lock: None });
         }
         let (mut connection, lock) = sqlite::open_as_it_is(url).await?;
@@ -152,7 +149,10 @@ impl Side {
     }
 
     /// Something sealed, with what names its row.
-    pub(super) async fn sealed(&mut self, select: &'static str) -> Result<Option<(String, Vec<u8>)>, sqlx::Error> {
+    pub(super) async fn sealed(
+        &mut self,
+        select: &'static str,
+    ) -> Result<Option<(String, Vec<u8>)>, sqlx::Error> {
         on!(self, connection => sqlx::query_as(select).fetch_optional(&mut *connection).await)
     }
 
@@ -193,10 +193,7 @@ impl Side {
     }
 
     /// Every row in the order of the key.
-    pub(super) fn rows<'a>(
-        &'a mut self,
-        table: &'a Table,
-    ) -> BoxStream<'a, Result<Vec<Value>, sqlx::Error>> {
+    pub(super) fn rows<'a>(&'a mut self, table: &'a Table) -> BoxStream<'a, Result<Vec<Value>, sqlx::Error>> {
         let select = AssertSqlSafe(table.select());
         match &mut self.connection {
             Connection::Sqlite(connection) => {
@@ -214,10 +211,16 @@ impl Side {
         let values = rows.into_iter().flatten().collect();
         match &mut self.connection {
             Connection::Sqlite(connection) => {
-                sqlx::query_with(insert, arguments::<_, SqliteArguments>(values)?).execute(connection).await.map(drop)
+                sqlx::query_with(insert, arguments::<_, SqliteArguments>(values)?)
+                    .execute(connection)
+                    .await
+                    .map(drop)
             }
             Connection::Postgres(connection) => {
-                sqlx::query_with(insert, arguments::<_, PgArguments>(values)?).execute(connection).await.map(drop)
+                sqlx::query_with(insert, arguments::<_, PgArguments>(values)?)
+                    .execute(connection)
+                    .await
+                    .map(drop)
             }
         }
     }
