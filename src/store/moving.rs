@@ -116,11 +116,12 @@ pub async fn move_database(
     }
     let mut moved = Vec::new();
     for table in tables.iter().filter(|table| table.name != LEASES) {
-        let rows =
-            copy(&mut source, &mut target, table, now, &mut tell).await.map_err(|error| match error {
-                Failed::Reading(error) => read(error),
-                Failed::Writing(error) => write(error),
-            })?;
+        let Some(into) = theirs.iter().find(|other| other.name == table.name) else { continue };
+        let rows = copy((&mut source, table), (&mut target, into), now, &mut tell).await;
+        let rows = rows.map_err(|error| match error {
+            Failed::Reading(error) => read(error),
+            Failed::Writing(error) => write(error),
+        })?;
         moved.push(Moved { table: table.name.clone(), rows });
     }
     for Moved { table, rows } in &moved {
@@ -210,11 +211,10 @@ fn in_order(mut left: Vec<Table>) -> Result<Vec<Table>, MoveError> {
     Ok(tables)
 }
 
-/// Writes every row of a table.
+/// Writes every row of a table into the one of that name.
 async fn copy(
-    source: &mut Side,
-    target: &mut Side,
-    table: &Table,
+    (source, table): (&mut Side, &Table),
+    (target, into): (&mut Side, &Table),
     now: i64,
     tell: &mut impl FnMut(Progress<'_>),
 ) -> Result<u64, Failed> {
@@ -227,7 +227,7 @@ async fn copy(
         waiting.extend(row.map(|row| free(table, row, now)));
         if waiting.len() == batch || (last && !waiting.is_empty()) {
             written += waiting.len() as u64;
-            target.insert(table, std::mem::take(&mut waiting)).await.map_err(Failed::Writing)?;
+            target.insert(into, std::mem::take(&mut waiting)).await.map_err(Failed::Writing)?;
             tell(Progress::Written { table: &table.name, rows: written });
         }
         if last {

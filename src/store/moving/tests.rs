@@ -78,7 +78,8 @@ async fn everything(kept: &Kept) -> BTreeMap<String, Vec<String>> {
     let mut file = SqliteConnection::connect(&address).await.unwrap();
     let tables: Vec<(String, String)> = sqlx::query_as(
         "SELECT t.name, group_concat('quote(' || c.name || ')', '||'',''||') FROM sqlite_schema t
-           JOIN pragma_table_info(t.name) c WHERE t.type = 'table' AND t.name <> '_sqlx_migrations' GROUP BY t.name",
+           JOIN pragma_table_info(t.name) c WHERE t.type = 'table' AND t.name NOT LIKE '\\_sqlx%' ESCAPE '\\'
+            AND t.name NOT LIKE 'sqlite%' GROUP BY t.name",
     )
     .fetch_all(&mut file)
     .await
