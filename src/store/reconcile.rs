@@ -127,7 +127,7 @@ async fn ask(tx: &mut Tx, account: &AccountId, now: i64) -> Result<u64, sqlx::Er
                 state = 'needs_user', intent_at = $1, first_intent_at = created_at, billed_at = $1, resend = 0, looks = 0,
                 attempt = 0, claims = 0, waiting = NULL, due_at = NULL, clean_at = $3, updated_at = $1,
                 status_want = status_want + 1, status_attempts = 0,
-                status_due_at = CASE WHEN place_sealed IS NULL THEN NULL ELSE $1 END
+                status_due_at = CASE WHEN place_sealed IS NULL THEN NULL ELSE CAST($1 AS BIGINT) END
           WHERE account_id = $2 AND state NOT IN ('posted', 'canceled', 'failed', 'needs_user') AND intent_at IS NULL",
     )
     .bind(now)
