@@ -6,6 +6,8 @@ mod doors;
 pub mod migrate;
 pub mod reconcile;
 pub mod rotate;
+mod shards;
+mod storage;
 
 use std::{path::Path, time::Duration};
 
@@ -23,7 +25,7 @@ use crate::{
     config::{Config, KeyError, former_key, load_or_create_key},
     intake::Intake,
     staging::{Staging, StagingError, embedded},
-    store::{OpenError, Store, Vault},
+    store::{OpenError, Store, StoreError, Vault},
     twitter::{SetupError, X},
     web::{self, Web},
     worker::{Running, Worker},
@@ -81,6 +83,26 @@ pub enum StartError {
         "The embedded storage under {folder} cannot be used: {source}. Give this user the right to write there."
     )]
     Embedded { folder: String, source: std::io::Error },
+    #[error(
+        "The embedded storage under {folder} is in use by another toall process. Stop that one first; for several \
+         processes, name a bucket in [staging]."
+    )]
+    EmbeddedInUse { folder: String },
+    #[error(
+        "Only some parts are to run here (--role), and the others would run in processes that cannot read an embedded \
+         storage. Name a bucket in [staging], the same for all of them; or leave out --role."
+    )]
+    SplitStorage,
+    #[error(
+        "Another process at this database keeps videos in {theirs}, and this one would keep them in {ours}: neither \
+         could read the other's. Name one bucket in [staging] for all of them. If the other has just been stopped, \
+         start this one again in a quarter of a minute."
+    )]
+    OtherStorage { ours: String, theirs: String },
+    #[error(
+        "The database did not do what is needed at the start: {0}. Look after it, and start toall again."
+    )]
+    Store(#[from] StoreError),
     #[error("The settings of the X app cannot be used: {0}")]
     X(#[from] SetupError),
     #[error("{platform} cannot be used: {source}. Check the token in the config.")]
@@ -135,6 +157,7 @@ impl App {
         listener: Option<TcpListener>,
         console: Option<Console>,
     ) -> Result<App, StartError> {
+        let agreement = storage::Agreement::reach(config, roles, &store, &clock).await?;
         let (staging, embedded) = open_staging(config).await?;
         let x = X::new(&config.twitter, config.callback_url())?;
         let discord = config.discord.as_ref().map(|settings| Discord::new(settings, clock.clone()));
@@ -173,7 +196,22 @@ impl App {
                 Ok(())
             }
         });
-        let mut doors = doors::Opening { config, roles, inbox: &inbox, stop: &stop, tasks: &mut tasks };
+        if let Some(agreement) = agreement {
+            let kept = agreement.keep(store.clone(), clock.clone(), stop.clone());
+            tasks.spawn(async move {
+                kept.await;
+                Ok(())
+            });
+        }
+        let mut doors = doors::Opening {
+            config,
+            roles,
+            store: &store,
+            clock: &clock,
+            inbox: &inbox,
+            stop: &stop,
+            tasks: &mut tasks,
+        };
         let chat_doors = [
             discord.and_then(|discord| doors.discord(discord)),
             telegram.and_then(|telegram| doors.telegram(telegram)),
@@ -306,7 +344,7 @@ pub async fn serve(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
     for warning in config.warnings() {
         tracing::warn!("{warning}");
     }
-    if roles.len() < 3 {
+    if roles.len() < 3 && !storage::is_for_several(config) {
         tracing::warn!(
             "Only some parts run here, and SQLite admits no second process: what the others do stays undone. \
              Leave out --role."
@@ -326,7 +364,8 @@ pub async fn serve(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
         signal = &mut stop => return Ok(signal?),
         app = start => app?,
     };
-    tracing::info!(listen = %config.web.listen, public_url = %config.public_url, "ready");
+    let node = app.store.among_others();
+    tracing::info!(listen = %config.web.listen, public_url = %config.public_url, node, "ready");
     let outcome = tokio::select! {
         signal = stop => signal.map_err(Into::into),
         error = app.failed() => Err(error.into()),

@@ -47,6 +47,18 @@ pub enum Ask {
         /// Names the message or interaction: `discord:{interaction}` or `telegram:{chat}:{message}`.
         dedupe_key: String,
     },
+    /// A form that asks for the caption was opened about a file. Nothing is answered.
+    Form {
+        /// Names the form among those of its person.
+        key: String,
+        file: Attachment,
+    },
+    /// That form was sent: as [`Ask::Post`] with its file.
+    Filled {
+        key: String,
+        caption: String,
+        dedupe_key: String,
+    },
     Posts,
     Accounts,
     /// `/disconnect`, perhaps with the `@name` of an account.

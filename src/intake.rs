@@ -2,6 +2,7 @@
 
 mod access;
 mod budget;
+mod forms;
 mod inviting;
 mod linking;
 mod posting;
@@ -127,6 +128,8 @@ impl Intake {
     async fn handle(&self, incoming: Incoming) {
         let admitted = self.admits_here(&incoming).await.map(|admitted| admitted || undoes(&incoming.ask));
         let Incoming { from, at, ask, .. } = incoming;
+        // An open form is all the answer there can be; what stands against it is said when it is sent.
+        let answered_already = matches!(ask, Ask::Form { .. });
         let answer = match admitted {
             Ok(true) => self.answer(&from, &at, ask).await,
             Ok(false) => {
@@ -139,7 +142,7 @@ impl Intake {
             tracing::error!(error = %error, "could not do what was asked");
             Some((Audience::Asker, words::our_fault()))
         });
-        if let Some((audience, message)) = answer {
+        if let Some((audience, message)) = answer.filter(|_| !answered_already) {
             self.say(&at, audience, &message).await;
         }
     }
@@ -171,6 +174,13 @@ impl Intake {
                 let wish = Wish { caption, options, account };
                 let refusal = self.post(from, at, wish, file, dedupe_key).await?;
                 Ok(refusal.map(|message| (Audience::Everyone, message)))
+            }
+            Ask::Form { key, file } => {
+                self.keep_form(from, &key, &file).await?;
+                Ok(None)
+            }
+            Ask::Filled { key, caption, dedupe_key } => {
+                self.post_filled(from, at, &key, caption, dedupe_key).await
             }
             Ask::Posts => private(self.posts(from).await?),
             Ask::Accounts => private(words::accounts(&self.store.accounts(from).await?)),

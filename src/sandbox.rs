@@ -95,6 +95,8 @@ pub struct Settings {
     pub duplicate_window: Duration,
     /// Whether requests beyond X's documented limits per user are refused with 429.
     pub enforce_rate_limits: bool,
+    /// Requests of a kind that the whole app may make in 24 hours; of others nothing is said.
+    pub app_day: Vec<(Call, u32)>,
 }
 
 impl Settings {
@@ -117,6 +119,7 @@ impl Settings {
             visibility_delay: Duration::ZERO,
             duplicate_window: Duration::from_secs(24 * 3_600),
             enforce_rate_limits: true,
+            app_day: Vec::new(),
         }
     }
 }

@@ -7,12 +7,18 @@ mod admissions;
 mod answers;
 mod api_tokens;
 mod backlog;
+mod budget;
+mod duty;
 mod engine;
+mod forms;
 mod idempotency;
 mod incidents;
+mod leases;
+mod leftovers;
 mod limits;
 mod locks;
 mod moving;
+mod notices;
 mod open;
 mod postgres;
 mod posts;
@@ -24,6 +30,7 @@ mod reseal;
 mod sessions;
 mod sqlite;
 mod status;
+mod stranded;
 #[cfg(test)]
 mod tests;
 mod tickets;
@@ -44,16 +51,19 @@ use wire::Wire;
 pub use accounts::Unlinked;
 pub use answers::Answered;
 pub use backlog::Backlog;
+pub use budget::Need;
 pub use incidents::CLIENT_REJECTED;
+pub use leases::{HOLD, Holding};
 pub use limits::Closed;
 pub use moving::{MoveError, Moved, Progress, move_database};
+pub use notices::Notice;
 pub use open::OpenError;
 pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
 pub use reconcile::{Lost, Reconciled};
 pub use reseal::Resealed;
 pub use sessions::{Invitation, Scope, Session};
-pub use status::{Notice, StatusJob};
+pub use status::StatusJob;
 pub use tickets::{LinkRequest, PendingLink};
 pub use uploads::{Handed, Repeatable, Upload, UploadId};
 pub use vault::{Vault, VaultError};
@@ -172,6 +182,14 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         query("SELECT id FROM installation").fetch_values::<String>(&self.read).await?;
         Ok(())
+    }
+
+    /// What this process is called, where others may work on the same database.
+    pub fn among_others(&self) -> Option<&str> {
+        match self.others {
+            Others::None { .. } => None,
+            Others::Told(_) => Some(&self.node),
+        }
     }
 
     /// Flushes and closes; call it last.

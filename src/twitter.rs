@@ -15,13 +15,14 @@ mod users;
 mod watched;
 
 pub use error::XError;
-pub use limit::Limit;
+pub use limit::{AppDay, Limit};
 pub use media::{Media, MediaStatus, Processing, ProcessingError};
 pub use oauth::{Authorize, OAuthError};
 pub use posts::CreateError;
 
 use std::{
-    sync::Arc,
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -59,6 +60,8 @@ pub struct X {
     redirect_uri: Url,
     /// How long a call that carries no video may take.
     patience: Duration,
+    /// What was last said of the app's 24 hours, by call.
+    days: Arc<Mutex<HashMap<&'static str, HeaderMap>>>,
 }
 
 /// The settings cannot be turned into a client.
@@ -89,7 +92,27 @@ impl X {
             .user_agent(concat!("toall/", env!("CARGO_PKG_VERSION")))
             .build()
             .map_err(SetupError::Client)?;
-        Ok(X { http, settings: Arc::new(settings.clone()), redirect_uri, patience: CALL_TIMEOUT })
+        Ok(X {
+            http,
+            settings: Arc::new(settings.clone()),
+            redirect_uri,
+            patience: CALL_TIMEOUT,
+            days: Arc::default(),
+        })
+    }
+
+    /// What X last said to this process of the app's 24 hours, for requests that make a post or bring a segment of a
+    /// video. `None` when it said nothing since this was asked.
+    pub fn app_day(&self, call: &'static str, now_ms: i64) -> Option<AppDay> {
+        let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
+        AppDay::from_headers(&days.remove(call)?, now_ms)
+    }
+
+    fn heard(&self, answer: &Answer) {
+        if limit::left_of_app_day(&answer.headers).is_some() {
+            let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
+            days.insert(answer.call, answer.headers.clone());
+        }
     }
 
     /// The address of an API path; each segment is escaped.

@@ -5,7 +5,9 @@
 
 mod access;
 mod announce;
+mod budget;
 mod describe;
+mod housekeeping;
 mod inspect;
 mod limits;
 mod process;
@@ -37,7 +39,7 @@ use crate::{
     chat::Chats,
     clock::Clock,
     config,
-    post::{Failure, Party, Pause, Post, State, Waiting},
+    post::{Failure, Party, Pause, Post, State},
     staging::Staging,
     store::{LEASE, Lease, Store, StoreError},
     twitter::X,
@@ -63,6 +65,7 @@ pub struct Worker {
 pub struct Running {
     tasks: TaskTracker,
     refreshes: Arc<Mutex<HashMap<AccountId, Arc<tokio::sync::Mutex<()>>>>>,
+    days: budget::Kept,
 }
 
 impl Running {
@@ -112,6 +115,8 @@ enum StepError {
 
 /// A database that fails is left alone this long.
 const RECOVERY: Duration = Duration::from_secs(2);
+/// A lane that is due and cannot be claimed is being written to by somebody, which takes about as long.
+const WRITING: Duration = Duration::from_millis(20);
 /// A changed row wakes the loop; this is the net beneath.
 const POLL: i64 = 2_000;
 
@@ -121,6 +126,7 @@ impl Worker {
         let steps = &self.running.tasks;
         let silence = CancellationToken::new();
         let announcer = tokio::spawn(announce::run(self.clone(), silence.clone()));
+        let housekeeper = tokio::spawn(housekeeping::run(self.clone(), silence.clone()));
         let slots = Arc::new(Semaphore::new(self.settings.concurrency));
         // Asked for before looking, so that no wake-up falls in between.
         let mut changes = self.store.changes();
@@ -146,10 +152,12 @@ impl Worker {
                 }
             }
             let due = self.store.next_lane_due().await.ok().flatten();
+            let passed_over = due.is_some_and(|due| due <= now);
             let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
             tokio::select! {
                 _ = changes.changed() => {}
                 () = self.clock.sleep_until(due) => {}
+                () = tokio::time::sleep(WRITING), if passed_over => {}
                 () = stop.cancelled() => break,
             }
         }
@@ -159,6 +167,9 @@ impl Worker {
         silence.cancel();
         if announcer.await.is_err() {
             tracing::error!("the announcer died");
+        }
+        if housekeeper.await.is_err() {
+            tracing::error!("the housekeeper died");
         }
     }
 
@@ -243,8 +254,9 @@ impl Worker {
                 tracing::info!(x_post_id, "posted");
                 came_to("posted");
                 metrics::counter!("toall_posts_total", "outcome" => "posted", "code" => "").increment(1);
-                publish::keep(self, &lease, &post, &x_post_id).await;
+                // While the lane is held: what waits for the app goes on no later than this account does.
                 self.worked(&lease, State::Posted).await;
+                publish::keep(self, &lease, &post, &x_post_id).await;
                 return;
             }
             Ok(Next::Go(state, after)) => {
@@ -283,10 +295,6 @@ impl Worker {
         let due_at = due.map(|after| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2));
         tracing::debug!(kind, state = post.state.as_str(), due_at, "step over");
         self.write_down(&lease, || self.store.save(&lease, &post, due_at, kind, now)).await;
-        if post.waiting.as_ref().is_some_and(Waiting::is_for_the_app) {
-            // The pause may have ended between asking and writing down.
-            self.write_down(&lease, || self.store.wake_unless_paused(now)).await;
-        }
     }
 }
 

@@ -88,6 +88,8 @@ CREATE TABLE posts (
     status_not_before  BIGINT NOT NULL DEFAULT 0,
     status_attempts    BIGINT NOT NULL DEFAULT 0,
     status_deleted     BIGINT NOT NULL DEFAULT 0,              -- messages of this status that somebody deleted
+    status_taken_until BIGINT NOT NULL DEFAULT 0, -- a process is writing it, until then at most
+    status_epoch       BIGINT NOT NULL DEFAULT 0, -- rises when one takes it; fences one that overslept
     clean_at           BIGINT,                                 -- delete the staged file then
     counted_bytes      BIGINT NOT NULL DEFAULT 0,              -- towards its person's day: as the chat says, then as received
     price              BIGINT NOT NULL DEFAULT 0,              -- what X charges for it, in thousandths of a US dollar
@@ -189,18 +191,30 @@ CREATE TABLE notices (
     place_sealed   BYTEA NOT NULL,
     message_sealed BYTEA NOT NULL,
     due_at         BIGINT NOT NULL,
+    taken_until    BIGINT NOT NULL DEFAULT 0, -- a process is sending it, until then at most
     attempts       BIGINT NOT NULL DEFAULT 0
 );
 CREATE INDEX notices_due ON notices (due_at);
 
--- What X has closed for a while: `app`, `call:CALL` for every account, `account:ID:CALL` for one.
+-- What one process at a time does for all, by name; and which processes live.
+CREATE TABLE leases (
+    name   TEXT COLLATE "C" PRIMARY KEY,
+    owner  TEXT COLLATE "C", -- a process, or what several share; nobody when given back
+    epoch  BIGINT NOT NULL,  -- rises with every other owner
+    due_at BIGINT NOT NULL   -- held until then
+);
+
+-- What X has closed for a while: `app`, `call:CALL` for every account, `account:ID:CALL` for one. And what is left of
+-- the app's 24 hours: `day:CALL`, and `turn:CALL:ID` for what an account had of the last of it.
 CREATE TABLE limits (
     scope  TEXT COLLATE "C" PRIMARY KEY,
     until  BIGINT NOT NULL,
     reason TEXT COLLATE "C" NOT NULL,
     step   TEXT COLLATE "C",         -- of `app`: the state of the post that was refused
     prober TEXT COLLATE "C",         -- of `app`: the post that tries whether it is over
-    times  BIGINT NOT NULL DEFAULT 0 -- refusals in a row for which X named no time
+    times  BIGINT NOT NULL DEFAULT 0, -- refusals in a row for which X named no time; of a `turn`, turns had
+    total  BIGINT,                    -- of a `day`: how many X allows
+    remaining BIGINT                  -- of a `day`: what X said is left, less what was sent since
 );
 
 -- What the operators were told and is not over.

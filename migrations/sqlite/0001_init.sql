@@ -85,6 +85,8 @@ CREATE TABLE posts (
     status_not_before  INTEGER NOT NULL DEFAULT 0,
     status_attempts    INTEGER NOT NULL DEFAULT 0,
     status_deleted     INTEGER NOT NULL DEFAULT 0,    -- messages of this status that somebody deleted
+    status_taken_until INTEGER NOT NULL DEFAULT 0,    -- a process is writing it, until then at most
+    status_epoch       INTEGER NOT NULL DEFAULT 0,    -- rises when one takes it; fences one that overslept
     clean_at           INTEGER,                       -- delete the staged file then
     counted_bytes      INTEGER NOT NULL DEFAULT 0,    -- towards its person's day: as the chat says, then as received
     price              INTEGER NOT NULL DEFAULT 0,    -- what X charges for it, in thousandths of a US dollar
@@ -186,18 +188,30 @@ CREATE TABLE notices (
     place_sealed   BLOB NOT NULL,
     message_sealed BLOB NOT NULL,
     due_at         INTEGER NOT NULL,
+    taken_until    INTEGER NOT NULL DEFAULT 0,        -- a process is sending it, until then at most
     attempts       INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX notices_due ON notices (due_at);
 
--- What X has closed for a while: `app`, `call:CALL` for every account, `account:ID:CALL` for one.
+-- What one process at a time does for all, by name; and which processes live.
+CREATE TABLE leases (
+    name   TEXT PRIMARY KEY,
+    owner  TEXT,                                      -- a process, or what several share; nobody when given back
+    epoch  INTEGER NOT NULL,                          -- rises with every other owner
+    due_at INTEGER NOT NULL                           -- held until then
+) STRICT;
+
+-- What X has closed for a while: `app`, `call:CALL` for every account, `account:ID:CALL` for one. And what is left of
+-- the app's 24 hours: `day:CALL`, and `turn:CALL:ID` for what an account had of the last of it.
 CREATE TABLE limits (
     scope  TEXT PRIMARY KEY,
     until  INTEGER NOT NULL,
     reason TEXT NOT NULL,
     step   TEXT,                                      -- of `app`: the state of the post that was refused
     prober TEXT,                                      -- of `app`: the post that tries whether it is over
-    times  INTEGER NOT NULL DEFAULT 0                 -- refusals in a row for which X named no time
+    times  INTEGER NOT NULL DEFAULT 0,                -- refusals in a row for which X named no time; of a `turn`, turns had
+    total  INTEGER,                                   -- of a `day`: how many X allows
+    remaining INTEGER                                 -- of a `day`: what X said is left, less what was sent since
 ) STRICT;
 
 -- What the operators were told and is not over.

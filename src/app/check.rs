@@ -7,7 +7,10 @@ use std::{
     io::{self, Write},
 };
 
-use super::{Role, StartError};
+use super::{
+    Role, StartError,
+    storage::{self, Agreement},
+};
 use crate::{
     account::Group,
     chat::{ChatError, discord::Discord, telegram::Telegram},
@@ -36,8 +39,12 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
         Err(_) if running => report.note("database", "in use: toall is running on it")?,
         Err(error) => report.line("database", Err::<&str, _>(error))?,
     }
-    if running && config.staging.is_none() {
-        report.note("staging", "embedded: in use, as the database is")?;
+    // On PostgreSQL the database does not tell whether somebody uses the files; opening them would clear uploads away.
+    let lock =
+        (config.staging.is_none() && storage::is_for_several(config)).then(|| Agreement::embedded(config));
+    let in_use = matches!(lock, Some(Err(StartError::EmbeddedInUse { .. })));
+    if in_use || (running && config.staging.is_none()) {
+        report.note("staging", "embedded: in use, toall is running on it")?;
     } else {
         match super::open_staging(config).await {
             Ok((staging, _server)) => {
@@ -50,6 +57,13 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
             }
             Err(error) => report.line("staging", Err::<&str, _>(error))?,
         }
+    }
+    drop(lock);
+    if storage::is_for_several(config) && config.staging.is_none() {
+        report.note(
+            "staging",
+            "embedded: for one process that runs every role; several need a bucket in [staging]",
+        )?;
     }
     match &config.discord {
         None => report.note("Discord", "off: there is no [discord] in the config")?,

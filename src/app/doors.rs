@@ -3,14 +3,16 @@
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use super::{Role, StartError};
+use super::{Role, StartError, shards::Sharing};
 use crate::{
     chat::{
         Inbox,
         discord::{Discord, Shards},
         telegram::Telegram,
     },
+    clock::Clock,
     config::{Config, DiscordMode, TelegramMode},
+    store::Store,
     web::ChatDoor,
 };
 
@@ -18,6 +20,8 @@ use crate::{
 pub(super) struct Opening<'a> {
     pub config: &'a Config,
     pub roles: &'a [Role],
+    pub store: &'a Store,
+    pub clock: &'a Clock,
     pub inbox: &'a Inbox,
     pub stop: &'a CancellationToken,
     pub tasks: &'a mut JoinSet<Result<(), StartError>>,
@@ -31,9 +35,14 @@ impl Opening<'_> {
         let failed = |source| StartError::Chat { platform: "Discord", source };
         match mode {
             DiscordMode::Gateway if self.roles.contains(&Role::Chat) => {
+                let sharing =
+                    Sharing { discord, store: self.store.clone(), clock: self.clock.clone(), inbox };
                 self.tasks.spawn(async move {
-                    // Every shard: which process runs which is not shared out yet.
-                    discord.run(inbox, &Shards::All, stop).await.map_err(failed)
+                    let ran = match sharing.store.among_others().map(str::to_owned) {
+                        None => sharing.discord.run(sharing.inbox, &Shards::All, stop).await,
+                        Some(node) => sharing.run(&node, stop).await,
+                    };
+                    ran.map_err(failed)
                 });
                 None
             }
@@ -54,7 +63,15 @@ impl Opening<'_> {
         let failed = |source| StartError::Chat { platform: "Telegram", source };
         match mode {
             TelegramMode::Polling if self.roles.contains(&Role::Chat) => {
-                self.tasks.spawn(async move { telegram.run(inbox, stop).await.map_err(failed) });
+                let (store, clock) = (self.store.clone(), self.clock.clone());
+                self.tasks.spawn(async move {
+                    // Telegram has one process poll at a time.
+                    let ran = store.on_duty("telegram poller", &clock, &stop, |told| {
+                        let (telegram, inbox) = (telegram.clone(), inbox.clone());
+                        async move { telegram.run(inbox, told).await }
+                    });
+                    ran.await.map_err(failed)
+                });
                 None
             }
             TelegramMode::Webhook if self.roles.contains(&Role::Web) => {

@@ -42,7 +42,6 @@ use self::{
     endpoint::Endpoint,
     hear::Hearing,
     media::Media,
-    menu::Forms,
     rest::{Problem, Rest},
 };
 
@@ -66,7 +65,7 @@ impl Discord {
         let rest = Rest::new(settings)?;
         Ok(Discord {
             media: Media::new(&settings.media_hosts)?,
-            hearing: Hearing { rest: rest.clone(), clock: clock.clone(), forms: Forms::default() },
+            hearing: Hearing { rest: rest.clone(), clock: clock.clone() },
             endpoint: Endpoint::default(),
             rest,
             clock,
@@ -79,6 +78,11 @@ impl Discord {
         let bot: BotUser = self.rest.json(Route::UserMe, Get, None).await?;
         self.rest.application().await?;
         Ok(bot.username)
+    }
+
+    /// How many shards Discord recommends for this bot.
+    pub async fn recommended_shards(&self) -> Result<u32, ChatError> {
+        Ok(turns::ask(&self.rest).await?.shards.max(1))
     }
 
     /// Registers the commands, then delivers what people ask over the gateway until `stop`, as far as it comes on these

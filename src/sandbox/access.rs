@@ -20,6 +20,8 @@ use super::{
 
 /// Length of X's windows.
 const WINDOW: Duration = Duration::from_secs(15 * 60);
+/// Length of those that concern the whole app.
+const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The user a request was accepted for.
 #[derive(Clone, Debug)]
@@ -59,8 +61,13 @@ pub(super) async fn check(State(x): State<Arc<X>>, mut request: Request, next: N
         Ok(caller) => caller,
         Err(answer) => return answer.into_response(),
     };
-    let (used, reset) = count(&x, call, &caller);
-    let mut response = if x.settings.enforce_rate_limits && used > limit {
+    let (used, reset) = count(&x, call, &caller.user_id, WINDOW);
+    let of_app = x.settings.app_day.iter().find(|(of, _)| *of == call).map(|(_, limit)| {
+        let (used, reset) = count(&x, call, "", DAY);
+        (*limit, used, reset)
+    });
+    let spent = of_app.is_some_and(|(limit, used, _)| used > limit);
+    let mut response = if spent || x.settings.enforce_rate_limits && used > limit {
         Answer::too_many_requests().into_response()
     } else {
         request.extensions_mut().insert(caller.clone());
@@ -71,6 +78,11 @@ pub(super) async fn check(State(x): State<Arc<X>>, mut request: Request, next: N
     headers.insert("x-rate-limit-limit", HeaderValue::from(limit));
     headers.insert("x-rate-limit-remaining", HeaderValue::from(remaining));
     headers.insert("x-rate-limit-reset", HeaderValue::from(reset));
+    if let Some((limit, used, reset)) = of_app {
+        headers.insert("x-app-limit-24hour-limit", HeaderValue::from(limit));
+        headers.insert("x-app-limit-24hour-remaining", HeaderValue::from(limit.saturating_sub(used)));
+        headers.insert("x-app-limit-24hour-reset", HeaderValue::from(reset));
+    }
     response.extensions_mut().insert(caller);
     response
 }
@@ -99,14 +111,13 @@ fn caller(x: &X, headers: &HeaderMap, scopes: &[&str]) -> Result<Caller, Answer>
 }
 
 /// Counts the request: how many there were in this window, and when it ends in epoch seconds.
-fn count(x: &X, call: Call, caller: &Caller) -> (u32, u64) {
+fn count(x: &X, call: Call, user: &str, length: Duration) -> (u32, u64) {
     let now = x.now();
     let mut world = x.world();
-    let window =
-        world.windows.entry((call, caller.user_id.clone())).or_insert(Window { opened: now, used: 0 });
-    if now >= window.opened + WINDOW {
+    let window = world.windows.entry((call, user.to_owned())).or_insert(Window { opened: now, used: 0 });
+    if now >= window.opened + length {
         *window = Window { opened: now, used: 0 };
     }
     window.used += 1;
-    (window.used, epoch_secs(window.opened + WINDOW))
+    (window.used, epoch_secs(window.opened + length))
 }

@@ -57,8 +57,9 @@ impl Pool {
         Ok(match self {
             Pool::Sqlite(pool) => Tx::Sqlite(pool.begin_with("BEGIN IMMEDIATE").await?),
             Pool::Postgres(pool) => {
-                // In a task of its own, which ends whatever becomes of the caller: sqlx 0.9 does not roll back a `BEGIN`
-                // whose future was dropped before the answer, and the next to get that connection would be in there.
+                // In a task of its own, which ends whatever becomes of the caller: sqlx 0.9.0 does not roll back a
+                // `BEGIN` whose future was dropped before the answer, and whoever gets that connection next would be in
+                // there (<https://github.com/transact-rs/sqlx/issues/4393>).
                 let pool = pool.clone();
                 let begun = tokio::spawn(async move { pool.begin().await });
                 let task = |error| sqlx::Error::Io(std::io::Error::other(error));

@@ -181,21 +181,6 @@ impl Store {
         Ok(true)
     }
 
-    /// Has what waits for the app go on at once, unless the app is paused: for a post that began to wait at the
-    /// moment when the pause ended.
-    pub async fn wake_unless_paused(&self, now: i64) -> Result<(), StoreError> {
-        let mut tx = self.begin().await?;
-        // Waits for whoever is ending the pause at this moment.
-        let paused: Option<i64> = query(locking!("SELECT until FROM limits WHERE scope = $1"))
-            .bind(APP)
-            .fetch_value_optional(&mut tx)
-            .await?;
-        if paused.is_none() {
-            wake(&mut tx, now).await?;
-        }
-        Ok(self.commit(tx).await?)
-    }
-
     /// Why everything that needs X is paused, if it is.
     pub async fn paused(&self) -> Result<Option<Pause>, StoreError> {
         let reason: Option<String> = query("SELECT reason FROM limits WHERE scope = $1")
@@ -214,6 +199,15 @@ impl Store {
             .await?;
         Ok(())
     }
+}
+
+/// Whether the app is paused, and stays so until the transaction ends.
+pub(super) async fn is_paused(tx: &mut Tx) -> Result<bool, sqlx::Error> {
+    let until: Option<i64> = query(locking!("SELECT until FROM limits WHERE scope = $1"))
+        .bind(APP)
+        .fetch_value_optional(tx)
+        .await?;
+    Ok(until.is_some())
 }
 
 /// Makes every post due that waits for the app, has its status written anew, and makes its lane due. Their number is

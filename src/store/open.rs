@@ -31,7 +31,8 @@ pub enum OpenError {
     Newer { database: String },
     #[error(
         "{database} was written with another encryption key. Put the former key back: security.encryption_key in the \
-         config, or the file toall.key in the data folder. If it belongs to another installation of toall, give this \
+         config, or the file toall.key in the data folder. If other processes of this installation run on it, give this one \
+         theirs. If it belongs to another installation of toall, give this \
          one a database of its own. Without the key, remove the database and link every account anew"
     )]
     OtherKey { database: String },

@@ -24,6 +24,9 @@ const MOST_SKEW_MS: i64 = 5_000;
 /// How long a connection may take to come about.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
+/// How long who needs a connection waits for one, while all are taken or the server is away.
+const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
+
 /// What every connection is told.
 ///
 /// What is committed is on disk (and on a synchronous standby, if there is one) before it counts: an intent to post
@@ -58,7 +61,7 @@ pub(super) async fn open(
     alone.close().await;
     let pool = PgPoolOptions::new()
         .max_connections(settings.max_connections)
-        .acquire_timeout(CONNECT_WITHIN)
+        .acquire_timeout(ACQUIRE_WITHIN)
         .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(drop) }))
         .connect_lazy_with(options.clone());
     Ok((pool, options))

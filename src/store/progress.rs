@@ -3,7 +3,7 @@
 use super::{
     Lease, Store, StoreError,
     engine::{Tx, query},
-    locks,
+    limits, locks,
     posts::clean_at,
     queue::{drop_from_lane, event, release, show},
 };
@@ -196,13 +196,20 @@ impl Store {
         now: i64,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        // The pause that it is to wait for may be over since it was asked for; whoever ends one from now on sees the post.
+        let (waiting, due_at) = match &post.waiting {
+            Some(waiting) if waiting.is_for_the_app() && !limits::is_paused(&mut tx).await? => {
+                (None, Some(now))
+            }
+            waiting => (waiting.as_ref(), due_at),
+        };
         self.fence(&mut tx, lease).await?;
         let text = |value: Option<serde_json::Result<String>>| {
             value.transpose().map_err(|_| StoreError::Unreadable("a value to store"))
         };
         let size = |value: Option<u64>| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX));
         let failure = text(post.failure.as_ref().map(serde_json::to_string))?;
-        let waiting = text(post.waiting.as_ref().map(serde_json::to_string))?;
+        let waiting = text(waiting.map(serde_json::to_string))?;
         let notes = text(Some(serde_json::to_string(&post.notes)))?;
         let media = post.media.as_ref();
         query(

@@ -9,6 +9,7 @@ use super::{
     Store, StoreError,
     engine::{Sql, Tx, locking, query},
     posts::PostRow,
+    status,
 };
 use crate::{
     account::AccountId,
@@ -186,13 +187,15 @@ impl Store {
 
     /// Ends every lease: for a process that owns the whole database, so that whoever held one is dead.
     pub(super) async fn void_leases(&self, now: i64) -> Result<(), sqlx::Error> {
+        let mut tx = self.begin().await?;
         query(
             "UPDATE x_accounts SET lease_owner = NULL, epoch = epoch + 1, due_at = $1 WHERE lease_owner IS NOT NULL",
         )
         .bind(now)
-        .execute(&self.write)
+        .execute(&mut tx)
         .await?;
-        Ok(())
+        status::void(&mut tx).await?;
+        tx.commit().await
     }
 
     /// Goes on only for the lane's present holder and a post that is still to be worked on, and keeps it so until the

@@ -1,20 +1,52 @@
-//! What people are still to be shown, and files that are to go.
+//! What people are still to be shown of their posts. Any process may show it; one at a time does.
+
+use std::time::{Duration, Instant};
 
 use sqlx::FromRow;
 
 use super::{
     Store, StoreError,
-    engine::{Tx, query},
+    engine::{Sql, Tx, query},
     posts::PostRow,
     queue::UNREADABLE_PAUSE_MS,
 };
 use crate::{
     account::{MessageRef, Place},
-    post::{Post, PostId},
-    words::Message,
+    post::Post,
 };
 
-/// A post whose status message is behind.
+/// How long a message is one process's to write; one that died leaves it to the others after this long.
+const TURN: Duration = Duration::from_secs(30);
+
+// What others are taking at this moment is passed over, not waited for.
+pub(super) const TAKE_STATUSES: Sql = Sql {
+    sqlite: "UPDATE posts SET status_taken_until = $2, status_epoch = status_epoch + 1
+              WHERE id IN (SELECT id FROM posts WHERE status_due_at <= $1 AND status_taken_until <= $1
+                            ORDER BY status_due_at LIMIT $3)
+          RETURNING *",
+    postgres: "UPDATE posts SET status_taken_until = $2, status_epoch = status_epoch + 1
+                WHERE id IN (SELECT id FROM posts WHERE status_due_at <= $1 AND status_taken_until <= $1
+                              ORDER BY status_due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
+            RETURNING *",
+};
+
+/// The right to write a message, for a while.
+#[derive(Clone, Copy, Debug)]
+pub struct Turn(Instant);
+
+impl Turn {
+    /// One that begins now, and when it ends by the clock.
+    pub(super) fn begin(now: i64) -> (Turn, i64) {
+        (Turn(Instant::now()), now + i64::try_from(TURN.as_millis()).unwrap_or(i64::MAX / 2))
+    }
+
+    /// Whether nobody else will have it for `span` from now on.
+    pub fn lasts(&self, span: Duration) -> bool {
+        self.0.elapsed() + span <= TURN
+    }
+}
+
+/// A post whose status message is behind, and is ours to write.
 #[derive(Debug)]
 pub struct StatusJob {
     pub post: Post,
@@ -25,16 +57,10 @@ pub struct StatusJob {
     pub deleted: u32,
     /// Edits of this status that failed in a row.
     pub attempts: u32,
+    pub turn: Turn,
     want: i64,
-}
-
-/// A message to a person that no post row carries.
-#[derive(Debug)]
-pub struct Notice {
-    pub id: String,
-    pub place: Place,
-    pub message: Message,
-    pub attempts: u32,
+    epoch: i64,
+    due_at: i64,
 }
 
 #[derive(FromRow)]
@@ -46,6 +72,8 @@ struct StatusRow {
     status_want: i64,
     status_attempts: i64,
     status_deleted: i64,
+    status_epoch: i64,
+    status_due_at: i64,
 }
 
 fn attempts(count: i64) -> u32 {
@@ -63,22 +91,26 @@ impl Store {
         serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("place"))
     }
 
-    /// Posts whose status is to be written now, longest waiting first.
+    /// Takes posts whose status is to be written now, longest waiting first: nobody else writes them for a while.
     pub async fn due_statuses(&self, now: i64, limit: u32) -> Result<Vec<StatusJob>, StoreError> {
+        // Asked of a reader first: most wake-ups find nothing.
+        let due: Option<i64> = query("SELECT min(status_due_at) FROM posts WHERE status_due_at IS NOT NULL")
+            .fetch_value(&self.read)
+            .await?;
+        if due.is_none_or(|due| due > now) {
+            return Ok(Vec::new());
+        }
+        let (turn, until) = Turn::begin(now);
         let rows: Vec<StatusRow> =
-            query("SELECT * FROM posts WHERE status_due_at <= $1 ORDER BY status_due_at LIMIT $2")
-                .bind(now)
-                .bind(i64::from(limit))
-                .fetch_all(&self.read)
-                .await?;
+            query(TAKE_STATUSES).bind(now).bind(until).bind(i64::from(limit)).fetch_all(&self.write).await?;
         let mut jobs = Vec::with_capacity(rows.len());
         for row in rows {
             let id = row.post.id.clone();
-            match self.status_job(row) {
+            match self.status_job(row, turn) {
                 Ok(job) => jobs.push(job),
                 Err(error) => {
                     tracing::error!(post = id, %error, "a status is put off");
-                    query("UPDATE posts SET status_due_at = $1 WHERE id = $2")
+                    query("UPDATE posts SET status_due_at = $1, status_taken_until = 0 WHERE id = $2")
                         .bind(now + UNREADABLE_PAUSE_MS)
                         .bind(id)
                         .execute(&self.write)
@@ -86,10 +118,11 @@ impl Store {
                 }
             }
         }
+        jobs.sort_by_key(|job| job.due_at);
         Ok(jobs)
     }
 
-    fn status_job(&self, row: StatusRow) -> Result<StatusJob, StoreError> {
+    fn status_job(&self, row: StatusRow, turn: Turn) -> Result<StatusJob, StoreError> {
         let post = Post::try_from(row.post)?;
         let place = self.open_place(&row.place_sealed, &post.id.to_string())?;
         let shown_at = row
@@ -102,15 +135,11 @@ impl Store {
             shown_at,
             deleted: attempts(row.status_deleted),
             attempts: attempts(row.status_attempts),
+            turn,
             want: row.status_want,
+            epoch: row.status_epoch,
+            due_at: row.status_due_at,
         })
-    }
-
-    /// When a staged file may be deleted next, in Unix milliseconds.
-    pub async fn next_cleaning_due(&self) -> Result<Option<i64>, StoreError> {
-        Ok(query("SELECT min(clean_at) FROM posts WHERE clean_at IS NOT NULL")
-            .fetch_value(&self.read)
-            .await?)
     }
 
     /// When a status or a notice is due next, in Unix milliseconds.
@@ -125,16 +154,22 @@ impl Store {
 
     /// Puts a status off because its chat was just written to.
     pub async fn status_not_before(&self, job: &StatusJob, at: i64) -> Result<(), StoreError> {
-        query("UPDATE posts SET status_due_at = $1, status_not_before = $1 WHERE id = $2")
-            .bind(at)
-            .bind(job.post.id.to_string())
-            .execute(&self.write)
-            .await?;
+        query(
+            "UPDATE posts SET status_due_at = $1, status_not_before = $1, status_taken_until = 0
+              WHERE id = $2 AND status_epoch = $3",
+        )
+        .bind(at)
+        .bind(job.post.id.to_string())
+        .bind(job.epoch)
+        .execute(&self.write)
+        .await?;
         Ok(())
     }
 
     /// Keeps where a status stands in the chat. One that changed meanwhile is due again, not before `not_before`;
     /// one that did not, at `again`, if that is given.
+    ///
+    /// Whoever wrote it after its turn was over may have written over what is newer: then it is written once more.
     pub async fn status_shown(
         &self,
         job: &StatusJob,
@@ -143,18 +178,27 @@ impl Store {
         again: Option<i64>,
     ) -> Result<(), StoreError> {
         let at = at.map(serde_json::to_string).transpose().map_err(|_| StoreError::Unreadable("message"))?;
-        query(
+        let kept = query(
             "UPDATE posts SET status_msg = $1, status_shown = $2, status_attempts = 0, status_not_before = $3,
-                    status_due_at = CASE WHEN status_want > $2 THEN CAST($3 AS BIGINT) ELSE CAST($5 AS BIGINT) END
-              WHERE id = $4",
+                    status_taken_until = 0, status_due_at = CASE WHEN status_want > $2 THEN CAST($3 AS BIGINT) ELSE CAST($5 AS BIGINT) END
+              WHERE id = $4 AND status_epoch = $6",
         )
         .bind(at)
         .bind(job.want)
         .bind(not_before)
         .bind(job.post.id.to_string())
         .bind(again)
+        .bind(job.epoch)
         .execute(&self.write)
         .await?;
+        if kept == 0 {
+            tracing::info!(post = %job.post.id, "a status was written late, and is written once more");
+            query("UPDATE posts SET status_want = status_want + 1, status_due_at = $1 WHERE id = $2")
+                .bind(not_before)
+                .bind(job.post.id.to_string())
+                .execute(&self.write)
+                .await?;
+        }
         self.changed();
         Ok(())
     }
@@ -163,153 +207,28 @@ impl Store {
     pub async fn status_later(&self, job: &StatusJob, due_at: i64, forget: bool) -> Result<(), StoreError> {
         query(
             "UPDATE posts SET status_attempts = status_attempts + 1, status_due_at = $1, status_not_before = $1,
-                    status_deleted = status_deleted + $2,
+                    status_taken_until = 0, status_deleted = status_deleted + $2,
                     status_msg = CASE WHEN $2 = 1 THEN NULL ELSE status_msg END
-              WHERE id = $3",
+              WHERE id = $3 AND status_epoch = $4",
         )
         .bind(due_at)
         .bind(i64::from(forget))
         .bind(job.post.id.to_string())
+        .bind(job.epoch)
         .execute(&self.write)
         .await?;
         self.changed();
         Ok(())
     }
+}
 
-    /// Keeps a message until its chat has it.
-    pub(super) async fn notify(
-        &self,
-        tx: &mut Tx,
-        place: &Place,
-        message: &Message,
-        now: i64,
-    ) -> Result<(), StoreError> {
-        let id = uuid::Uuid::now_v7().to_string();
-        let place = self.seal_place(place, &id)?;
-        let plain = serde_json::to_vec(message).map_err(|_| StoreError::Unreadable("message"))?;
-        let message = self.vault.seal(&plain, &id)?;
-        query("INSERT INTO notices (id, place_sealed, message_sealed, due_at) VALUES ($1, $2, $3, $4)")
-            .bind(&id)
-            .bind(place)
-            .bind(message)
-            .bind(now)
-            .execute(&mut *tx)
-            .await?;
-        Ok(())
-    }
-
-    /// Notices that are to be sent now.
-    pub async fn due_notices(&self, now: i64, limit: u32) -> Result<Vec<Notice>, StoreError> {
-        let rows: Vec<(String, Vec<u8>, Vec<u8>, i64)> = query(
-            "SELECT id, place_sealed, message_sealed, attempts FROM notices WHERE due_at <= $1 ORDER BY due_at LIMIT $2",
-        )
-        .bind(now)
-        .bind(i64::from(limit))
-        .fetch_all(&self.read)
-        .await?;
-        let open = |id: String, place: &[u8], message: &[u8], tries| -> Result<Notice, StoreError> {
-            let place = self.open_place(place, &id)?;
-            let plain = self.vault.open(message, &id)?;
-            let message = serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("message"))?;
-            Ok(Notice { id, place, message, attempts: attempts(tries) })
-        };
-        let mut notices = Vec::with_capacity(rows.len());
-        for (id, place, message, tries) in rows {
-            match open(id.clone(), &place, &message, tries) {
-                Ok(notice) => notices.push(notice),
-                Err(error) => {
-                    tracing::error!(notice = id, %error, "a notice is put off");
-                    self.notice_later(&id, now + UNREADABLE_PAUSE_MS).await?;
-                }
-            }
-        }
-        Ok(notices)
-    }
-
-    /// Forgets a notice that was sent or can never be.
-    pub async fn notice_done(&self, id: &str) -> Result<(), StoreError> {
-        query("DELETE FROM notices WHERE id = $1").bind(id).execute(&self.write).await?;
-        self.changed();
-        Ok(())
-    }
-
-    /// Tries a notice again at `due_at`.
-    pub async fn notice_later(&self, id: &str, due_at: i64) -> Result<(), StoreError> {
-        query("UPDATE notices SET due_at = $1, attempts = attempts + 1 WHERE id = $2")
-            .bind(due_at)
-            .bind(id)
-            .execute(&self.write)
-            .await?;
-        self.changed();
-        Ok(())
-    }
-
-    /// Staged files whose time has come, with the post each belongs to.
-    pub async fn due_cleanings(
-        &self,
-        now: i64,
-        limit: u32,
-    ) -> Result<Vec<(PostId, Option<String>)>, StoreError> {
-        let rows: Vec<(String, Option<String>)> =
-            query("SELECT id, object_key FROM posts WHERE clean_at <= $1 ORDER BY clean_at LIMIT $2")
-                .bind(now)
-                .bind(i64::from(limit))
-                .fetch_all(&self.read)
-                .await?;
-        rows.into_iter()
-            .map(|(id, key)| Ok((id.parse().map_err(|_| StoreError::Unreadable("post id"))?, key)))
-            .collect()
-    }
-
-    /// Tries to delete a post's file again at `at`.
-    pub async fn clean_later(&self, id: PostId, at: i64) -> Result<(), StoreError> {
-        query("UPDATE posts SET clean_at = $1 WHERE id = $2 AND clean_at IS NOT NULL")
-            .bind(at)
-            .bind(id.to_string())
-            .execute(&self.write)
-            .await?;
-        self.changed();
-        Ok(())
-    }
-
-    /// Keeps that a post's file is gone from staging, unless the post was taken up again meanwhile: then its step
-    /// finds the file missing, and copies it anew.
-    pub async fn cleaned(&self, id: PostId, now: i64) -> Result<(), StoreError> {
-        query(
-            "UPDATE posts SET clean_at = NULL, object_key = NULL, sha256 = NULL WHERE id = $1 AND clean_at <= $2",
-        )
-        .bind(id.to_string())
-        .bind(now)
-        .execute(&self.write)
-        .await?;
-        self.changed();
-        Ok(())
-    }
-
-    /// Forgets the audit trail of before `before`.
-    pub async fn prune_events(&self, before: i64) -> Result<(), StoreError> {
-        query("DELETE FROM post_events WHERE at < $1").bind(before).execute(&self.write).await?;
-        Ok(())
-    }
-
-    /// Whether another post needs the same staged file.
-    pub async fn shared(&self, id: PostId, key: &str) -> Result<bool, StoreError> {
-        let other: Option<i64> =
-            query("SELECT created_at FROM posts WHERE object_key = $1 AND id <> $2 LIMIT 1")
-                .bind(key)
-                .bind(id.to_string())
-                .fetch_value_optional(&self.write)
-                .await?;
-        Ok(other.is_some())
-    }
-
-    /// The keys of every staged file that a post or a person still needs.
-    pub async fn staged_keys(&self) -> Result<Vec<String>, StoreError> {
-        Ok(query(
-            "SELECT object_key FROM posts WHERE object_key IS NOT NULL
-              UNION SELECT 'uploads/' || id FROM uploads",
-        )
-        .fetch_values(&self.read)
-        .await?)
-    }
+/// Ends every turn: for a process that owns the whole database.
+pub(super) async fn void(tx: &mut Tx) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE posts SET status_taken_until = 0 WHERE status_due_at IS NOT NULL AND status_taken_until > 0",
+    )
+    .execute(&mut *tx)
+    .await?;
+    query("UPDATE notices SET taken_until = 0 WHERE taken_until > 0").execute(tx).await?;
+    Ok(())
 }

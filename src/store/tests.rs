@@ -7,6 +7,7 @@ pub(super) mod people;
 pub(super) mod postgres;
 mod races;
 mod schemas;
+mod sharing;
 mod statements;
 
 use sqlx::{AssertSqlSafe, SqlitePool};

@@ -153,15 +153,24 @@ impl Store {
         ticket: &Ticket,
         now: i64,
     ) -> Result<Option<T>, StoreError> {
-        let hash = ticket.hash();
+        self.peek_hashed(kind, &ticket.hash(), now).await
+    }
+
+    /// As [`Store::peek_ticket`], of what is kept under this hash.
+    pub(super) async fn peek_hashed<T: DeserializeOwned>(
+        &self,
+        kind: &str,
+        hash: &str,
+        now: i64,
+    ) -> Result<Option<T>, StoreError> {
         let sealed: Option<Vec<u8>> =
             query("SELECT payload_sealed FROM tickets WHERE hash = $1 AND kind = $2 AND expires_at > $3")
-                .bind(&hash)
+                .bind(hash)
                 .bind(kind)
                 .bind(now)
                 .fetch_value_optional(&self.read)
                 .await?;
-        sealed.map(|sealed| self.opened(&sealed, &hash)).transpose()
+        sealed.map(|sealed| self.opened(&sealed, hash)).transpose()
     }
 
     pub(super) async fn take_ticket<T: DeserializeOwned>(

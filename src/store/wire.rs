@@ -22,6 +22,8 @@ const CHANNEL: &str = "toall";
 
 /// A process's end of the wire; cut when dropped.
 pub(super) struct Wire {
+    pool: PgPool,
+    node: Arc<str>,
     news: Arc<Notify>,
     stop: CancellationToken,
     tasks: TaskTracker,
@@ -35,8 +37,13 @@ impl Wire {
         node: Arc<str>,
         changes: Arc<watch::Sender<u64>>,
     ) -> Wire {
-        let wire =
-            Wire { news: Arc::new(Notify::new()), stop: CancellationToken::new(), tasks: TaskTracker::new() };
+        let wire = Wire {
+            pool: pool.clone(),
+            node: node.clone(),
+            news: Arc::new(Notify::new()),
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        };
         let heard = Arc::new(Notify::new());
         let stop = &wire.stop;
         wire.tasks.spawn(stop.clone().run_until_cancelled_owned(tell(pool, node.clone(), wire.news.clone())));
@@ -51,10 +58,11 @@ impl Wire {
         self.news.notify_one();
     }
 
-    /// Neither tells nor listens any more.
+    /// Neither tells nor listens any more, once the others were told of what was given back at the end.
     pub(super) async fn cut(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
+        let _ = tokio::time::timeout(RECOVERY, tell_once(&self.pool, &self.node)).await;
     }
 }
 
@@ -67,11 +75,15 @@ impl Drop for Wire {
 async fn tell(pool: PgPool, node: Arc<str>, news: Arc<Notify>) {
     loop {
         news.notified().await;
-        let told = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(&*node).execute(&pool).await;
-        if let Err(error) = told {
-            tracing::debug!(%error, "the other processes were not told of a change");
-        }
+        tell_once(&pool, &node).await;
         tokio::time::sleep(REST).await;
+    }
+}
+
+async fn tell_once(pool: &PgPool, node: &str) {
+    let told = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(node).execute(pool).await;
+    if let Err(error) = told {
+        tracing::debug!(%error, "the other processes were not told of a change");
     }
 }
 

@@ -75,7 +75,28 @@ fn number(headers: &HeaderMap, family: &str, what: &str) -> Option<i64> {
     headers.get(format!("{family}-{what}"))?.to_str().ok()?.trim().parse().ok()
 }
 
+/// What the whole app may do of one kind in its 24 hours, as X said last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AppDay {
+    pub total: u32,
+    pub remaining: u32,
+    /// When it has all of it again, in Unix milliseconds: at most 24 hours away.
+    pub resets_at: i64,
+}
+
+impl AppDay {
+    pub(super) fn from_headers(headers: &HeaderMap, now_ms: i64) -> Option<AppDay> {
+        let of = |what| number(headers, APP[0], what);
+        let count = |value: i64| u32::try_from(value.max(0)).ok();
+        Some(AppDay {
+            total: count(of("limit")?)?,
+            remaining: left_of_app_day(headers)?,
+            resets_at: Spent::Until(of("reset")?.saturating_mul(SECOND)).until(now_ms)?,
+        })
+    }
+}
+
 /// What the whole app may still do of one kind in its 24 hours, where X says.
 pub(super) fn left_of_app_day(headers: &HeaderMap) -> Option<u32> {
-    u32::try_from(number(headers, "x-app-limit-24hour", "remaining")?.max(0)).ok()
+    u32::try_from(number(headers, APP[0], "remaining")?.max(0)).ok()
 }

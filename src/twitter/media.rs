@@ -121,6 +121,9 @@ impl X {
 
         let answer = send(call::APPEND, request);
         let answer = watched.answer(STALL, answer).await;
+        if let Ok(answer) = &answer {
+            self.heard(answer);
+        }
         match watched.failure() {
             Some(failure) => Err(XError::Source(failure)),
             // 200 with a body is documented, 202 and 204 without one are seen.

@@ -73,6 +73,7 @@ impl X {
             }
             _ => CreateError::Unknown(error),
         })?;
+        self.heard(&answer);
         // A server that gave up waiting (408) may still have passed the request on.
         let refused = answer.status.is_client_error() && answer.status != StatusCode::REQUEST_TIMEOUT;
         let answer = answer.accepted().map_err(|error| match refused {

@@ -19,6 +19,9 @@ const UPKEEP: Duration = Duration::from_secs(10);
 /// Upper bounds of the histograms, in seconds.
 const BUCKETS: [f64; 12] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 5.0, 20.0, 60.0];
 
+/// Whoever scrapes gives up after ten seconds, as a rule.
+const DATABASE_TAKES: Duration = Duration::from_secs(5);
+
 /// What a metric is, for its HELP and TYPE lines.
 #[derive(Clone, Copy)]
 enum Kind {
@@ -38,9 +41,15 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ),
     ("toall_build_info", Gauge, "Always 1; the version is a label."),
     ("toall_chat_edits_total", Counter, "Status messages written to chats, by whether the chat took them."),
+    (
+        "toall_database_up",
+        Gauge,
+        "Whether the database answered at this scrape; 0 while nothing can be worked on.",
+    ),
     ("toall_http_request_seconds", Histogram, "How long answers took, by method and route."),
     ("toall_http_requests_total", Counter, "Requests answered, by method, route and status."),
     ("toall_incidents_total", Counter, "What began that only the operator can mend, by kind."),
+    ("toall_lanes_rearmed_total", Counter, "Accounts whose work nobody would have looked at; must stay 0."),
     ("toall_lanes_leased", Gauge, "Accounts being worked on at this moment."),
     ("toall_paused", Gauge, "1 while X refuses the whole app and nothing is posted, by reason."),
     ("toall_posts", Gauge, "Posts that are not over, by state."),
@@ -84,6 +93,7 @@ pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     for outcome in ["kept", "refused", "trouble"] {
         counter!("toall_token_refreshes_total", "outcome" => outcome).absolute(0);
     }
+    counter!("toall_lanes_rearmed_total").absolute(0);
     gauge!("toall_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     Ok(recorder)
 }
@@ -128,8 +138,10 @@ pub async fn serve_metrics(
 
 async fn shown(State(measured): State<Measured>) -> impl IntoResponse {
     let now = measured.clock.now_ms();
-    match measured.store.backlog(now).await {
-        Ok(backlog) => {
+    let asked = tokio::time::timeout(DATABASE_TAKES, measured.store.backlog(now)).await;
+    gauge!("toall_database_up").set(if matches!(asked, Ok(Ok(_))) { 1.0 } else { 0.0 });
+    match asked {
+        Ok(Ok(backlog)) => {
             for state in PostState::ALL.into_iter().filter(|state| !state.is_over()) {
                 let count = backlog.posts.iter().find(|(of, _)| *of == state).map_or(0, |(_, count)| *count);
                 gauge!("toall_posts", "state" => state.as_str()).set(float(count));
@@ -137,7 +149,8 @@ async fn shown(State(measured): State<Measured>) -> impl IntoResponse {
             gauge!("toall_lanes_leased").set(float(backlog.leased));
             gauge!("toall_queue_age_seconds").set(float(backlog.overdue_ms) / 1_000.0);
         }
-        Err(error) => tracing::warn!(%error, "the queue could not be measured"),
+        Ok(Err(error)) => tracing::warn!(%error, "the queue could not be measured"),
+        Err(_) => tracing::warn!("the queue could not be measured: the database does not answer"),
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], measured.recorder.render())
 }
@@ -188,7 +201,13 @@ mod tests {
             .map(str::to_owned)
             .collect();
         // Measured where they are described.
-        let here = ["toall_build_info", "toall_posts", "toall_lanes_leased", "toall_queue_age_seconds"];
+        let here = [
+            "toall_build_info",
+            "toall_database_up",
+            "toall_posts",
+            "toall_lanes_leased",
+            "toall_queue_age_seconds",
+        ];
         measured.extend(here.map(str::to_owned));
         assert_eq!(measured, known());
     }

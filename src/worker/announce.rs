@@ -1,21 +1,17 @@
-//! Keeps people told: writes each post's status message, sends notices, and clears staging behind finished posts.
+//! Keeps people told: writes each post's status message, and sends notices.
 //!
 //! A status is a view of its row. The newest text wins, edits in between collapse, and one that a chat did not
 //! take is tried again until the last state stands there.
 
-use std::{
-    collections::{HashMap, HashSet},
-    time::{Duration, UNIX_EPOCH},
-};
+use std::{collections::HashMap, time::Duration};
 
 use futures::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 
-use super::{POLL, RECOVERY, Worker, chain, insist, uploads, verdict::backoff};
+use super::{POLL, RECOVERY, Worker, chain, insist, verdict::backoff};
 use crate::{
     chat::{Audience, ChatError},
     post::{Post, PostId, State},
-    staging::PROBE,
     store::{Notice, StatusJob, StoreError},
     words::{self, Links, Pace},
 };
@@ -29,68 +25,28 @@ const PARALLEL: usize = 8;
 const TRIES_MEANWHILE: u32 = 5;
 /// Tries for a message that says how it ended: with delays of up to ten minutes, more than a day.
 const TRIES_FINAL: u32 = 160;
-/// Unconfirmed links and used-up tickets are looked for this often.
-const HOUSEKEEPING_MS: i64 = 60_000;
-/// When storage does not delete a file, it is asked again after this long.
-const CLEAN_AGAIN_MS: i64 = 60_000;
-/// Staged files that no post knows are looked for each so many rounds, six hours, and are removed at this age.
-const SWEEP_EVERY: u64 = 360;
-const ORPHANED_FOR: Duration = Duration::from_secs(48 * 3_600);
-/// How long the audit trail of posts is kept.
-const KEEP_EVENTS_MS: i64 = 30 * 24 * 3_600_000;
-/// How long it is kept where people were seen; `intake` believes it for less.
-const KEEP_SIGHTS_MS: i64 = 60 * 24 * 3_600_000;
-
 /// Runs until `stop`, and then once more, so that what the last steps found is said.
 pub(super) async fn run(worker: Worker, stop: CancellationToken) {
-    let housekeeping = async {
-        for round in 0_u64.. {
-            let next = worker.clock.now_ms() + HOUSEKEEPING_MS;
-            housekeep(&worker, round).await;
-            tokio::select! {
-                () = worker.clock.sleep_until(next) => {}
-                () = stop.cancelled() => return,
-            }
-        }
-    };
-    tokio::join!(messages(&worker, &stop), cleaning(&worker, &stop), housekeeping);
-}
-
-async fn messages(worker: &Worker, stop: &CancellationToken) {
     let mut changes = worker.store.changes();
     let mut memory = Memory::default();
     loop {
         let stopping = stop.is_cancelled();
         changes.mark_unchanged();
         let now = worker.clock.now_ms();
-        if let Err(error) = pass(worker, &mut memory, now).await {
-            tracing::error!(error = chain(&error), "messages could not be worked through");
-            stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
-        }
+        let wrote = match pass(&worker, &mut memory, now).await {
+            Ok(wrote) => wrote,
+            Err(error) => {
+                tracing::error!(error = chain(&error), "messages could not be worked through");
+                stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
+                false
+            }
+        };
         if stopping {
             return;
         }
         let due = worker.store.next_message_due().await.ok().flatten();
-        let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
-        tokio::select! {
-            _ = changes.changed() => {}
-            () = worker.clock.sleep_until(due) => {}
-            () = stop.cancelled() => {}
-        }
-    }
-}
-
-/// Clears staging behind finished posts.
-async fn cleaning(worker: &Worker, stop: &CancellationToken) {
-    let mut changes = worker.store.changes();
-    while !stop.is_cancelled() {
-        changes.mark_unchanged();
-        let now = worker.clock.now_ms();
-        if let Err(error) = clean(worker, now).await {
-            tracing::error!(error = chain(&error), "staging could not be cleared");
-            stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
-        }
-        let due = worker.store.next_cleaning_due().await.ok().flatten();
+        // What is due and was not given to us is another's to write.
+        let due = due.filter(|due| wrote || *due > now);
         let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
         tokio::select! {
             _ = changes.changed() => {}
@@ -111,10 +67,12 @@ struct Memory {
     paces: HashMap<PostId, (State, Pace)>,
 }
 
-async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<(), StoreError> {
+/// Writes what is due. True when there was anything.
+async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<bool, StoreError> {
     memory.chats.retain(|_, at| *at > now);
     memory.silences.retain(|_, until| *until > now);
     let mut due = worker.store.due_statuses(now, BATCH).await?;
+    let mut wrote = !due.is_empty();
     // Where only one message of a chat may be edited, an outcome goes before progress.
     due.sort_by_key(|job| !matters(&job.post));
     let mut jobs = Vec::new();
@@ -143,6 +101,7 @@ async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<(), Stor
         .await;
     memory.silences.extend(silences.into_iter().flatten());
     let notices = worker.store.due_notices(now, BATCH).await?;
+    wrote |= !notices.is_empty();
     stream::iter(notices)
         .for_each_concurrent(PARALLEL, |notice| async move {
             if let Err(error) = send(worker, &notice, now).await {
@@ -150,7 +109,7 @@ async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<(), Stor
             }
         })
         .await;
-    Ok(())
+    Ok(wrote)
 }
 
 impl Memory {
@@ -197,6 +156,11 @@ async fn show(
         0 => job.post.id.to_string(),
         deleted => format!("{}:{deleted}", job.post.id),
     };
+    // Whoever slept here would write what another may be writing.
+    if !job.turn.lasts(CHAT_TAKES) {
+        worker.store.status_not_before(job, now).await?;
+        return Ok(None);
+    }
     let told = async {
         match &job.shown_at {
             Some(at) => worker.chats.edit(&job.place, at, &message).await,
@@ -253,6 +217,9 @@ fn leave_at(job: &StatusJob, now: i64) -> Option<i64> {
 }
 
 async fn send(worker: &Worker, notice: &Notice, now: i64) -> Result<(), StoreError> {
+    if !notice.turn.lasts(CHAT_TAKES) {
+        return worker.store.notice_later(&notice.id, now).await;
+    }
     let told = worker.chats.say(&notice.place, Audience::Asker, &notice.message, Some(&notice.id));
     match in_time(told).await {
         Ok(_) => {
@@ -268,67 +235,6 @@ async fn send(worker: &Worker, notice: &Notice, now: i64) -> Result<(), StoreErr
             worker.store.notice_done(&notice.id).await
         }
     }
-}
-
-async fn clean(worker: &Worker, now: i64) -> Result<(), StoreError> {
-    for (id, key) in worker.store.due_cleanings(now, BATCH).await? {
-        if let Some(key) = key
-            && !worker.store.shared(id, &key).await?
-            && let Err(error) = worker.staging.delete(&key).await
-        {
-            tracing::warn!(post = %id, %error, "a staged file could not be deleted yet");
-            worker.store.clean_later(id, now + CLEAN_AGAIN_MS).await?;
-            continue;
-        }
-        worker.store.cleaned(id, now).await?;
-    }
-    Ok(())
-}
-
-/// What wants doing now and then: gives unconfirmed links back to X, and removes what nobody needs any more.
-async fn housekeep(worker: &Worker, round: u64) {
-    let now = worker.clock.now_ms();
-    let done = async {
-        revoke_unconfirmed(worker, now).await?;
-        uploads::drop_expired(worker, now).await?;
-        worker.tend_limits(now).await?;
-        if round.is_multiple_of(SWEEP_EVERY) { sweep(worker, now).await } else { Ok(()) }
-    };
-    if let Err(error) = done.await {
-        tracing::error!(error = chain(&error), "housekeeping did not work");
-    }
-}
-
-/// Removes what a crash left in staging, and the audit trail nobody will read any more.
-async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
-    worker.store.prune_events(now - KEEP_EVENTS_MS).await?;
-    worker.store.prune_admissions(now - KEEP_SIGHTS_MS).await?;
-    let known: HashSet<String> = worker.store.staged_keys().await?.into_iter().collect();
-    // Another program's files in the same bucket are none of ours: ours end in an id, those of a probe too.
-    let ours = |key: &str| {
-        let name = key.rsplit('/').next().unwrap_or_default();
-        name.strip_prefix(PROBE).unwrap_or(name).parse::<PostId>().is_ok()
-    };
-    let now = UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
-    match worker.staging.sweep(ours, |key| known.contains(key), now - ORPHANED_FOR).await {
-        Ok(swept) if swept.objects + swept.uploads > 0 => tracing::info!(?swept, "orphaned files removed"),
-        Ok(_) => {}
-        Err(error) => tracing::warn!(%error, "staging could not be swept"),
-    }
-    Ok(())
-}
-
-/// Gives back to X what was authorised and never confirmed.
-async fn revoke_unconfirmed(worker: &Worker, now: i64) -> Result<(), StoreError> {
-    for (hash, pending) in worker.store.expired_pending(now).await? {
-        if let Some(pending) = pending
-            && let Err(error) = worker.x.revoke(&pending.tokens).await
-        {
-            tracing::warn!(account = %pending.profile.id, %error, "an unconfirmed link could not be revoked at X");
-        }
-        worker.store.drop_expired(&hash).await?;
-    }
-    Ok(())
 }
 
 fn ms(span: Duration) -> i64 {

@@ -9,7 +9,7 @@ use super::{Next, StepError, Worker, access::Access, insist, tier};
 use crate::{
     config::OnUnsure,
     post::{Failure, Party, Post, State, Waiting},
-    store::{Lease, StoreError},
+    store::{Lease, Need, StoreError},
     twitter::{CreateError, Processing, XError, call},
     words,
 };
@@ -46,6 +46,8 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
     };
     let access = Access::new(worker, lease);
     let token = access.token_for(call::CREATE).await?;
+    let need = Need { call: call::CREATE, account: &lease.account, step: State::Publishing, calls: 1 };
+    worker.allotted(need).await?;
     let now = worker.clock.now_ms();
     worker.store.renew(lease, now).await?;
     worker.store.intend(lease, now).await?;
@@ -59,7 +61,12 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
     post.intents += 1;
     post.resend = false;
     post.looks = 0;
-    match worker.x.create_post(&token, &post.caption, &media_id, &post.options).await {
+    let created = worker.x.create_post(&token, &post.caption, &media_id, &post.options).await;
+    match &created {
+        Err(CreateError::NotSent(_)) => worker.unused(need).await,
+        _ => worker.heard_of_day_meanwhile(call::CREATE),
+    }
+    match created {
         Ok(id) => Ok(Next::Posted(id)),
         Err(CreateError::Unknown(error)) => {
             tracing::warn!(%error, "no answer to the creation; looking for the post");

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 use super::{Next, StepError, Worker, access::Access, process::follow, stage::from_staging};
 use crate::{
     post::{Failure, Media, Party, Post, State},
-    store::Lease,
+    store::{Lease, Need},
     twitter::{XError, call},
 };
 
@@ -47,6 +47,11 @@ pub(super) async fn upload(
         if let Some(next) = finalized_before(worker, &access, post).await? {
             return Ok(next);
         }
+    }
+    if !missing.is_empty() {
+        let calls = i64::try_from(missing.len()).unwrap_or(i64::MAX);
+        let account = &lease.account;
+        worker.allotted(Need { call: call::APPEND, account, step: State::Uploading, calls }).await?;
     }
     // Those in flight when the service stops are let finish; no other is begun.
     let mut sends = stream::iter(missing.into_iter().take_while(|_| !stop.is_cancelled()))
@@ -160,7 +165,9 @@ async fn send(
     let token = access.token_for(call::APPEND).await.map_err(Unsent::Step)?;
     let length = span.end - span.start;
     let body = worker.staging.read(key, span).await.map_err(|error| Unsent::Step(from_staging(error)))?;
-    match worker.x.append(&token, &media.id, segment, length, body).await {
+    let sent = worker.x.append(&token, &media.id, segment, length, body).await;
+    worker.heard_of_day(call::APPEND).await;
+    match sent {
         Ok(()) => {}
         Err(XError::TooLarge(_)) => return Err(Unsent::TooLarge),
         Err(XError::UploadGone | XError::NotFound) => return Err(Unsent::Gone),

@@ -1,17 +1,17 @@
 //! The real binary, killed and started again, and put on a machine that is in trouble.
 
 mod check;
-mod child;
+pub mod child;
 mod discord;
 #[cfg(target_os = "linux")]
 mod disk;
 mod locked;
-mod people;
+pub mod people;
 mod plan;
 mod requests;
 mod round;
-mod s3;
-mod site;
+pub mod s3;
+pub mod site;
 mod stir;
 mod stopping;
 mod tally;

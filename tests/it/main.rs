@@ -12,6 +12,7 @@ mod chats;
 mod contract;
 #[cfg(unix)]
 mod crash;
+mod database_gone;
 mod discord;
 mod discord_adapter;
 mod doors;
@@ -23,6 +24,7 @@ mod limits;
 mod linking;
 mod looking;
 mod moving;
+mod nodes;
 mod options;
 mod outages;
 mod overslept;

@@ -43,6 +43,7 @@ async fn an_installation_moves_to_another_engine_and_goes_on_there() {
     let from = secrecy::ExposeSecret::expose_secret(&world.config.database.url).to_owned();
     let migrate = |from: &str| {
         let mut program = Command::new(env!("CARGO_BIN_EXE_toall"));
+        program.env_remove("TOALL_TEST_DATABASE");
         program.arg("migrate-database").arg("--config").arg(&file).args(["--from", from]);
         let output = program.arg(format!("--to=file:{}", address.display())).output().unwrap();
         (

@@ -50,7 +50,7 @@ pub struct World {
     listener: std::net::TcpListener,
     life: Option<Life>,
     /// Where the rows are when they are not in `folder`.
-    _database: Option<postgres::Database>,
+    server: Option<postgres::Database>,
 }
 
 /// One run of the service, on a runtime of its own so that it can be killed.
@@ -119,6 +119,24 @@ impl World {
 
     /// A world that shares its clock with others.
     pub async fn with_clock(clock: Clock, change: impl FnOnce(&mut Settings, &mut Config)) -> World {
+        let database = match postgres::wanted() {
+            true => Some(postgres::cluster().await.unwrap().database().await),
+            false => None,
+        };
+        World::on(database, clock, change).await
+    }
+
+    /// A world with its rows in PostgreSQL whatever the suite runs on; `None`, and said, where there is none.
+    pub async fn on_postgres() -> Option<World> {
+        let database = postgres::cluster().await?.database().await;
+        Some(World::on(Some(database), Clock::by_hand(NOON), |_, _| {}).await)
+    }
+
+    async fn on(
+        database: Option<postgres::Database>,
+        clock: Clock,
+        change: impl FnOnce(&mut Settings, &mut Config),
+    ) -> World {
         let folder = TempDir::new().unwrap();
         let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         listener.set_nonblocking(true).unwrap();
@@ -135,10 +153,6 @@ impl World {
             ..Settings::new(folder.path().join("x"))
         };
         let mut config = config_for(&public_url, listen, folder.path());
-        let database = match postgres::wanted() {
-            true => Some(postgres::cluster().await.unwrap().database().await),
-            false => None,
-        };
         if let Some(database) = &database {
             config.database.url = database.url.as_str().into();
         }
@@ -156,7 +170,7 @@ impl World {
             folder,
             listener,
             life: None,
-            _database: database,
+            server: database,
         };
         world.boot().await;
         world
@@ -164,20 +178,19 @@ impl World {
 
     /// Starts the service, on what an earlier run left.
     pub async fn boot(&mut self) {
+        self.boot_as(&[Role::Chat, Role::Web, Role::Worker]).await;
+    }
+
+    /// As [`World::boot`], of these parts only.
+    pub async fn boot_as(&mut self, roles: &[Role]) {
+        let roles = roles.to_owned();
         let runtime =
             tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let (config, clock, console) = (self.config.clone(), self.clock.clone(), self.console.clone());
         let listener = self.listener.try_clone().unwrap();
         let started = runtime.spawn(async move {
             let listener = TcpListener::from_std(listener).unwrap();
-            App::start_on(
-                &config,
-                &[Role::Chat, Role::Web, Role::Worker],
-                clock,
-                Some(listener),
-                Some(console),
-            )
-            .await
+            App::start_on(&config, &roles, clock, Some(listener), Some(console)).await
         });
         let app = started.await.unwrap().unwrap();
         self.life = Some(Life { app, runtime });
@@ -191,7 +204,7 @@ impl World {
         let Life { app, runtime } = self.life.take().unwrap();
         drop(app);
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
-        if postgres::wanted() {
+        if self.server.is_some() {
             self.pass(toall::store::LEASE);
         }
     }

@@ -12,18 +12,19 @@ use tokio::{
 };
 
 use crate::{
-    chat::{Delivery, Inbox},
+    chat::{Ask, Delivery, Inbox, Incoming},
     clock::Clock,
 };
 
 use super::{
     interaction::{self, Heard},
-    menu::Forms,
     rest::{Problem, Rest},
 };
 
 /// Discord forgets an interaction that is not acknowledged in 3 seconds; half a second is for the way.
 const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(2500);
+/// What has to be stored before that leaves time for the acknowledgement.
+const STORE_WITHIN: Duration = Duration::from_millis(500);
 
 /// The door that an interaction came by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,15 +47,26 @@ enum Acknowledged {
 pub(super) struct Hearing {
     pub(super) rest: Rest,
     pub(super) clock: Clock,
-    pub(super) forms: Forms,
 }
 
 impl Hearing {
     /// Returns once what was asked is stored, or is not to be done.
     pub(super) async fn hear(&self, interaction: Interaction, door: Door, inbox: &Inbox) {
-        let Some(heard) = interaction::read(interaction, &self.forms, self.clock.now_ms()) else {
+        let Some(heard) = interaction::read(interaction, self.clock.now_ms()) else {
             return;
         };
+        // A form may come back as soon as it is open: what it is about is stored first, which changes nothing for
+        // anybody if it never opens.
+        if matches!(heard.incoming.ask, Ask::Form { .. }) {
+            let stored = timeout(STORE_WITHIN, deliver(heard.incoming.clone(), inbox)).await;
+            if stored.is_err() {
+                tracing::warn!(interaction = %heard.id, "what a form is about is not stored yet");
+            }
+            if let Err(problem) = self.acknowledge(&heard).await {
+                tracing::warn!(interaction = %heard.id, %problem, "a form was not opened");
+            }
+            return;
+        }
         // Unacknowledged, Discord tells the person that it failed: doing it all the same would have
         // them ask twice.
         match (self.acknowledge(&heard).await, door) {
@@ -68,14 +80,7 @@ impl Hearing {
                 return;
             }
         }
-        let Some(incoming) = heard.incoming else { return };
-        let (done, stored) = oneshot::channel();
-        let delivery = Delivery { incoming, done };
-        match inbox.send(delivery).await {
-            // Resolves, by a message or by a drop, once it is stored.
-            Ok(()) => drop(stored.await),
-            Err(_) => tracing::warn!(interaction = %heard.id, "nobody takes what was asked"),
-        }
+        deliver(heard.incoming, inbox).await;
     }
 
     async fn acknowledge(&self, heard: &Heard) -> Result<Acknowledged, Problem> {
@@ -98,5 +103,15 @@ impl Hearing {
         timeout(ACKNOWLEDGE_WITHIN, persist)
             .await
             .unwrap_or_else(|_| Err(Problem::Trouble("no answer in time".to_owned())))
+    }
+}
+
+/// Returns once it is stored, or is not to be.
+async fn deliver(incoming: Incoming, inbox: &Inbox) {
+    let (done, stored) = oneshot::channel();
+    match inbox.send(Delivery { incoming, done }).await {
+        // Resolves by a message or by a drop.
+        Ok(()) => drop(stored.await),
+        Err(_) => tracing::warn!("nobody takes what was asked"),
     }
 }

@@ -21,7 +21,7 @@ use crate::{
 
 use super::{
     MARGIN_MS,
-    menu::{self, Chosen, Forms},
+    menu::{self, Chosen},
     render,
 };
 
@@ -35,8 +35,8 @@ pub(super) struct Heard {
     pub(super) token: String,
     /// The body of the callback, which has to come within 3 seconds.
     pub(super) callback: Value,
-    /// What is to be done; nothing when the callback is all.
-    pub(super) incoming: Option<Incoming>,
+    /// What is to be done.
+    pub(super) incoming: Incoming,
 }
 
 /// How an interaction is acknowledged before anything is known.
@@ -64,10 +64,10 @@ impl Acknowledgement {
 }
 
 /// Reads an interaction that came at `now_ms`; `None` for kinds that this bot never causes.
-pub(super) fn read(interaction: DiscordInteraction, forms: &Forms, now_ms: i64) -> Option<Heard> {
+pub(super) fn read(interaction: DiscordInteraction, now_ms: i64) -> Option<Heard> {
     match interaction {
         DiscordInteraction::Command(command) if command.data.name == menu::NAME => {
-            Some(read_choice(command, forms, now_ms))
+            Some(read_choice(command, now_ms))
         }
         DiscordInteraction::Command(command) => {
             let ask = asked_by(&command);
@@ -78,16 +78,17 @@ pub(super) fn read(interaction: DiscordInteraction, forms: &Forms, now_ms: i64) 
             Some(read_command(command, ask, acknowledgement, now_ms))
         }
         DiscordInteraction::Component(press) => Some(read_press(press, now_ms)),
-        DiscordInteraction::Modal(modal) => Some(read_form(modal, forms, now_ms)),
+        DiscordInteraction::Modal(modal) => Some(read_form(modal, now_ms)),
         _ => None,
     }
 }
 
-/// *Post to X* in a message's menu.
-fn read_choice(command: CommandInteraction, forms: &Forms, now_ms: i64) -> Heard {
-    match forms.open(&command) {
-        Chosen::Form(callback) => Heard { id: command.id, token: command.token, callback, incoming: None },
-        // It will be refused, which is nobody else's business.
+/// *Post to X* in a message's menu. What stands against it is nobody else's business.
+fn read_choice(command: CommandInteraction, now_ms: i64) -> Heard {
+    match menu::chosen(&command) {
+        Chosen::Form(callback, ask) => {
+            Heard { callback, ..read_command(command, ask, Acknowledgement::Ephemeral, now_ms) }
+        }
         Chosen::Ask(ask) => read_command(command, ask, Acknowledgement::Ephemeral, now_ms),
     }
 }
@@ -151,14 +152,12 @@ fn read_command(
     let groups = groups(command.guild_id, command.member.as_deref().map_or(&[], |member| &member.roles));
     let incoming = envelope.incoming(&command.user, groups, ask, acknowledgement, now_ms);
     let callback = acknowledgement.body();
-    Heard { id: command.id, token: command.token, callback, incoming: Some(incoming) }
+    Heard { id: command.id, token: command.token, callback, incoming }
 }
 
 /// The form that *Post to X* opened was sent.
-fn read_form(modal: ModalInteraction, forms: &Forms, now_ms: i64) -> Heard {
-    let Some(ask) = forms.sent(&modal) else {
-        return Heard { id: modal.id, token: modal.token, callback: menu::out_of_date(), incoming: None };
-    };
+fn read_form(modal: ModalInteraction, now_ms: i64) -> Heard {
+    let ask = menu::sent(&modal);
     let envelope = Envelope {
         application: modal.application_id,
         token: &modal.token,
@@ -171,7 +170,7 @@ fn read_form(modal: ModalInteraction, forms: &Forms, now_ms: i64) -> Heard {
     let acknowledgement = Acknowledgement::Public;
     let groups = groups(modal.guild_id, modal.member.as_ref().map_or(&[], |member| &member.roles));
     let incoming = envelope.incoming(&modal.user, groups, ask, acknowledgement, now_ms);
-    Heard { id: modal.id, token: modal.token, callback: acknowledgement.body(), incoming: Some(incoming) }
+    Heard { id: modal.id, token: modal.token, callback: acknowledgement.body(), incoming }
 }
 
 /// The options of `/post`; what was left out is the default.
@@ -211,7 +210,7 @@ fn read_press(press: ComponentInteraction, now_ms: i64) -> Heard {
     let groups = groups(press.guild_id, press.member.as_ref().map_or(&[], |member| &member.roles));
     let incoming = envelope.incoming(&press.user, groups, ask, acknowledgement, now_ms);
     let callback = acknowledgement.body();
-    Heard { id: press.id, token: press.token, callback, incoming: Some(incoming) }
+    Heard { id: press.id, token: press.token, callback, incoming }
 }
 
 /// What commands, forms and presses have in common about where they happened.

@@ -31,6 +31,7 @@ const REST: &str = "
     INSERT INTO api_tokens VALUES ('hash', 'id', 'telegram:alice', '', 'last', 1, NULL);
     INSERT INTO limits VALUES ('app', 1, 'reason', NULL, NULL, 0);
     INSERT INTO incidents VALUES ('b', 1), ('B', 2), ('ä', 3), ('a', 4);
+    INSERT INTO leases VALUES ('a poller', 'a dead process', 1, 1);
     INSERT INTO admissions VALUES ('telegram:alice', 'place', 'via', 1);";
 
 fn vault() -> Vault {
@@ -112,7 +113,8 @@ async fn everything_arrives_there_and_back_again() {
     moved(&first, &fourth).await.unwrap();
     let all = everything(&third).await;
     assert_eq!(all, everything(&fourth).await);
-    assert_eq!(all.len(), there.len(), "{:?}", all.keys());
+    assert_eq!(all.len(), there.len() + 1, "{:?}", all.keys());
+    assert!(all[LEASES].is_empty(), "nobody does anything there");
     for Moved { table, rows } in &there {
         assert_eq!(all[table].len() as u64, *rows, "{table}");
     }

@@ -17,7 +17,8 @@ use crate::{
     config::Limits,
     post::{Mills, NewPost, OverLimit, Pause, Post, PostId, State},
     store::{
-        Accepted, Answered, Handed, Repeatable, Store, StoreError, Upload, UploadId, Vault, engine::query,
+        Accepted, Answered, Handed, Repeatable, Store, StoreError, Upload, UploadId, Vault,
+        engine::{Pool, query},
         reseal::Resealed,
     },
     ticket::Ticket,
@@ -352,6 +353,65 @@ async fn a_pause_is_told_once_and_tried_by_one_post() {
     let (first, second) = two.at_once("SELECT 1 FROM limits FOR UPDATE", first, second).await;
     assert!(first.unwrap().is_none(), "one tries");
     assert!(second.unwrap().is_some(), "the other waits");
+}
+
+#[tokio::test]
+async fn a_post_that_begins_to_wait_at_the_moment_when_the_pause_ends_goes_on() {
+    for end_first in [true, false] {
+        let Some(two) = Two::new().await else { return };
+        let words = message("operators");
+        let until = two.one.pause(Pause::Credits, State::Publishing, &[], &words, NOW).await.unwrap();
+        let first = accepted(&two, "alice").await;
+        let scopes = ["call:create".to_owned(), "account:1:create".to_owned()];
+        assert!(two.one.closed(&scopes, first, until).await.unwrap().is_none(), "it tries");
+        let lease = loop {
+            let lease = two.other.claim(until).await.unwrap().unwrap();
+            if lease.post.id != first {
+                break lease;
+            }
+            accepted(&two, "bob").await;
+        };
+        let again = until + Pause::Credits.span_ms();
+        let waits = Post { waiting: Some(Pause::Credits.waiting(again)), ..lease.post.clone() };
+
+        let end = two.one.resume(first, State::Publishing, &[], &words, until);
+        let wait = two.other.save(&lease, &waits, Some(again), "parked", until);
+        let held = "SELECT 1 FROM limits FOR UPDATE";
+        match end_first {
+            true => _ = two.at_once(held, end, wait).await,
+            false => _ = two.at_once(held, wait, end).await,
+        }
+
+        assert_eq!(two.one.paused().await.unwrap(), None, "end first: {end_first}");
+        let post = two.one.post(lease.post.id).await.unwrap().unwrap();
+        assert_eq!(post.waiting, None, "end first: {end_first}");
+        let lease = two.one.claim(until).await.unwrap().expect("it is due");
+        assert_eq!(lease.post.id, post.id, "end first: {end_first}");
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_given_up_while_it_begins_holds_nothing() {
+    let Some(two) = Two::new().await else { return };
+    let Pool::Postgres(pool) = &two.one.write else { unreachable!() };
+    // Given up before, while and after the server is asked.
+    for polls in 0..40 {
+        let mut begin = Box::pin(two.one.begin());
+        for _ in 0..polls {
+            let begun = futures::poll!(&mut begin);
+            if begun.is_ready() {
+                break;
+            }
+            tokio::task::yield_now().await;
+        }
+    }
+    // Whatever is still to be rolled back is, before a connection is given out again.
+    let most = pool.options().get_max_connections();
+    drop(futures::future::join_all((0..most).map(|_| pool.acquire())).await);
+    let idle = "SELECT count(*) FROM pg_stat_activity
+                 WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    let idle: i64 = sqlx::query_scalar(idle).fetch_one(&mut two.session().await).await.unwrap();
+    assert_eq!(idle, 0);
 }
 
 async fn accepted(two: &Two, name: &str) -> PostId {

@@ -8,8 +8,10 @@ use super::{Kept, postgres};
 use crate::store::{
     Vault,
     engine::{Pool, Sql},
+    notices::TAKE_NOTICES,
     queue::{CLAIM_LANE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE},
     reseal::SEALED,
+    status::TAKE_STATUSES,
 };
 
 /// The files that speak to one engine natively; every other statement goes through [`crate::store::engine::query`].
@@ -43,7 +45,7 @@ fn statements(file: &str, text: &str, found: &mut Vec<Found>) {
             found.push(Found { at, sqlite, postgres });
         } else {
             // Those are named below.
-            let known = ["NEXT_", "CLAIM_LANE", "sealed.select", "sealed.update"];
+            let known = ["NEXT_", "CLAIM_LANE", "TAKE_", "sealed.select", "sealed.update"];
             assert!(known.iter().any(|name| argument.starts_with(name)), "{at} is no literal");
         }
     }
@@ -89,7 +91,14 @@ fn all() -> Vec<Found> {
     }
     let written = found.len();
     assert!(written > 100, "only {written} statements were found");
-    let named: [Sql; 4] = [CLAIM_LANE, NEXT_LANE_DUE.into(), NEXT_POST.into(), NEXT_POST_DUE.into()];
+    let named: [Sql; 6] = [
+        CLAIM_LANE,
+        NEXT_LANE_DUE.into(),
+        NEXT_POST.into(),
+        NEXT_POST_DUE.into(),
+        TAKE_STATUSES,
+        TAKE_NOTICES,
+    ];
     let sealed = SEALED.iter().flat_map(|sealed| [sealed.select.into(), sealed.update.into()]);
     found.extend(named.into_iter().chain(sealed).map(|sql: Sql| Found {
         at: sql.sqlite.to_owned(),

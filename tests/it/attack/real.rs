@@ -110,6 +110,7 @@ impl Real {
             .args(words)
             .arg("--config")
             .arg(self.dir.path().join("config.toml"))
+            .env_remove("TOALL_TEST_DATABASE")
             .env("TOALL_LOG", "trace")
             .env("RUST_BACKTRACE", "full")
             .stdin(Stdio::null())

@@ -306,6 +306,36 @@ async fn the_menu_of_a_message_leads_to_a_post() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_form_outlives_the_process_that_opened_it_and_is_its_persons_alone() {
+    let (discord, mut world) = linked().await;
+    let chosen = discord.choose("alice", "general", "", &[&film(&discord, "surf.mp4")]).await;
+    let form = discord.wait_for("the form", |world| world.interactions[&chosen].form.clone()).await;
+    world.kill().await;
+    world.boot().await;
+    discord.wait_for("the bot to be back", |world| (world.gateway.identified == 2).then_some(())).await;
+    let (mut unknown, mut foreign) = (form.clone(), form.clone());
+    unknown["custom_id"] = json!("post:12");
+    foreign["custom_id"] = json!("colour");
+    for (user, form) in [("bob", &form), ("alice", &unknown), ("alice", &foreign)] {
+        discord.submit(user, "general", form, "mine now").await;
+        let said =
+            "I no longer know which video that was. Choose Post to X in the menu of the message again.";
+        let private = |posted: &&Posted, asked| posted.ephemeral_for == Some(asked) && posted.shown() == said;
+        let found = discord.wait_for("the word", |world| {
+            let asked = world.users[user];
+            world.messages.iter().find(|(_, posted)| private(posted, asked)).map(|(id, _)| *id)
+        });
+        let found = found.await;
+        discord.world().messages.remove(&found);
+    }
+    discord.submit("alice", "general", &form, "Surf at dawn").await;
+    status(&discord).await;
+    world.settle().await;
+    assert_eq!(world.x.posts().len(), 1);
+    assert_eq!(world.x.posts()[0].text, "Surf at dawn");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_command_that_the_gateway_repeats_is_one_post() {
     let (discord, world) = linked().await;
     let gate = posted_up_to_creation(&discord, &world).await;

@@ -317,7 +317,7 @@ fn walk(folder: &Path, found: &mut BTreeSet<String>) {
 ///
 /// A socket that is bound and never listens keeps others away; on Linux it lets one more be bound that allows it, as
 /// the service's does (socket(7), `SO_REUSEADDR`). Elsewhere it would be in the way.
-fn an_address() -> (SocketAddr, Option<TcpSocket>) {
+pub fn an_address() -> (SocketAddr, Option<TcpSocket>) {
     let socket = TcpSocket::new_v4().unwrap();
     socket.set_reuseaddr(true).unwrap();
     socket.bind((Ipv4Addr::LOCALHOST, 0).into()).unwrap();

@@ -29,15 +29,15 @@ impl World {
     }
 
     /// A connection of one's own to PostgreSQL.
-    async fn server(&self) -> PgConnection {
+    async fn session(&self) -> PgConnection {
         PgConnection::connect(self.config.database.url.expose_secret()).await.unwrap()
     }
 
     /// Has a statement done, in the words of whichever engine there is.
     pub async fn execute(&self, sqlite: impl Into<String>, postgres: impl Into<String>) {
-        if postgres::wanted() {
+        if self.server.is_some() {
             let statement = sqlx::raw_sql(AssertSqlSafe(postgres.into()));
-            statement.execute(&mut self.server().await).await.unwrap();
+            statement.execute(&mut self.session().await).await.unwrap();
         } else {
             let statement = sqlx::raw_sql(AssertSqlSafe(sqlite.into()));
             statement.execute(&mut self.connection().await).await.unwrap();
@@ -49,11 +49,33 @@ impl World {
     where
         T: for<'r> sqlx::FromRow<'r, SqliteRow> + for<'r> sqlx::FromRow<'r, PgRow> + Send + Unpin,
     {
-        if postgres::wanted() {
-            sqlx::query_as(statement).fetch_all(&mut self.server().await).await.unwrap()
+        if self.server.is_some() {
+            sqlx::query_as(statement).fetch_all(&mut self.session().await).await.unwrap()
         } else {
             sqlx::query_as(statement).fetch_all(&mut self.connection().await).await.unwrap()
         }
+    }
+
+    /// Ends every connection to the database on PostgreSQL and lets nobody in, as a server that is stopped does, until
+    /// [`World::database_is_back`].
+    pub async fn lose_database(&self) {
+        let name = &self.server.as_ref().expect("a world on PostgreSQL").name;
+        self.as_owner(format!(
+            "ALTER DATABASE {name} ALLOW_CONNECTIONS false;
+             SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"
+        ))
+        .await;
+    }
+
+    /// Undoes [`World::lose_database`].
+    pub async fn database_is_back(&self) {
+        let name = &self.server.as_ref().expect("a world on PostgreSQL").name;
+        self.as_owner(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS true")).await;
+    }
+
+    async fn as_owner(&self, statements: String) {
+        let mut owner = postgres::cluster().await.unwrap().connect("postgres").await;
+        sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut owner).await.unwrap();
     }
 
     /// Has every write to this column of a table fail, as a full disk would, until [`World::mend`].

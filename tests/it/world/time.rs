@@ -39,6 +39,13 @@ impl World {
                 return;
             }
             let due = [lane.filter(|_| !busy), message, cleaning].into_iter().flatten().min();
+            if !busy && due.is_none_or(|due| due > self.now()) {
+                // What was written while these were read shows in the next reading, if it has not been told yet.
+                let again = (store.next_lane_due().await.unwrap(), store.next_message_due().await.unwrap());
+                if again != (lane, message) || store.leased().await.unwrap() > 0 {
+                    continue;
+                }
+            }
             match due {
                 Some(due) if due > self.now() && !busy => self.clock.set(due),
                 None if !busy => return,

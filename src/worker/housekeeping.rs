@@ -1,0 +1,137 @@
+//! What wants doing for all, now and then: clears staging behind finished posts, gives unconfirmed links back to X,
+//! forgets what nobody needs any more, and looks for work that was left lying.
+//!
+//! One process at a time does it. Two would do no harm, since each of these may be done twice; but a file would be
+//! deleted and a bucket listed by every one of them.
+
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::{POLL, RECOVERY, Worker, chain, uploads};
+use crate::{post::PostId, staging::PROBE, store::StoreError};
+
+/// What is done at once.
+const BATCH: u32 = 50;
+/// Unconfirmed links and used-up tickets are looked for this often.
+const HOUSEKEEPING_MS: i64 = 60_000;
+/// When storage does not delete a file, it is asked again after this long.
+const CLEAN_AGAIN_MS: i64 = 60_000;
+/// Staged files that no post knows are looked for each so many rounds, six hours, and are removed at this age.
+const SWEEP_EVERY: u64 = 360;
+const ORPHANED_FOR: Duration = Duration::from_secs(48 * 3_600);
+/// How long the audit trail of posts is kept.
+const KEEP_EVENTS_MS: i64 = 30 * 24 * 3_600_000;
+/// How long it is kept where people were seen; `intake` believes it for less.
+const KEEP_SIGHTS_MS: i64 = 60 * 24 * 3_600_000;
+
+/// Keeps house until `stop`, whenever it is this process's turn.
+pub(super) async fn run(worker: Worker, stop: CancellationToken) {
+    let Ok(()) = worker
+        .store
+        .on_duty::<Infallible, _>("housekeeping", &worker.clock, &stop, |told| keep_house(&worker, told))
+        .await;
+}
+
+async fn keep_house(worker: &Worker, stop: CancellationToken) -> Result<(), Infallible> {
+    let rounds = async {
+        for round in 0_u64.. {
+            let next = worker.clock.now_ms() + HOUSEKEEPING_MS;
+            housekeep(worker, round).await;
+            tokio::select! {
+                () = worker.clock.sleep_until(next) => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    };
+    tokio::join!(cleaning(worker, &stop), rounds);
+    Ok(())
+}
+
+/// Clears staging behind finished posts.
+async fn cleaning(worker: &Worker, stop: &CancellationToken) {
+    let mut changes = worker.store.changes();
+    while !stop.is_cancelled() {
+        changes.mark_unchanged();
+        let now = worker.clock.now_ms();
+        if let Err(error) = clean(worker, now).await {
+            tracing::error!(error = chain(&error), "staging could not be cleared");
+            stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
+        }
+        let due = worker.store.next_cleaning_due().await.ok().flatten();
+        let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
+        tokio::select! {
+            _ = changes.changed() => {}
+            () = worker.clock.sleep_until(due) => {}
+            () = stop.cancelled() => {}
+        }
+    }
+}
+
+async fn clean(worker: &Worker, now: i64) -> Result<(), StoreError> {
+    for (id, key) in worker.store.due_cleanings(now, BATCH).await? {
+        if let Some(key) = key
+            && !worker.store.shared(id, &key).await?
+            && let Err(error) = worker.staging.delete(&key).await
+        {
+            tracing::warn!(post = %id, %error, "a staged file could not be deleted yet");
+            worker.store.clean_later(id, now + CLEAN_AGAIN_MS).await?;
+            continue;
+        }
+        worker.store.cleaned(id, now).await?;
+    }
+    Ok(())
+}
+
+/// What wants doing now and then: gives unconfirmed links back to X, and removes what nobody needs any more.
+async fn housekeep(worker: &Worker, round: u64) {
+    let now = worker.clock.now_ms();
+    let done = async {
+        revoke_unconfirmed(worker, now).await?;
+        uploads::drop_expired(worker, now).await?;
+        worker.tend_limits(now).await?;
+        worker.store.prune_leases(now).await?;
+        let rearmed = worker.store.rearm_stranded(now).await?;
+        metrics::counter!("toall_lanes_rearmed_total").increment(rearmed);
+        if round.is_multiple_of(SWEEP_EVERY) { sweep(worker, now).await } else { Ok(()) }
+    };
+    if let Err(error) = done.await {
+        tracing::error!(error = chain(&error), "housekeeping did not work");
+    }
+}
+
+/// Removes what a crash left in staging, and the audit trail nobody will read any more.
+async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
+    worker.store.prune_events(now - KEEP_EVENTS_MS).await?;
+    worker.store.prune_admissions(now - KEEP_SIGHTS_MS).await?;
+    let known: HashSet<String> = worker.store.staged_keys().await?.into_iter().collect();
+    // Another program's files in the same bucket are none of ours: ours end in an id, those of a probe too.
+    let ours = |key: &str| {
+        let name = key.rsplit('/').next().unwrap_or_default();
+        name.strip_prefix(PROBE).unwrap_or(name).parse::<PostId>().is_ok()
+    };
+    let now = UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
+    match worker.staging.sweep(ours, |key| known.contains(key), now - ORPHANED_FOR).await {
+        Ok(swept) if swept.objects + swept.uploads > 0 => tracing::info!(?swept, "orphaned files removed"),
+        Ok(_) => {}
+        Err(error) => tracing::warn!(%error, "staging could not be swept"),
+    }
+    Ok(())
+}
+
+/// Gives back to X what was authorised and never confirmed.
+async fn revoke_unconfirmed(worker: &Worker, now: i64) -> Result<(), StoreError> {
+    for (hash, pending) in worker.store.expired_pending(now).await? {
+        if let Some(pending) = pending
+            && let Err(error) = worker.x.revoke(&pending.tokens).await
+        {
+            tracing::warn!(account = %pending.profile.id, %error, "an unconfirmed link could not be revoked at X");
+        }
+        worker.store.drop_expired(&hash).await?;
+    }
+    Ok(())
+}
