@@ -29,7 +29,7 @@ const REST: &str = "
     INSERT INTO uploads VALUES ('u', 'telegram:alice', 'a.mp4', 'video/mp4', 9223372036854775807, NULL, NULL, 0, 1, -1);
     INSERT INTO idempotency VALUES ('telegram:alice', 'key', 'hash', 'request', 1);
     INSERT INTO api_tokens VALUES ('hash', 'id', 'telegram:alice', '', 'last', 1, NULL);
-    INSERT INTO limits VALUES ('app', 1, 'reason', NULL, NULL, 0);
+    INSERT INTO limits (scope, until, reason) VALUES ('app', 1, 'reason');
     INSERT INTO incidents VALUES ('b', 1), ('B', 2), ('ä', 3), ('a', 4);
     INSERT INTO leases VALUES ('a poller', 'a dead process', 1, 1);
     INSERT INTO admissions VALUES ('telegram:alice', 'place', 'via', 1);";
