@@ -3,6 +3,8 @@
 pub mod check;
 pub mod demo;
 mod doors;
+pub mod migrate;
+pub mod reconcile;
 pub mod rotate;
 mod shards;
 mod storage;

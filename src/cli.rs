@@ -40,6 +40,8 @@ pub enum Command {
     Check(Check),
     Init(Init),
     RotateKey(RotateKey),
+    MigrateDatabase(MigrateDatabase),
+    Reconcile(Reconcile),
     Completions(Completions),
 }
 
@@ -123,6 +125,47 @@ pub struct RotateKey {
     /// The configuration; `toall init` writes one
     #[arg(long, value_name = "FILE")]
     pub config: PathBuf,
+}
+
+/// Move everything to another database, from SQLite to PostgreSQL or back
+///
+/// Stop the service first. Every row is read back and compared before any counts; stopped half-way, it leaves nothing in
+/// the new database and the old one as it was.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  toall migrate-database --config config.toml --from sqlite:data/toall.db --to file:/run/secrets/database_url
+
+An address is sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE. One with a password is better kept in a file
+(file:PATH) or a parameter (ssm:NAME): others on the machine can read a command line.")]
+pub struct MigrateDatabase {
+    /// The configuration, for the encryption key, which stays the same
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// The database to read
+    #[arg(long, value_name = "ADDRESS")]
+    pub from: String,
+    /// The database to write; empty, or without tables
+    #[arg(long, value_name = "ADDRESS")]
+    pub to: String,
+}
+
+/// After a restore or a failover, look at X before anything is posted
+///
+/// Run it before the service starts again. What a restored database calls unfinished may have been posted since: each such
+/// post is looked for at X, and its person is asked where that does not tell.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  toall reconcile --config config.toml              after restoring a backup
+  toall reconcile --config config.toml --failover   after a failover of PostgreSQL that lost the last commits")]
+pub struct Reconcile {
+    /// The configuration; `toall init` writes one
+    #[arg(long, value_name = "FILE")]
+    pub config: PathBuf,
+    /// Only seconds were lost: posts that had no upload at X go on without asking
+    #[arg(long)]
+    pub failover: bool,
 }
 
 /// Print the completion script of a shell

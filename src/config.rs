@@ -30,7 +30,7 @@ pub use doors::{DiscordMode, TelegramMode};
 pub use exposed::exposed;
 
 pub use key::{EncryptionKey, KeyError, load_or_create_key, load_or_create_key_file};
-pub use load::{Parameters, Settings};
+pub use load::{Parameters, Settings, database_address, parameter};
 pub use problem::{ConfigErrors, Place, Problem};
 pub use rotation::{Retired, begin_rotation, end_rotation, former_key};
 

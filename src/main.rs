@@ -12,6 +12,7 @@ use toall::{
     clock::Clock,
     config::{self, Config, Settings},
     parameters,
+    store::Lost,
 };
 use tokio::runtime::Runtime;
 
@@ -67,6 +68,17 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             cli::start_logs("error")?;
             let config = settings(&rotate.config).await?;
             app::rotate::rotate_key(&config, &mut io::stdout()).await?;
+        }
+        Command::MigrateDatabase(migrate) => {
+            cli::start_logs("error")?;
+            let config = settings(&migrate.config).await?;
+            app::migrate::migrate_database(&config, &migrate.from, &migrate.to, &mut io::stdout()).await?;
+        }
+        Command::Reconcile(reconcile) => {
+            cli::start_logs("error")?;
+            let config = settings(&reconcile.config).await?;
+            let lost = if reconcile.failover { Lost::Seconds } else { Lost::Long };
+            app::reconcile::reconcile(&config, lost, &Clock::system(), &mut io::stdout()).await?;
         }
         Command::Init(init) => cli::init(&init.dir, &mut io::stdout())?,
         Command::Completions(completions) => cli::completions(completions.shell, &mut io::stdout())?,

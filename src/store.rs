@@ -17,6 +17,7 @@ mod leases;
 mod leftovers;
 mod limits;
 mod locks;
+mod moving;
 mod notices;
 mod open;
 mod postgres;
@@ -24,6 +25,7 @@ mod posts;
 mod progress;
 mod queue;
 mod quota;
+mod reconcile;
 mod reseal;
 mod sessions;
 mod sqlite;
@@ -53,10 +55,12 @@ pub use budget::Need;
 pub use incidents::CLIENT_REJECTED;
 pub use leases::{HOLD, Holding};
 pub use limits::Closed;
+pub use moving::{MoveError, Moved, Progress, move_database};
 pub use notices::Notice;
 pub use open::OpenError;
 pub use posts::Accepted;
 pub use queue::{LEASE, Lease};
+pub use reconcile::{Lost, Reconciled};
 pub use reseal::Resealed;
 pub use sessions::{Invitation, Scope, Session};
 pub use status::StatusJob;
@@ -116,7 +120,7 @@ impl Store {
         let changes = Arc::new(watch::Sender::new(0));
         let (write, read, others) = match database.url.expose_secret().starts_with("postgres") {
             true => {
-                let (pool, options) = postgres::open(database).await?;
+                let (pool, options) = postgres::open(database, postgres::NAME).await?;
                 let wire = Wire::join(options, pool.clone(), node.clone(), changes.clone());
                 let pool = Pool::Postgres(pool);
                 (pool.clone(), pool, Others::Told(Arc::new(wire)))

@@ -26,7 +26,10 @@ fn the_definition_is_sound() {
 fn commands_are_those_of_the_contract() {
     let names: Vec<_> =
         Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
-    assert_eq!(names, ["demo", "serve", "check", "init", "rotate-key", "completions"]);
+    assert_eq!(
+        names,
+        ["demo", "serve", "check", "init", "rotate-key", "migrate-database", "reconcile", "completions"]
+    );
     assert!(matches!(
         parse_words("demo --video surf.mov --caption hi --exit"),
         Ok(Command::Demo(Demo { video: Some(_), caption: Some(_), exit: true }))
@@ -66,7 +69,9 @@ fn roles_are_all_unless_named() {
 #[test]
 fn every_help_page_reads_well() {
     let mut pages = String::new();
-    for page in ["", "demo", "serve", "check", "init", "rotate-key", "completions"] {
+    let pages_of =
+        ["", "demo", "serve", "check", "init", "rotate-key", "migrate-database", "reconcile", "completions"];
+    for page in pages_of {
         let words = ["toall", page, "--help"].into_iter().filter(|word| !word.is_empty());
         // A fixed width, because the terminal's is anyone's.
         let help = Cli::command().term_width(100).try_get_matches_from(words).unwrap_err();

@@ -102,8 +102,26 @@ impl Settings {
 }
 
 /// The name of the parameter that a setting is kept in.
-fn parameter(text: &str) -> Option<&str> {
+pub fn parameter(text: &str) -> Option<&str> {
     text.strip_prefix("ssm:")
+}
+
+/// A database's address that is given as `database.url` is: itself, or `file:PATH`, or `ssm:NAME`.
+///
+/// # Errors
+/// The end of a sentence that says what is wrong with it; a password is not in it.
+pub fn database_address(given: &str, parameters: &Parameters) -> Result<SecretString, String> {
+    let kept = match parameter(given) {
+        None => return parse::database_url(&Value::from(given)),
+        Some(name) => parameters.get(name),
+    };
+    match kept {
+        Some(Ok(kept)) => {
+            parse::database_url(&Value::from(kept.expose_secret().trim_end_matches(['\r', '\n'])))
+        }
+        Some(Err(why)) => Err(format!("is kept in a parameter that could not be read: {why}.")),
+        None => Err("is kept in a parameter that was not asked for.".to_owned()),
+    }
 }
 
 /// Takes settings out of the merged sources, noting every problem on the way.

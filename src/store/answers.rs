@@ -53,7 +53,8 @@ impl Store {
     }
 
     /// Begins a failed post again: from the staged file while that is kept, else from the chat. A file that its
-    /// person uploaded is whole from the start, though nobody has hashed it.
+    /// person uploaded is whole from the start, though nobody has hashed it. One that may be on X unbeknown to its row
+    /// ([`Store::reconcile`]) is looked for before it is sent.
     pub async fn retry(
         &self,
         person: &Person,
@@ -86,7 +87,8 @@ impl Store {
                                  THEN NULL ELSE bytes END,
                     object_key = COALESCE(object_key, $2), media_id = NULL, segments_done = 0,
                     processing_since = NULL,
-                    processing_percent = NULL, sessions = 0, looks = 0, updated_at = $1
+                    processing_percent = NULL, sessions = 0, looks = 0, updated_at = $1,
+                    intent_at = CASE WHEN first_intent_at IS NULL THEN NULL ELSE CAST($1 AS BIGINT) END
               WHERE id = $3",
         )
         .bind(now)
@@ -118,7 +120,8 @@ impl Store {
         query(
             "UPDATE posts SET
                     state = CASE WHEN sha256 IS NULL AND COALESCE(object_key, '') NOT LIKE 'uploads/%'
-                                 THEN 'staging' ELSE $4 END,
+                                 THEN 'staging'
+                                 WHEN media_type IS NULL THEN 'inspecting' ELSE $4 END,
                     object_key = COALESCE(object_key, $3),
                     resend = 1, sessions = 0, processing_since = NULL, looks = 0, attempt = 0, claims = 0,
                     failure = NULL, waiting = NULL, clean_at = NULL, due_at = $1, updated_at = $1

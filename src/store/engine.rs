@@ -109,8 +109,8 @@ macro_rules! locking {
 }
 pub(super) use locking;
 
-/// What a statement is given for one of its `$n`.
-#[derive(Debug)]
+/// What a statement is given for one of its `$n`, or a row has in one of its columns.
+#[derive(Debug, PartialEq)]
 pub(super) enum Value {
     Integer(Option<i64>),
     Text(Option<String>),
@@ -303,7 +303,7 @@ impl Query {
 }
 
 /// The values as a driver takes them.
-fn arguments<D: Database, A: Arguments<Database = D>>(values: Vec<Value>) -> Result<A, sqlx::Error>
+pub(super) fn arguments<D: Database, A: Arguments<Database = D>>(values: Vec<Value>) -> Result<A, sqlx::Error>
 where
     for<'q> Option<i64>: Encode<'q, D> + Type<D>,
     for<'q> Option<String>: Encode<'q, D> + Type<D>,

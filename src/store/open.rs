@@ -22,6 +22,8 @@ pub enum OpenError {
         "{path} is in use by another toall process. Stop that one first: a SQLite file belongs to one process"
     )]
     InUse { path: PathBuf },
+    #[error("there is no database {path}. Correct its path")]
+    NoFile { path: PathBuf },
     #[error(
         "{database} was written by a newer version of toall. Install that version again, or restore the backup made \
          before"

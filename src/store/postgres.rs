@@ -41,17 +41,16 @@ const SESSION: &str = "
     SET lock_timeout = '10s';
     SET idle_in_transaction_session_timeout = '10s'";
 
+/// What the connections of a service are called in `pg_stat_activity`.
+pub(super) const NAME: &str = "toall";
+
 /// Opens the database, and brings it up to date. The options are for one more connection.
-pub(super) async fn open(settings: &config::Database) -> Result<(PgPool, PgConnectOptions), OpenError> {
-    let options = PgConnectOptions::from_str(settings.url.expose_secret())
-        .map_err(|_| OpenError::Address)?
-        .application_name("toall");
+pub(super) async fn open(
+    settings: &config::Database,
+    name: &str,
+) -> Result<(PgPool, PgConnectOptions), OpenError> {
+    let (connection, options) = connect(settings, name).await?;
     let server = Server::of(&options);
-    let connecting = tokio::time::timeout(CONNECT_WITHIN, options.connect());
-    let silence = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
-    let connected = connecting.await.unwrap_or_else(|_| Err(silence()));
-    let mut connection = connected.map_err(|error| server.screen(error))?;
-    server.look_at(&mut connection).await?;
     let _ = connection.close().await;
     // Others that start at this moment wait here for their turn, however long it takes.
     let alone = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
@@ -66,6 +65,23 @@ pub(super) async fn open(settings: &config::Database) -> Result<(PgPool, PgConne
         .after_connect(|connection, _| Box::pin(async move { connection.execute(SESSION).await.map(drop) }))
         .connect_lazy_with(options.clone());
     Ok((pool, options))
+}
+
+/// One connection under a name, to a server that was looked at; and the options it was made by.
+pub(super) async fn connect(
+    settings: &config::Database,
+    name: &str,
+) -> Result<(PgConnection, PgConnectOptions), OpenError> {
+    let options = PgConnectOptions::from_str(settings.url.expose_secret())
+        .map_err(|_| OpenError::Address)?
+        .application_name(name);
+    let server = Server::of(&options);
+    let connecting = tokio::time::timeout(CONNECT_WITHIN, options.connect());
+    let silence = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
+    let connected = connecting.await.unwrap_or_else(|_| Err(silence()));
+    let mut connection = connected.map_err(|error| server.screen(error))?;
+    server.look_at(&mut connection).await?;
+    Ok((connection, options))
 }
 
 /// Which server and database, without anything secret.

@@ -59,6 +59,19 @@ pub(super) async fn open(url: &str) -> Result<Opened, OpenError> {
     Ok(Opened { write, read, lock })
 }
 
+/// Opens the file at `url` to read it as it is: neither made nor brought up to date. Its lock is for as long as it lives.
+pub(super) async fn open_as_it_is(url: &str) -> Result<(SqliteConnection, File), OpenError> {
+    let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Address)?;
+    let path = options.get_filename().to_path_buf();
+    if !path.exists() {
+        return Err(OpenError::NoFile { path });
+    }
+    let lock = lock(&path)?;
+    let options = options.create_if_missing(false).pragma("query_only", "ON");
+    let database = |source| OpenError::Database { database: path.display().to_string(), source };
+    Ok((SqliteConnection::connect_with(&options).await.map_err(database)?, lock))
+}
+
 /// Whether a connection may be used again after what was done with it.
 ///
 /// SQLite itself rolls back when the disk is full (<https://sqlite.org/lang_transaction.html>, section 3.1). The

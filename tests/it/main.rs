@@ -23,6 +23,7 @@ mod killed;
 mod limits;
 mod linking;
 mod looking;
+mod moving;
 mod nodes;
 mod options;
 mod outages;

@@ -1,0 +1,74 @@
+//! `toall migrate-database`: an installation moves from one database to another.
+
+use std::{
+    io::Write,
+    time::{Duration, Instant},
+};
+
+use anyhow::{anyhow, bail};
+
+use crate::{
+    clock::Clock,
+    config::{self, Config},
+    parameters,
+    store::{self, Progress},
+};
+
+/// How often a long move says how far it has come.
+const SAID_EVERY: Duration = Duration::from_secs(1);
+
+/// Moves everything from the database at `from` to the empty one at `to`, and says on `out` what was moved. The key is
+/// that of `config`; each address is given as `database.url` is.
+///
+/// # Errors
+/// When an address, the key or a database cannot be used, or a row reads back otherwise. Nothing was moved then.
+pub async fn migrate_database(
+    config: &Config,
+    from: &str,
+    to: &str,
+    out: &mut impl Write,
+) -> anyhow::Result<()> {
+    let clock = Clock::system();
+    let names = [from, to].into_iter().filter_map(config::parameter).map(str::to_owned).collect();
+    let fetched = parameters::fetch(names, &clock).await;
+    let address = |option: &str, given: &str| {
+        let url = config::database_address(given, &fetched).map_err(|why| anyhow!("{option} {why}"))?;
+        Ok::<_, anyhow::Error>(config::Database { url, max_connections: config.database.max_connections })
+    };
+    let (from, to) = (address("--from", from)?, address("--to", to)?);
+    let key = config.data_dir.join("toall.key");
+    if config.security.encryption_key.is_none() && !key.exists() {
+        // One that was made now would open nothing.
+        bail!("There is no key {}. Put the key there that the database was written with.", key.display());
+    }
+    let mut said = Instant::now();
+    let tell = |progress: Progress<'_>| {
+        if said.elapsed() < SAID_EVERY {
+            return;
+        }
+        said = Instant::now();
+        let (did, table, rows) = match progress {
+            Progress::Written { table, rows } => ("written", table, rows),
+            Progress::Compared { table, rows } => ("read back", table, rows),
+        };
+        // Whoever does not listen any more must not keep the move from ending.
+        let _ = writeln!(out, "  {table}: {rows} rows {did}");
+    };
+    let moved = store::move_database(&from, &to, &super::vault(config)?, clock.now_ms(), tell).await?;
+    writeln!(out, "Moved, read back and compared:")?;
+    for table in &moved {
+        writeln!(
+            out,
+            "  {:<16} {:>9} {}",
+            table.table,
+            table.rows,
+            if table.rows == 1 { "row" } else { "rows" }
+        )?;
+    }
+    writeln!(
+        out,
+        "The old database is as it was. Now set database.url to the new one, keep the key, and start toall.\n\
+         Do not start anything with the old one again: it would post a second time what the new one posts."
+    )?;
+    Ok(())
+}
