@@ -12,7 +12,7 @@ use std::{
 use reqwest::{StatusCode, header::LOCATION};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use tempfile::TempDir;
-use toall::sandbox::{Call, Effect, Fault, Gate, Sandbox, Settings};
+use toall::sandbox::{Call, Effect, Fault, Gate, Processing, Sandbox, Settings};
 
 use crate::{
     crash::{
@@ -28,7 +28,7 @@ use crate::{
 /// A first answer may take so long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// Between two posts of the load.
-const PACE: Duration = Duration::from_millis(100);
+const PACE: Duration = Duration::from_millis(250);
 
 /// An installation of three processes.
 struct Three {
@@ -57,6 +57,7 @@ impl Three {
         let settings = Settings {
             redirect_uris: vec![format!("http://{public}/api/social/callback")],
             duplicate_window: Duration::ZERO,
+            processing: Processing { steps: 1, check_after_secs: 0 },
             ..Settings::new(folder.path().join("x"))
         };
         let x = Sandbox::start(settings).await.unwrap();
@@ -150,7 +151,7 @@ impl Three {
             if open == 0 && all == posts as i64 {
                 break;
             }
-            if started.elapsed() > Duration::from_secs(60) {
+            if started.elapsed() > Duration::from_secs(120) {
                 let rows: Vec<(String, String, Option<String>)> =
                     sqlx::query_as("SELECT caption, state, waiting FROM posts WHERE state <> 'posted' OR status_due_at IS NOT NULL")
                         .fetch_all(&mut connection)
