@@ -32,7 +32,7 @@ bin=$1 folder=$2 port=$3
 trusted=$(cat "$folder/data/pg_hba.conf")
 printf 'host all +with_password all scram-sha-256\n%s\n' "$trusted" >"$folder/data/pg_hba.conf"
 "$bin/postgres" -D "$folder/data" -k "$folder" -h 127.0.0.1 -p "$port" \
-    -c fsync=off -c full_page_writes=off -c autovacuum=off -c max_connections=300 -c shared_buffers=64MB \
+    -c fsync=off -c full_page_writes=off -c autovacuum=off -c max_connections=1000 -c shared_buffers=64MB \
     -c max_wal_size=4GB -c log_min_messages=error >>"$folder/log" 2>&1 &
 server=$!
 read -r _

@@ -123,9 +123,13 @@ fn no_interaction_that_is_brought_silences_the_service_or_fails_it() {
                 signed(&event(&discord, kind, data, field, odd), NOON).send(&client, &url).await;
             prop_assert!([200, 202, 400, 413].contains(&status), "{} {}", status, answer);
         }
+        let bob = discord.world().user("bob");
         let answered = |world: &crate::discord::World| {
-            let bob = world.users.get("bob").copied();
-            world.messages.values().filter(|it| it.ephemeral_for == bob && !it.content.is_empty()).count()
+            world
+                .messages
+                .values()
+                .filter(|it| it.ephemeral_for == Some(bob) && !it.content.is_empty())
+                .count()
         };
         let before = answered(&discord.world());
         discord.slash("bob", "general", "help", &[], None).await;
