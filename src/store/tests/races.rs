@@ -18,7 +18,7 @@ use crate::{
     post::{Mills, NewPost, OverLimit, Pause, Post, PostId, State},
     store::{
         Accepted, Answered, Handed, Repeatable, Store, StoreError, Upload, UploadId, Vault,
-        engine::{Pool, query},
+        engine::query,
         reseal::Resealed,
     },
     ticket::Ticket,
@@ -388,30 +388,6 @@ async fn a_post_that_begins_to_wait_at_the_moment_when_the_pause_ends_goes_on() 
         let lease = two.one.claim(until).await.unwrap().expect("it is due");
         assert_eq!(lease.post.id, post.id, "end first: {end_first}");
     }
-}
-
-#[tokio::test]
-async fn a_transaction_that_is_given_up_while_it_begins_holds_nothing() {
-    let Some(two) = Two::new().await else { return };
-    let Pool::Postgres(pool) = &two.one.write else { unreachable!() };
-    // Given up before, while and after the server is asked.
-    for polls in 0..40 {
-        let mut begin = Box::pin(two.one.begin());
-        for _ in 0..polls {
-            let begun = futures::poll!(&mut begin);
-            if begun.is_ready() {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-    }
-    // Whatever is still to be rolled back is, before a connection is given out again.
-    let most = pool.options().get_max_connections();
-    drop(futures::future::join_all((0..most).map(|_| pool.acquire())).await);
-    let idle = "SELECT count(*) FROM pg_stat_activity
-                 WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
-    let idle: i64 = sqlx::query_scalar(idle).fetch_one(&mut two.session().await).await.unwrap();
-    assert_eq!(idle, 0);
 }
 
 async fn accepted(two: &Two, name: &str) -> PostId {
