@@ -17,8 +17,7 @@ use crate::{
     config::Limits,
     post::{Mills, NewPost, OverLimit, Pause, Post, PostId, State},
     store::{
-        Accepted, Answered, Handed, Repeatable, Store, StoreError, Upload, UploadId, Vault,
-        engine::query,
+        Accepted, Answered, Handed, Repeatable, Store, StoreError, Upload, UploadId, Vault, engine::query,
         reseal::Resealed,
     },
     ticket::Ticket,
