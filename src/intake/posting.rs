@@ -38,10 +38,10 @@ impl Intake {
         &self,
         person: &Person,
         place: Option<&Place>,
-        request: PostRequest,
+        mut request: PostRequest,
     ) -> Result<Posted, UploadError> {
         let now = self.clock.now_ms();
-        let repeatable = request.repeatable.map(|(key, body_hash)| Repeatable {
+        let repeatable = request.repeatable.take().map(|(key, body_hash)| Repeatable {
             key,
             body_hash,
             expires_at: now + REPEATABLE_MS,
@@ -51,6 +51,26 @@ impl Intake {
         {
             return posted(known);
         }
+        let handed = match self.hand_over(person, place, request, repeatable.as_ref(), now).await {
+            // The same request may have taken the upload since it was asked for above.
+            Err(UploadError::NoUpload) => match &repeatable {
+                Some(repeatable) => self.store.repeated(person, repeatable, now).await?,
+                None => None,
+            }
+            .ok_or(UploadError::NoUpload)?,
+            handed => handed?,
+        };
+        posted(handed)
+    }
+
+    async fn hand_over(
+        &self,
+        person: &Person,
+        place: Option<&Place>,
+        request: PostRequest,
+        repeatable: Option<&Repeatable>,
+        now: i64,
+    ) -> Result<Handed, UploadError> {
         request.options.check()?;
         let linked = self.store.accounts(person).await?;
         for id in &request.accounts {
@@ -89,15 +109,14 @@ impl Intake {
                 place: place.cloned(),
             })
             .collect();
-        let handed =
-            self.store.hand_over(person, upload.id, &posts, repeatable.as_ref(), &self.limits, now).await?;
+        let handed = self.store.hand_over(person, upload.id, &posts, repeatable, &self.limits, now).await?;
         tracing::info!(request = %request_id, posts = posts.len(), ?handed, "post asked for");
         match &handed {
             Handed::New(_) => self.watch_budget().await,
             Handed::Over(over) => self.watch_refusal(over).await,
             _ => {}
         }
-        posted(handed)
+        Ok(handed)
     }
 }
 
