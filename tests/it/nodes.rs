@@ -11,6 +11,7 @@ use serde_json::Value;
 use toall::{
     app::{App, Role, StartError},
     chat::{Delivery, Incoming},
+    clock::Clock,
     config::Config,
     post::State,
     sandbox::{Call, Effect, Fault, Gate, Settings},
@@ -20,9 +21,10 @@ use tokio::{net::TcpListener, runtime::Runtime, sync::oneshot};
 
 use crate::{
     bucket::Bucket,
+    discord::{DIRECT, Discord},
     postgres::{self, Database},
     telegram::{ALICE, Telegram},
-    world::{PATIENCE, World, person, place, read, sample},
+    world::{NOON, PATIENCE, World, person, place, read, sample},
 };
 
 const EVERYTHING: [Role; 3] = [Role::Chat, Role::Web, Role::Worker];
@@ -134,6 +136,61 @@ async fn one_process_polls_telegram_and_another_does_when_it_is_gone() {
     other.stop().await;
     until_polled_by(&telegram, 3).await;
     assert_answers_once(&telegram).await;
+}
+
+/// Waits until so many of the gateway's two shards are held by this process, and so many by others.
+async fn until_shards_are_held(world: &World, ours: usize, theirs: usize) {
+    let store = &world.app().store;
+    let mut changes = store.changes();
+    let held = async {
+        loop {
+            changes.mark_unchanged();
+            let held = store.holdings("discord shard of 2: ", world.now()).await.unwrap();
+            let mine = held.iter().filter(|held| held.ours).count();
+            if (mine, held.len() - mine) == (ours, theirs) {
+                return;
+            }
+            // What is taken is announced to nobody, so a look now and then is the net.
+            let _ = tokio::time::timeout(Duration::from_millis(50), changes.changed()).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, held).await.expect("the shards are shared out");
+}
+
+/// Alice asks on the server and in private, which are of different shards, and is answered once on each.
+async fn assert_both_shards_answer_once(discord: &Discord) {
+    for channel in ["general", DIRECT] {
+        let asked = discord.slash("alice", channel, "help", &[], None).await;
+        discord
+            .wait_for("the answer", |world| {
+                let shown = world.messages.get(&world.interactions[&asked].original?)?;
+                (!shown.content.is_empty()).then_some(())
+            })
+            .await;
+        assert_eq!(discord.world().times("POST", &format!("/interactions/{asked}/")).len(), 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_process_runs_its_share_of_the_shards_and_takes_what_another_leaves() {
+    let discord = Discord::start(Clock::by_hand(NOON)).await;
+    discord.world().gateway.shards = 2;
+    let settings = discord.settings();
+    let Some(here) = installation(|_, config| config.discord = Some(settings)).await else { return };
+    let other = Node::start(&here.world, &[Role::Chat]).await;
+    until_shards_are_held(&here.world, 1, 1).await;
+    discord.wait_for("two sessions", |world| (world.gateway.connected() == 2).then_some(())).await;
+    assert_both_shards_answer_once(&discord).await;
+
+    let begun = discord.world().gateway.begun.len();
+    other.stop().await;
+    // Discord wants its sessions begun some seconds apart.
+    here.world.pass(Duration::from_secs(6));
+    until_shards_are_held(&here.world, 2, 0).await;
+    discord
+        .wait_for("the other session", |world| (world.gateway.begun.len() == begun + 1).then_some(()))
+        .await;
+    assert_both_shards_answer_once(&discord).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -96,6 +96,14 @@ impl Gateway {
         self.sessions.values().any(|session| session.id.is_some())
     }
 
+    /// How many shards have a session that is connected.
+    pub fn connected(&self) -> usize {
+        let open = |session: &&Session| {
+            session.id.is_some() && session.line.as_ref().is_some_and(|line| !line.is_closed())
+        };
+        self.sessions.values().filter(open).count()
+    }
+
     fn of(&mut self, shard: u32) -> &mut Session {
         self.sessions.entry(shard).or_default()
     }

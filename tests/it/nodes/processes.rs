@@ -27,6 +27,8 @@ use crate::{
 
 /// A first answer may take so long.
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
+/// A row is looked at again after this long, though nothing else has happened.
+const WRITTEN_DOWN: Duration = Duration::from_millis(200);
 /// Between two posts of the load.
 const PACE: Duration = Duration::from_millis(250);
 
@@ -113,16 +115,14 @@ impl Three {
 
     /// How long each post waited for its first answer.
     async fn first_answers(&self, sent: &[Sent], seen: &Seen) -> Vec<Duration> {
-        let answered = until(|| {
-            seen.look(&self.telegram);
+        let answers = |telegram: &Telegram| {
+            seen.look(telegram);
             let seen = seen.0.lock().unwrap();
-            let answers: Option<Vec<Duration>> = sent
-                .iter()
+            sent.iter()
                 .map(|post| seen.get(&(post.by.user.id, post.message)).map(|at| *at - post.at))
-                .collect();
-            answers
-        });
-        answered.await.expect("a post is never answered")
+                .collect::<Option<Vec<Duration>>>()
+        };
+        self.telegram.wait_for(answers).await
     }
 
     /// A minute passes for what this process held when it was killed or put to sleep.
@@ -138,8 +138,10 @@ impl Three {
     /// Waits until every post is on X once and its chat has the last word.
     async fn until_all_are_posted(&self, posts: usize) {
         let mut connection = self.connection().await;
+        let mut said = self.telegram.changes();
         let started = Instant::now();
         loop {
+            said.mark_unchanged();
             // In one statement: between two, a post may come in.
             let (all, open): (i64, i64) = sqlx::query_as(
                 "SELECT count(*), count(*) FILTER (WHERE state <> 'posted' OR status_shown <> status_want OR status_due_at IS NOT NULL)
@@ -163,7 +165,8 @@ impl Three {
                     self.children.iter().map(Child::said).collect::<Vec<_>>().join("\n")
                 );
             }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+            // The chat has the last word; that it has is written down after it, which is told to nobody.
+            let _ = tokio::time::timeout(WRITTEN_DOWN, said.changed()).await;
         }
         let mut captions: Vec<_> = self.x.posts().into_iter().map(|post| post.text).collect();
         captions.sort();
@@ -174,19 +177,6 @@ impl Three {
         let told = said.iter().filter(|shown| shown.text.starts_with("Posted to")).count();
         assert_eq!(told, posts, "everybody is told once: {said:#?}");
     }
-}
-
-/// Looks every few milliseconds, because another process tells nobody; `None` when it does not come true in time.
-async fn until<T>(mut look: impl FnMut() -> Option<T>) -> Option<T> {
-    let looking = async {
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, looking).await.ok()
 }
 
 /// Links a person's account through the chat and the browser.
@@ -246,14 +236,13 @@ async fn three_processes_are_restarted_under_load_and_one_is_killed() {
     let load = tokio::spawn({
         let (three, seen, restarted, film) = (three.clone(), seen.clone(), restarted.clone(), film.clone());
         async move {
-            let mut sent = Vec::new();
+            let (mut sent, mut said) = (Vec::new(), three.telegram.changes());
             while !restarted.load(Ordering::SeqCst) {
                 let by = EVERYBODY[sent.len() % 2];
                 sent.push(three.post(by, &format!("Load {}", sent.len()), &film));
-                let next = Instant::now() + PACE;
-                while Instant::now() < next {
+                let next = tokio::time::Instant::now() + PACE;
+                while tokio::time::timeout_at(next, said.changed()).await.is_ok() {
                     seen.look(&three.telegram);
-                    tokio::time::sleep(Duration::from_millis(10)).await;
                 }
             }
             sent
@@ -291,7 +280,9 @@ async fn a_process_that_is_stopped_in_an_upload_finds_it_done_by_another() {
     let gate = Gate::closed();
     let held = three.x.order(Fault::on(Call::Append, Effect::Hold(gate.clone())));
     three.post(ALICE, "Stopped", &film);
-    until(|| (held.fired() == 1).then_some(())).await.expect("the upload");
+    let mut asked = three.x.changes();
+    let uploading = asked.wait_for(|_| held.fired() == 1);
+    tokio::time::timeout(PATIENCE, uploading).await.expect("the upload").unwrap();
     let owner: String =
         sqlx::query_scalar("SELECT lease_owner FROM x_accounts WHERE lease_owner IS NOT NULL")
             .fetch_one(&mut three.connection().await)
