@@ -3,6 +3,7 @@
 pub mod check;
 pub mod demo;
 mod doors;
+mod existing;
 pub mod migrate;
 pub mod reconcile;
 pub mod rotate;

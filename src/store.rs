@@ -63,6 +63,7 @@ pub use queue::{LEASE, Lease};
 pub use reconcile::{Lost, Reconciled};
 pub use reseal::Resealed;
 pub use sessions::{Invitation, Scope, Session};
+pub use sqlite::missing_file;
 pub use status::StatusJob;
 pub use tickets::{LinkRequest, PendingLink};
 pub use uploads::{Handed, Repeatable, Upload, UploadId};

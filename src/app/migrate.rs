@@ -5,8 +5,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::{anyhow, bail};
+use anyhow::anyhow;
 
+use super::existing;
 use crate::{
     clock::Clock,
     config::{self, Config},
@@ -36,11 +37,7 @@ pub async fn migrate_database(
         Ok::<_, anyhow::Error>(config::Database { url, max_connections: config.database.max_connections })
     };
     let (from, to) = (address("--from", from)?, address("--to", to)?);
-    let key = config.data_dir.join("toall.key");
-    if config.security.encryption_key.is_none() && !key.exists() {
-        // One that was made now would open nothing.
-        bail!("There is no key {}. Put the key there that the database was written with.", key.display());
-    }
+    existing::needs_key(config)?;
     let mut said = Instant::now();
     let tell = |progress: Progress<'_>| {
         if said.elapsed() < SAID_EVERY {

@@ -15,7 +15,7 @@ use crate::{
 /// When a service holds the database, the keys are not those of the database, or the disk refuses.
 pub async fn rotate_key(config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     // Holds the database from here on, so that nothing is sealed with the former key meanwhile.
-    let store = super::open_store(config, &Clock::system()).await?;
+    let store = super::existing::open(config, &Clock::system()).await?;
     begin_rotation(config)?;
     let done = store.reseal(&super::vault(config)?).await?;
     store.close().await;

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use secrecy::ExposeSecret;
 use sqlx::{
     Connection, SqliteConnection, SqlitePool,
     migrate::Migrator,
@@ -14,6 +15,7 @@ use sqlx::{
 };
 
 use super::open::OpenError;
+use crate::config;
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/sqlite");
 
@@ -24,6 +26,14 @@ pub(super) struct Opened {
     pub(super) read: SqlitePool,
     /// Says whose the file is, for as long as it lives.
     pub(super) lock: File,
+}
+
+/// The file of a SQLite database that is not there.
+pub fn missing_file(database: &config::Database) -> Option<PathBuf> {
+    let url = database.url.expose_secret();
+    let options = SqliteConnectOptions::from_str(url).ok().filter(|_| url.starts_with("sqlite:"))?;
+    let path = options.get_filename();
+    (!path.exists()).then(|| path.to_path_buf())
 }
 
 /// Opens the file at `url`, making it when missing, and brings it up to date.

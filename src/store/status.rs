@@ -163,6 +163,7 @@ impl Store {
         .bind(job.epoch)
         .execute(&self.write)
         .await?;
+        self.changed();
         Ok(())
     }
 

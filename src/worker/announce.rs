@@ -37,8 +37,12 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
             Ok(wrote) => wrote,
             Err(error) => {
                 tracing::error!(error = chain(&error), "messages could not be worked through");
+                if stopping {
+                    return;
+                }
+                // What is due is still ours to write.
                 stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
-                false
+                continue;
             }
         };
         if stopping {

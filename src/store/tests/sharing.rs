@@ -268,3 +268,16 @@ async fn the_last_of_the_app_s_day_goes_round_by_turns() {
     assert_eq!(ask(&alice).await, None, "one was not used");
     assert_eq!(store.use_day(need, resets_at).await.unwrap(), None, "the next day");
 }
+
+#[tokio::test]
+async fn whoever_waits_for_a_message_hears_that_it_was_put_off() {
+    let kept = Kept::new().await;
+    let store = open(&kept).await;
+    link(&store, "alice", "alice").await;
+    accept(&store, "alice", "alice").await;
+    let job = store.due_statuses(NOW, 1).await.unwrap().pop().unwrap();
+    let mut changes = store.changes();
+    changes.mark_unchanged();
+    store.status_not_before(&job, NOW + 50).await.unwrap();
+    assert!(changes.has_changed().unwrap());
+}

@@ -60,9 +60,16 @@ impl World {
     /// [`World::database_is_back`].
     pub async fn lose_database(&self) {
         let name = &self.server.as_ref().expect("a world on PostgreSQL").name;
+        // Two statements, for the door must be shut before the last one is sent out.
+        self.as_owner(format!("ALTER DATABASE {name} ALLOW_CONNECTIONS false")).await;
         self.as_owner(format!(
-            "ALTER DATABASE {name} ALLOW_CONNECTIONS false;
-             SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}'"
+            "DO $$ BEGIN
+                LOOP
+                    PERFORM pg_terminate_backend(pid, 10000) FROM pg_stat_activity WHERE datname = '{name}';
+                    EXIT WHEN NOT FOUND;
+                    PERFORM pg_stat_clear_snapshot();
+                END LOOP;
+             END $$"
         ))
         .await;
     }
