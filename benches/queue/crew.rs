@@ -5,12 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 use sqlx::{PgPool, postgres::PgPoolOptions};
-use toall::{clock::Clock, config::Limits, store::Store};
+use toall::{clock::Clock, store::Store};
 
 use crate::{
     child::{Role, say},
     cpu,
-    database::{ACCOUNTS, new_post, open},
+    database::{ACCOUNTS, accept, open},
     steps::{STEPS, finish, step},
 };
 
@@ -114,8 +114,7 @@ async fn work(what: Work, store: Store, raw: PgPool, hand: i64, until: Instant) 
                 done += 1;
             }
             Work::Posts => {
-                let new = new_post(fastrand::i64(..ACCOUNTS));
-                store.accept(&new, &Limits::default(), clock.now_ms()).await?;
+                accept(&store, fastrand::i64(0..ACCOUNTS), &clock).await?;
                 for _ in 0..STEPS {
                     // Others may have done more than their share.
                     if let Some(lease) = store.claim(clock.now_ms()).await?

@@ -1,13 +1,13 @@
 //! The server, and databases with a past.
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
 use toall::{
     account::{AccountId, Person, Platform},
     clock::Clock,
     config,
     post::{Attachment, Kind, NewPost, Options, PostId},
-    store::{Store, Vault},
+    store::{Accepted, Store, Vault},
 };
 use uuid::Uuid;
 
@@ -74,10 +74,9 @@ impl Server {
         Ok(text)
     }
 
-    /// All tables, and no rows.
+    /// Nothing in it.
     pub async fn empty(&self) -> anyhow::Result<Database> {
         let made = self.cluster.empty().await;
-        open(&made.url).await?.close().await;
         let connection = self.cluster.connect(&made.name).await;
         Ok(Database { made, connection, private: self.private })
     }
@@ -85,6 +84,7 @@ impl Server {
     /// All tables, and the accounts.
     pub async fn database(&self) -> anyhow::Result<Database> {
         let mut database = self.empty().await?;
+        database.store().await?.close().await;
         database.accounts().await?;
         Ok(database)
     }
@@ -201,16 +201,17 @@ impl Database {
     }
 }
 
-/// As a process of the service opens it.
+/// As a process of the service opens it, with a connection for each of four hands and one for news: of eight processes
+/// all find room on a server as it is installed.
 pub async fn open(url: &str) -> anyhow::Result<Store> {
-    let settings = config::Database { url: url.to_owned().into(), max_connections: 10 };
+    let settings = config::Database { url: url.to_owned().into(), max_connections: 5 };
     Ok(Store::open(&settings, Vault::new(&[7; 32]), Clock::system().now_ms()).await?)
 }
 
-/// A post of one of the people, to their account.
-pub fn new_post(account: i64) -> NewPost {
+/// A person asks for a post to their account.
+pub async fn accept(store: &Store, account: i64, clock: &Clock) -> anyhow::Result<()> {
     let id = Uuid::now_v7();
-    NewPost {
+    let new = NewPost {
         id: PostId(id),
         request: id,
         dedupe_key: format!("console:{id}"),
@@ -221,7 +222,10 @@ pub fn new_post(account: i64) -> NewPost {
         attachment: attachment(),
         staged: None,
         place: None,
-    }
+    };
+    let accepted = store.accept(&new, &config::Limits::default(), clock.now_ms()).await?;
+    ensure!(accepted == Accepted::New, "the post was not accepted: {accepted:?}");
+    Ok(())
 }
 
 fn attachment() -> Attachment {

@@ -1,9 +1,9 @@
 //! How long people with one post wait beside somebody with a hundred.
 
-use toall::{clock::Clock, config::Limits};
+use toall::clock::Clock;
 
 use crate::{
-    database::{Server, new_post},
+    database::{Server, accept},
     steps::{STEPS, step},
 };
 
@@ -16,7 +16,7 @@ pub async fn measure(server: &Server) -> anyhow::Result<()> {
     let store = database.store().await?;
     let clock = Clock::system();
     for account in (0..HEAVY).map(|_| 0).chain(1..=LIGHT) {
-        store.accept(&new_post(account), &Limits::default(), clock.now_ms()).await?;
+        accept(&store, account, &clock).await?;
     }
     let (mut heavy_steps, mut waits) = (0_u32, Vec::new());
     while let Some(lease) = store.claim(clock.now_ms()).await? {

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use sqlx::{PgPool, postgres::PgListener};
-use toall::{clock::Clock, config::Limits};
+use toall::clock::Clock;
 
 use crate::{
     child::{Role, say},
-    database::{Server, new_post, open},
+    database::{Server, accept, open},
     load,
     steps::finish,
 };
@@ -30,7 +30,7 @@ pub async fn measure(server: &Server) -> anyhow::Result<()> {
     let clock = Clock::system();
     let (mut claims, mut notes) = (Vec::new(), Vec::new());
     for number in 0..WARM_UP + POSTS {
-        store.accept(&new_post(number as i64), &Limits::default(), clock.now_ms()).await?;
+        accept(&store, number as i64, &clock).await?;
         let accepted = Instant::now();
         sleeper.hear::<String>()?;
         let claim = accepted.elapsed();
