@@ -105,7 +105,8 @@ pub async fn play(args: &[&str]) -> anyhow::Result<()> {
     let config = installation::config(&x.parse()?, port.parse()?, folder.path(), database)?;
     let listener = TcpListener::bind(config.web.listen).await?;
     let console = Console::default();
-    let roles = [Role::Web, Role::Worker];
+    // The embedded storage wants them all in one process.
+    let roles = [Role::Chat, Role::Web, Role::Worker];
     let app = App::start_on(&config, &roles, Clock::system(), Some(listener), Some(console.clone())).await?;
     let alice = Alice { inbox: app.inbox(), console };
     alice.link().await?;

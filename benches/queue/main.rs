@@ -9,7 +9,7 @@
 //! Everything goes through [`toall::store::Store`], in processes of this same program. Each speed stands beside what the
 //! same connections did on the same server at the same time with the least statement that does anything; CPU seconds
 //! are what Linux counts, and so do not grow with what else runs. Nothing here is a test: figures are printed, and the
-//! exit code says only whether they could be taken. Takes about ten minutes and 3 GB of the temporary folder.
+//! exit code says only whether they could be taken. Takes about eight minutes and 3 GB of the temporary folder.
 
 #[path = "../posting/alice.rs"]
 mod alice;

@@ -235,20 +235,24 @@ impl Cluster {
 
     /// Takes away the databases that nobody needs any more.
     pub async fn tidy(&self) {
-        let finished = std::mem::take(&mut *FINISHED.lock().unwrap());
         let mut connection = self.connect("postgres").await;
-        for name in finished {
-            let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-            sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();
-        }
+        drop_finished(&mut connection).await;
         connection.close().await.unwrap();
     }
 
     async fn make(&self, name: &str, template: &str) {
-        self.tidy().await;
         let mut connection = self.connect("postgres").await;
+        drop_finished(&mut connection).await;
         let make = format!("CREATE DATABASE {name} TEMPLATE {template}");
         sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
+    }
+}
+
+async fn drop_finished(connection: &mut PgConnection) {
+    let finished = std::mem::take(&mut *FINISHED.lock().unwrap());
+    for name in finished {
+        let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await.unwrap();
     }
 }
