@@ -24,9 +24,10 @@ pub struct Alice {
     pub console: Console,
 }
 
-/// Whether nothing more happens to the post that a message is about.
+/// Whether nothing more happens to the post that a message is about. While it is being made, there is no button at all.
 pub fn is_over(shown: &Shown) -> bool {
-    !shown.message.buttons.iter().any(|button| button.label == "Cancel")
+    let buttons = &shown.message.buttons;
+    !buttons.is_empty() && !buttons.iter().any(|button| button.label == "Cancel")
 }
 
 pub fn is_posted(shown: &Shown) -> bool {
