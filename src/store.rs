@@ -115,8 +115,9 @@ pub enum StoreError {
 }
 
 const READ_ONLY: Sql = Sql {
-    sqlite: "SELECT id IS NULL FROM installation",
-    postgres: "SELECT pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' FROM installation",
+    sqlite: "SELECT 0 FROM installation",
+    postgres: "SELECT CAST(CASE WHEN pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' THEN 1 ELSE 0 END AS BIGINT)
+                 FROM installation",
 };
 
 /// The one row of `installation`, and what its mark is sealed for.
@@ -192,8 +193,8 @@ impl Store {
 
     /// Whether the database answers, and takes what is written.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        let read_only: bool = query(READ_ONLY).fetch_value(&self.read).await?;
-        if read_only { Err(StoreError::ReadOnly) } else { Ok(()) }
+        let read_only: i64 = query(READ_ONLY).fetch_value(&self.read).await?;
+        if read_only == 1 { Err(StoreError::ReadOnly) } else { Ok(()) }
     }
 
     /// What this process is called, where others may work on the same database.
