@@ -39,7 +39,7 @@ mod uploads;
 mod vault;
 mod wire;
 
-use std::{fs::File, sync::Arc};
+use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
@@ -86,7 +86,7 @@ pub struct Store {
 #[derive(Clone)]
 enum Others {
     /// Nobody, for as long as this file is held: SQLite's belongs to one process.
-    None { _lock: Arc<File> },
+    None { _lock: Arc<sqlite::Lock> },
     /// Other processes, which tell one another of changes.
     Told(Arc<Wire>),
 }
