@@ -232,5 +232,10 @@ async fn uploads_that_x_always_forgets_end() {
         "sample.mp4 was not posted to @alice_makes.\nX had a problem for too long. Try again later. [Try again]"
     );
     assert_eq!(world.requests(Call::Initialize).len(), 12);
+    let minutes = (world.now() - NOON) / 60_000;
+    assert!(
+        minutes >= 45,
+        "more than once is an incident, and X is asked ever less often: {minutes} minutes"
+    );
     world.assert_at_rest_in_a_day().await;
 }

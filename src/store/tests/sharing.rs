@@ -231,6 +231,7 @@ async fn a_lease_that_is_over_writes_nothing_whoever_has_the_lane_now() {
         let mut late = sleeper.post.clone();
         late.state = State::Publishing;
         lost(one.renew(&sleeper, later).await);
+        lost(one.begin_refresh(&sleeper, later).await);
         lost(one.staged_so_far(&sleeper, 1, later).await);
         lost(one.intend(&sleeper, later).await);
         lost(one.save(&sleeper, &late, None, "goes_on", later).await);
