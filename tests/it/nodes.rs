@@ -383,9 +383,12 @@ async fn when_the_app_s_day_is_used_up_uploads_go_on_and_posts_wait_for_the_next
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_upload_that_the_rest_of_the_app_s_day_does_not_hold_is_not_begun_in_part() {
-    // Three segments make the film.
-    let world =
-        World::with(|settings, _| settings.app_day = vec![(Call::Append, 4)]).await.and_linked().await;
+    // Three segments make the film. One at a time, so that X's words on what is left come in their order.
+    let world = World::with(|settings, config| {
+        settings.app_day = vec![(Call::Append, 4)];
+        config.worker.upload_parallelism = 1;
+    });
+    let world = world.await.and_linked().await;
     let film = world.film(9_000_000);
     world.post("alice", "In time", &film).await;
     world.until("the first", |world| world.last_text("alice").starts_with("Posted to")).await;
