@@ -347,7 +347,7 @@ async fn who_would_keep_videos_elsewhere_is_refused() {
     let bucket = Bucket::start().await;
     let config = Config { staging: Some(bucket.settings()), ..config };
     let said = refused(&config, &EVERYTHING).await;
-    assert!(said.contains("this one would keep them in the bucket videos"), "{said}");
+    assert!(said.contains("this one would keep them in the bucket videos at http://"), "{said}");
     // Some seconds after the first has gone, nobody says otherwise.
     let mut world = world;
     world.stop().await;

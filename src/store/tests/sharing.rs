@@ -206,9 +206,11 @@ async fn a_message_is_one_process_s_to_write_and_a_late_word_is_written_over() {
     let mut tx = one.begin().await.unwrap();
     one.notify(&mut tx, &place("alice"), &message("alice"), NOW).await.unwrap();
     tx.commit().await.unwrap();
-    assert_eq!(one.due_notices(NOW, 50).await.unwrap().len(), 1);
+    let [late] = &one.due_notices(NOW, 50).await.unwrap()[..] else { panic!("a notice") };
     assert_eq!(other.due_notices(NOW, 50).await.unwrap().len(), 0);
-    let [notice] = &other.due_notices(later, 50).await.unwrap()[..] else { panic!("the dead one's notice") };
+    let [notice] = &other.due_notices(later, 50).await.unwrap()[..] else { panic!("the late one's notice") };
+    one.notice_later(late, later).await.unwrap();
+    assert_eq!(one.due_notices(later, 50).await.unwrap().len(), 0, "it is the other's");
     other.notice_done(&notice.id).await.unwrap();
     assert_eq!(one.next_message_due().await.unwrap(), None);
 }
