@@ -10,7 +10,7 @@ mod status;
 mod tokens;
 mod uploads;
 
-use std::{panic::AssertUnwindSafe, sync::Arc};
+use std::{panic::AssertUnwindSafe, sync::Arc, time::Duration};
 
 use futures::FutureExt;
 use tokio::sync::{Semaphore, mpsc};
@@ -45,6 +45,8 @@ pub use uploads::{Begun, MAX_PUT_BYTES, Sent, Signed, SignedPart, UploadError, W
 const RECENT: u32 = 5;
 /// Questions answered at once.
 const PARALLEL: usize = 64;
+/// After how long a post is written down again when the database did not say that it was.
+const ACCEPT_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(750)];
 
 /// What intake works with. Cheap to clone.
 #[derive(Clone)]
@@ -264,7 +266,7 @@ impl Intake {
             staged: None,
             place: Some(at.clone()),
         };
-        let accepted = self.store.accept(&new, &self.limits, self.clock.now_ms()).await?;
+        let Some(accepted) = self.accept(&new).await? else { return Ok(Some(words::perhaps_taken())) };
         tracing::info!(post = %new.id, account = %new.account, ?accepted, "post asked for");
         Ok(match accepted {
             Accepted::New => {
@@ -278,6 +280,23 @@ impl Intake {
                 Some(words::over_limit(&over))
             }
         })
+    }
+
+    /// Writes a post down; `None` when it is not known whether it was. A write whose answer was lost is made again, which
+    /// its `dedupe_key` makes harmless: nobody shall be told to send again what was taken.
+    async fn accept(&self, new: &NewPost) -> Result<Option<Accepted>, StoreError> {
+        let (mut unknown, mut pauses) = (false, ACCEPT_AGAIN.into_iter());
+        loop {
+            let error = match self.store.accept(new, &self.limits, self.clock.now_ms()).await {
+                Err(error @ StoreError::Unanswered(_)) => error,
+                Err(error @ StoreError::Database(_)) if unknown => error,
+                accepted => return accepted.map(Some),
+            };
+            tracing::error!(%error, "whether a post was written down is not known");
+            unknown = true;
+            let Some(pause) = pauses.next() else { return Ok(None) };
+            tokio::time::sleep(pause).await;
+        }
     }
 
     async fn upload_link(&self, from: &Person, at: &Place) -> Result<Message, IntakeError> {

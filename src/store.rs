@@ -39,19 +39,19 @@ mod uploads;
 mod vault;
 mod wire;
 
-use std::{fs::File, sync::Arc};
+use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
 use crate::{account::AccountId, config};
-use engine::{Pool, Tx, query};
+use engine::{Pool, Sql, Tx, query};
 use wire::Wire;
 
 pub use accounts::Unlinked;
 pub use answers::Answered;
 pub use backlog::Backlog;
-pub use budget::Need;
+pub use budget::{Day, Need};
 pub use incidents::CLIENT_REJECTED;
 pub use leases::{HOLD, Holding};
 pub use limits::Closed;
@@ -86,7 +86,7 @@ pub struct Store {
 #[derive(Clone)]
 enum Others {
     /// Nobody, for as long as this file is held: SQLite's belongs to one process.
-    None { _lock: Arc<File> },
+    None { _lock: Arc<sqlite::Lock> },
     /// Other processes, which tell one another of changes.
     Told(Arc<Wire>),
 }
@@ -100,6 +100,12 @@ pub enum StoreError {
     Vault(#[from] VaultError),
     #[error("a stored value cannot be read: {0}")]
     Unreadable(&'static str),
+    /// The database failed at the very end of a write: it may stand, or not.
+    #[error("the database did not say whether it was written")]
+    Unanswered(#[source] sqlx::Error),
+    /// As on a standby, or when whoever runs PostgreSQL stops writes before its disk is full.
+    #[error("the database can only be read")]
+    ReadOnly,
     /// Damaged, or sealed with a key that is gone. They are those of revision `rev`.
     #[error("the tokens of an account cannot be opened")]
     Tokens { rev: i64 },
@@ -107,6 +113,12 @@ pub enum StoreError {
     #[error("the lease on this account was lost")]
     LeaseLost,
 }
+
+const READ_ONLY: Sql = Sql {
+    sqlite: "SELECT 0 FROM installation",
+    postgres: "SELECT CAST(CASE WHEN pg_is_in_recovery() OR current_setting('transaction_read_only') = 'on' THEN 1 ELSE 0 END AS BIGINT)
+                 FROM installation",
+};
 
 /// The one row of `installation`, and what its mark is sealed for.
 const INSTALLATION: &str = "toall";
@@ -179,10 +191,10 @@ impl Store {
         self.changes.subscribe()
     }
 
-    /// Whether the database answers.
+    /// Whether the database answers, and takes what is written.
     pub async fn ping(&self) -> Result<(), StoreError> {
-        query("SELECT id FROM installation").fetch_values::<String>(&self.read).await?;
-        Ok(())
+        let read_only: i64 = query(READ_ONLY).fetch_value(&self.read).await?;
+        if read_only == 1 { Err(StoreError::ReadOnly) } else { Ok(()) }
     }
 
     /// What this process is called, where others may work on the same database.

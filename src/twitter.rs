@@ -169,9 +169,6 @@ async fn send(call: &'static str, request: RequestBuilder) -> Result<Answer, XEr
     let headers = response.headers().clone();
     metrics::histogram!("toall_x_request_seconds", "call" => call).record(began.elapsed());
     count(status.as_str());
-    if let Some(left) = limit::left_of_app_day(&headers) {
-        metrics::gauge!("toall_x_quota_remaining", "call" => call).set(left);
-    }
     let id = |name| headers.get(name).and_then(|value| value.to_str().ok());
     tracing::debug!(
         call,

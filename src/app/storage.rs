@@ -10,7 +10,11 @@ use secrecy::ExposeSecret;
 use tokio_util::sync::CancellationToken;
 
 use super::{Role, StartError, shown};
-use crate::{clock::Clock, config::Config, store::Store};
+use crate::{
+    clock::Clock,
+    config::{self, Config},
+    store::Store,
+};
 
 /// The lease that says where.
 const NAME: &str = "storage";
@@ -26,7 +30,14 @@ pub(super) fn is_for_several(config: &Config) -> bool {
 pub(super) struct Agreement {
     thing: String,
     /// Says whose the embedded storage is.
-    _lock: Option<File>,
+    lock: Option<File>,
+}
+
+impl Drop for Agreement {
+    /// By hand: a child that is about to be another program holds the file, too, and with it the lock (flock(2)).
+    fn drop(&mut self) {
+        let _ = self.lock.as_ref().map(File::unlock);
+    }
 }
 
 impl Agreement {
@@ -44,7 +55,7 @@ impl Agreement {
             return Ok(None);
         }
         let agreement = match &config.staging {
-            Some(bucket) => Agreement { thing: format!("the bucket {}", bucket.bucket), _lock: None },
+            Some(bucket) => Agreement { thing: place_of(bucket), lock: None },
             None if roles.len() < 3 => return Err(StartError::SplitStorage),
             None => Agreement::embedded(config)?,
         };
@@ -72,7 +83,7 @@ impl Agreement {
             Err(TryLockError::Error(source)) => return Err(unusable(source)),
         }
         let name = name_in(&mut file).map_err(unusable)?;
-        Ok(Agreement { thing: format!("{EMBEDDED}{name}"), _lock: Some(file) })
+        Ok(Agreement { thing: format!("{EMBEDDED}{name}"), lock: Some(file) })
     }
 
     /// Says so until `stop`.
@@ -90,6 +101,14 @@ impl Agreement {
                 Err(error) => tracing::debug!(%error, "where videos are kept could not be said"),
             }
         }
+    }
+}
+
+/// A bucket of the same name elsewhere is another.
+fn place_of(bucket: &config::Staging) -> String {
+    match &bucket.endpoint_url {
+        Some(url) => format!("the bucket {} at {url}", bucket.bucket),
+        None => format!("the bucket {} in {}", bucket.bucket, bucket.region),
     }
 }
 

@@ -87,7 +87,7 @@ impl Server {
     pub async fn shutdown(mut self) {
         self.accepting.abort();
         let _ = (&mut self.accepting).await;
-        // What is torn apart in the midst of it is lost.
+        // Torn apart, it would have to be done again.
         let _ = self.joining.wait_for(HashSet::is_empty).await;
     }
 }

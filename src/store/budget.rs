@@ -1,5 +1,7 @@
 //! What is left of the app's 24 hours at X, for every process alike: the last of it goes round by turns.
 
+use sqlx::FromRow;
+
 use super::{
     Closed, Store, StoreError,
     engine::{Tx, locking, query},
@@ -23,6 +25,15 @@ pub struct Need<'a> {
     /// The step that makes the call.
     pub step: State,
     pub calls: i64,
+}
+
+/// What is left of the app's day for a kind of call.
+#[derive(Debug, FromRow)]
+pub struct Day {
+    pub call: String,
+    pub remaining: i64,
+    /// When X counts anew, in Unix milliseconds.
+    pub until: i64,
 }
 
 fn day(call: &str) -> String {
@@ -55,6 +66,16 @@ impl Store {
         .execute(&self.write)
         .await?;
         Ok(())
+    }
+
+    /// What is left of each day that X has told of.
+    pub async fn days(&self) -> Result<Vec<Day>, StoreError> {
+        Ok(query(
+            "SELECT substr(scope, 5) AS call, remaining, until FROM limits
+              WHERE scope >= 'day:' AND scope < 'day;' AND remaining IS NOT NULL",
+        )
+        .fetch_all(&self.read)
+        .await?)
     }
 
     /// Takes from what is left of the app's day, as far as X has said what that is. Returns what keeps an account from

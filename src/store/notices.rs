@@ -16,6 +16,7 @@ pub struct Notice {
     pub message: Message,
     pub attempts: u32,
     pub turn: Turn,
+    taken_until: i64,
 }
 
 pub(super) const TAKE_NOTICES: Sql = Sql {
@@ -65,7 +66,14 @@ impl Store {
             let place = self.open_place(place, &id)?;
             let plain = self.vault.open(message, &id)?;
             let message = serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("message"))?;
-            Ok(Notice { id, place, message, attempts: u32::try_from(tries).unwrap_or(u32::MAX), turn })
+            Ok(Notice {
+                id,
+                place,
+                message,
+                attempts: u32::try_from(tries).unwrap_or(u32::MAX),
+                turn,
+                taken_until: until,
+            })
         };
         let mut notices = Vec::with_capacity(rows.len());
         for (id, place, message, tries) in rows {
@@ -73,7 +81,7 @@ impl Store {
                 Ok(notice) => notices.push(notice),
                 Err(error) => {
                     tracing::error!(notice = id, %error, "a notice is put off");
-                    self.notice_later(&id, now + UNREADABLE_PAUSE_MS).await?;
+                    self.put_off(&id, until, now + UNREADABLE_PAUSE_MS).await?;
                 }
             }
         }
@@ -89,13 +97,20 @@ impl Store {
         Ok(())
     }
 
-    /// Tries a notice again at `due_at`.
-    pub async fn notice_later(&self, id: &str, due_at: i64) -> Result<(), StoreError> {
-        query("UPDATE notices SET due_at = $1, taken_until = 0, attempts = attempts + 1 WHERE id = $2")
-            .bind(due_at)
-            .bind(id)
-            .execute(&self.write)
-            .await?;
+    /// Tries a notice again at `due_at`, unless another process has taken it since.
+    pub async fn notice_later(&self, notice: &Notice, due_at: i64) -> Result<(), StoreError> {
+        self.put_off(&notice.id, notice.taken_until, due_at).await
+    }
+
+    async fn put_off(&self, id: &str, taken_until: i64, due_at: i64) -> Result<(), StoreError> {
+        query(
+            "UPDATE notices SET due_at = $1, taken_until = 0, attempts = attempts + 1 WHERE id = $2 AND taken_until = $3",
+        )
+        .bind(due_at)
+        .bind(id)
+        .bind(taken_until)
+        .execute(&self.write)
+        .await?;
         self.changed();
         Ok(())
     }

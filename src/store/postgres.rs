@@ -18,8 +18,9 @@ pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 /// (<https://www.postgresql.org/support/versioning/>).
 const LEAST_VERSION: u32 = 15;
 
-/// Workers lease by their own clocks, so those must agree; fencing does not depend on them.
-const MOST_SKEW_MS: i64 = 5_000;
+/// Processes lease by their own clocks, so those must agree: two of them within twice this, which is less than they leave
+/// between letting go and the end of a lease. Fencing does not depend on clocks.
+const MOST_SKEW_MS: i64 = 2_000;
 
 /// How long a connection may take to come about.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
@@ -166,7 +167,8 @@ impl Server {
                 .fetch_one(&mut *connection)
                 .await
                 .map_err(screen)?;
-        let skew = theirs - asked.midpoint(here.now_ms());
+        // Their moment lies between the question and the answer, however long those took.
+        let skew = theirs - theirs.clamp(asked, here.now_ms().max(asked));
         if skew.abs() > MOST_SKEW_MS {
             let (seconds, most) = (skew.abs() / 1_000, MOST_SKEW_MS / 1_000);
             return Err(OpenError::Clock { host: self.host.clone(), seconds, most });

@@ -139,7 +139,8 @@ impl Store {
         locks::lane(&mut tx, &new.account).await?;
         let accepted = self.accept_in(&mut tx, &user, new, limits, now).await?;
         if accepted == Accepted::New {
-            self.commit(tx).await?;
+            tx.commit().await.map_err(StoreError::Unanswered)?;
+            self.changed();
         }
         Ok(accepted)
     }

@@ -24,8 +24,17 @@ pub(super) struct Opened {
     /// One connection: SQLite's own lock is unfair, a queue for one connection is not.
     pub(super) write: SqlitePool,
     pub(super) read: SqlitePool,
-    /// Says whose the file is, for as long as it lives.
-    pub(super) lock: File,
+    pub(super) lock: Lock,
+}
+
+/// Says that a database is this process's, for as long as it lives.
+pub(super) struct Lock(File);
+
+impl Drop for Lock {
+    /// By hand: a child that is about to be another program holds the file, too, and with it the lock (flock(2)).
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
 }
 
 /// The file of a SQLite database that is not there.
@@ -70,7 +79,7 @@ pub(super) async fn open(url: &str) -> Result<Opened, OpenError> {
 }
 
 /// Opens the file at `url` to read it as it is: neither made nor brought up to date. Its lock is for as long as it lives.
-pub(super) async fn open_as_it_is(url: &str) -> Result<(SqliteConnection, File), OpenError> {
+pub(super) async fn open_as_it_is(url: &str) -> Result<(SqliteConnection, Lock), OpenError> {
     let options = SqliteConnectOptions::from_str(url).map_err(|_| OpenError::Address)?;
     let path = options.get_filename().to_path_buf();
     if !path.exists() {
@@ -94,7 +103,7 @@ async fn usable_again(connection: &mut SqliteConnection) -> Result<bool, sqlx::E
 }
 
 /// Takes the file beside the database that says whose it is, for as long as the value lives.
-fn lock(database: &Path) -> Result<File, OpenError> {
+fn lock(database: &Path) -> Result<Lock, OpenError> {
     let folder = match database.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
@@ -110,7 +119,7 @@ fn lock(database: &Path) -> Result<File, OpenError> {
         .open(PathBuf::from(name))
         .map_err(unusable)?;
     match file.try_lock() {
-        Ok(()) => Ok(file),
+        Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(OpenError::InUse { path: database.to_path_buf() }),
         Err(TryLockError::Error(source)) => Err(unusable(source)),
     }
@@ -124,4 +133,21 @@ fn restrict(path: &Path) -> std::io::Result<()> {
         std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o600))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_file_is_free_at_once_whoever_inherited_its_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("sqlite:{}", folder.path().join("toall.db").display());
+        let opened = open(&url).await.unwrap();
+        let inherited = opened.lock.0.try_clone().unwrap();
+        assert!(matches!(open(&url).await, Err(OpenError::InUse { .. })));
+        drop(opened);
+        assert!(open(&url).await.is_ok());
+        drop(inherited);
+    }
 }

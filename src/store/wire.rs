@@ -4,19 +4,26 @@
 //! afterwards, by itself, and at most once in a while: it carries no news, only that there is some. One that is lost
 //! costs as long as until the next poll.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use sqlx::{
     PgPool,
     postgres::{PgConnectOptions, PgListener, PgPoolOptions},
 };
-use tokio::sync::{Notify, watch};
+use tokio::{
+    sync::{Notify, watch},
+    time::timeout,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 /// How long at least lies between two things told, and between two heard.
 const REST: Duration = Duration::from_millis(50);
 /// How long a server that does not answer is left alone.
 const RECOVERY: Duration = Duration::from_secs(2);
+
+/// How long nothing is heard before the server is asked whether it still knows us, and how long it may take to answer.
+const QUIET: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_secs(10);
 
 const CHANNEL: &str = "toall";
 
@@ -62,7 +69,7 @@ impl Wire {
     pub(super) async fn cut(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
-        let _ = tokio::time::timeout(RECOVERY, tell_once(&self.pool, &self.node)).await;
+        let _ = timeout(RECOVERY, tell_once(&self.pool, &self.node)).await;
     }
 }
 
@@ -109,10 +116,20 @@ async fn hear(pool: &PgPool, node: &str, heard: &Notify) -> Result<(), sqlx::Err
     // What was told before.
     heard.notify_one();
     loop {
-        match listener.try_recv().await? {
-            Some(notification) if notification.payload() == node => {}
+        match timeout(QUIET, listener.try_recv()).await {
+            Ok(Ok(Some(notification))) if notification.payload() == node => {}
             // Another's; or the connection was lost, and whatever was told meanwhile with it.
-            _ => heard.notify_one(),
+            Ok(heard_or_lost) => {
+                heard_or_lost?;
+                heard.notify_one();
+            }
+            // A connection that a router forgot is silent for ever.
+            Err(_) => {
+                let alive = sqlx::query("SELECT 1").execute(&mut listener);
+                timeout(ANSWER, alive)
+                    .await
+                    .map_err(|_| sqlx::Error::Io(io::ErrorKind::TimedOut.into()))??;
+            }
         }
     }
 }

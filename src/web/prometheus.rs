@@ -12,7 +12,11 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::serve;
-use crate::{clock::Clock, post::State as PostState, store::Store};
+use crate::{
+    clock::Clock,
+    post::{Pause, State as PostState},
+    store::{Store, StoreError},
+};
 
 /// How often what was measured is put in order, so that it stays small when nobody reads it.
 const UPKEEP: Duration = Duration::from_secs(10);
@@ -64,7 +68,11 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("toall_steps_total", Counter, "Steps done, by step and by what came of them."),
     ("toall_token_refreshes_total", Counter, "Refreshes of tokens, by outcome."),
     ("toall_upload_bytes_total", Counter, "Bytes of videos that X acknowledged."),
-    ("toall_x_quota_remaining", Gauge, "What X last said is left of the app's 24 hours, by call."),
+    (
+        "toall_x_quota_remaining",
+        Gauge,
+        "What is left of the app's 24 hours at X, by call; NaN while X has not said.",
+    ),
     ("toall_x_request_seconds", Histogram, "How long X took to answer, by call."),
     (
         "toall_x_requests_total",
@@ -138,13 +146,27 @@ pub async fn serve_metrics(
 
 async fn shown(State(measured): State<Measured>) -> impl IntoResponse {
     let now = measured.clock.now_ms();
-    let asked = tokio::time::timeout(DATABASE_TAKES, measured.store.backlog(now)).await;
+    let store = &measured.store;
+    let asked = async {
+        store.ping().await?;
+        Ok::<_, StoreError>((store.backlog(now).await?, store.paused().await?, store.days().await?))
+    };
+    let asked = tokio::time::timeout(DATABASE_TAKES, asked).await;
     gauge!("toall_database_up").set(if matches!(asked, Ok(Ok(_))) { 1.0 } else { 0.0 });
     match asked {
-        Ok(Ok(backlog)) => {
+        Ok(Ok((backlog, paused, days))) => {
             for state in PostState::ALL.into_iter().filter(|state| !state.is_over()) {
                 let count = backlog.posts.iter().find(|(of, _)| *of == state).map_or(0, |(_, count)| *count);
                 gauge!("toall_posts", "state" => state.as_str()).set(float(count));
+            }
+            for why in Pause::OF_THE_APP {
+                let on = if paused == Some(why) { 1.0 } else { 0.0 };
+                gauge!("toall_paused", "reason" => why.as_str()).set(on);
+            }
+            for day in days {
+                // Of a day that is over nothing is known, and no alarm is to go by it.
+                let left = if day.until > now { float(day.remaining) } else { f64::NAN };
+                gauge!("toall_x_quota_remaining", "call" => day.call).set(left);
             }
             gauge!("toall_lanes_leased").set(float(backlog.leased));
             gauge!("toall_queue_age_seconds").set(float(backlog.overdue_ms) / 1_000.0);
@@ -165,7 +187,8 @@ fn float(count: i64) -> f64 {
 mod tests {
     use std::{collections::BTreeSet, fs, path::Path};
 
-    use super::METRICS;
+    use super::*;
+    use crate::{config, store::Vault, words::Message};
 
     fn names_in(text: &str) -> BTreeSet<String> {
         let word = |rest: &str| -> String {
@@ -189,6 +212,38 @@ mod tests {
         }
     }
 
+    #[tokio::test]
+    async fn what_is_so_for_all_processes_is_read_from_the_database() {
+        const NOW: i64 = 1_000_000;
+        let folder = tempfile::tempdir().unwrap();
+        let database = config::Database::sqlite(&folder.path().join("toall.db"));
+        let store = Store::open(&database, Vault::new(&[7; 32]), NOW).await.unwrap();
+        store.keep_day("POST /2/tweets", 10_000, 321, NOW + 1).await.unwrap();
+        store
+            .pause(Pause::Credits, PostState::Publishing, &[], &Message::text("no credits"), NOW)
+            .await
+            .unwrap();
+
+        let recorder = PrometheusBuilder::new().build_recorder();
+        let _here = metrics::set_default_local_recorder(&recorder);
+        let clock = Clock::by_hand(NOW);
+        let measured = Measured { recorder: recorder.handle(), store, clock: clock.clone() };
+        shown(State(measured.clone())).await;
+        let said = measured.recorder.render();
+        for line in [
+            r#"toall_database_up 1"#,
+            r#"toall_paused{reason="credits"} 1"#,
+            r#"toall_paused{reason="spend_cap"} 0"#,
+            r#"toall_x_quota_remaining{call="POST /2/tweets"} 321"#,
+        ] {
+            assert!(said.contains(line), "{line} is not in {said}");
+        }
+        clock.set(NOW + 2);
+        shown(State(measured.clone())).await;
+        let said = measured.recorder.render();
+        assert!(said.contains(r#"toall_x_quota_remaining{call="POST /2/tweets"} NaN"#), "{said}");
+    }
+
     #[test]
     fn whatever_is_measured_is_described() {
         let mut code = String::new();
@@ -207,6 +262,8 @@ mod tests {
             "toall_posts",
             "toall_lanes_leased",
             "toall_queue_age_seconds",
+            "toall_paused",
+            "toall_x_quota_remaining",
         ];
         measured.extend(here.map(str::to_owned));
         assert_eq!(measured, known());

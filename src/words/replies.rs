@@ -236,6 +236,14 @@ pub fn with_upload_button(message: Message) -> Message {
         .button("Upload it there", super::Deed::Upload)
 }
 
+/// Something of ours did not work, and a post may have been taken all the same.
+pub fn perhaps_taken() -> Message {
+    Message::text(
+        "Something went wrong on my side, and I do not know whether I have your post. Before you send it again, look at /posts in a \
+         minute.",
+    )
+}
+
 /// Something of ours did not work.
 pub fn our_fault() -> Message {
     Message::text("Something went wrong on my side, and nothing was changed. Please try again in a minute.")

@@ -312,6 +312,7 @@ fn answers() {
         ("too many tokens", too_many_tokens(&tokens)),
         ("token ended", token_ended()),
         ("our fault", our_fault()),
+        ("perhaps taken", perhaps_taken()),
         ("form out of date", form_out_of_date()),
         ("moved", moved()),
     ];

@@ -40,7 +40,6 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
                 if stopping {
                     return;
                 }
-                // What is due is still ours to write.
                 stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
                 continue;
             }
@@ -85,7 +84,9 @@ async fn pass(worker: &Worker, memory: &mut Memory, now: i64) -> Result<bool, St
         let silence = memory.silences.get(&chat).copied();
         let turn = memory.chats.get(&chat).copied().filter(|_| job.shown_at.is_some());
         if let Some(at) = silence.or(turn) {
-            worker.store.status_not_before(&job, at).await?;
+            if let Err(error) = worker.store.status_not_before(&job, at).await {
+                tracing::error!(post = %job.post.id, error = chain(&error), "a status could not be put off");
+            }
             continue;
         }
         memory.chats.insert(chat, now + ms(worker.chats.pause(job.place.platform)));
@@ -221,8 +222,9 @@ fn leave_at(job: &StatusJob, now: i64) -> Option<i64> {
 }
 
 async fn send(worker: &Worker, notice: &Notice, now: i64) -> Result<(), StoreError> {
+    // Another will have it when our turn is over.
     if !notice.turn.lasts(CHAT_TAKES) {
-        return worker.store.notice_later(&notice.id, now).await;
+        return Ok(());
     }
     let told = worker.chats.say(&notice.place, Audience::Asker, &notice.message, Some(&notice.id));
     match in_time(told).await {
@@ -230,9 +232,9 @@ async fn send(worker: &Worker, notice: &Notice, now: i64) -> Result<(), StoreErr
             insist(|| worker.store.notice_done(&notice.id)).await;
             Ok(())
         }
-        Err(ChatError::SlowDown(wait)) => worker.store.notice_later(&notice.id, now + ms(wait)).await,
+        Err(ChatError::SlowDown(wait)) => worker.store.notice_later(notice, now + ms(wait)).await,
         Err(ChatError::Trouble(_)) if notice.attempts < TRIES_FINAL => {
-            worker.store.notice_later(&notice.id, now + ms(backoff(notice.attempts + 1))).await
+            worker.store.notice_later(notice, now + ms(backoff(notice.attempts + 1))).await
         }
         Err(error) => {
             tracing::warn!(%error, "a notice cannot be sent");

@@ -58,10 +58,7 @@ impl Worker {
         };
         let message = words::operator_paused(why);
         match self.store.pause(why, step, &self.operators, &message, self.clock.now_ms()).await {
-            Ok(until) => {
-                gauge(Some(why));
-                StepError::Parked { until, why }
-            }
+            Ok(until) => StepError::Parked { until, why },
             Err(error) => error.into(),
         }
     }
@@ -77,11 +74,9 @@ impl Worker {
         }
         let (post, now) = (lease.post.id, self.clock.now_ms());
         let message = words::operator_resumed();
-        match self.store.resume(post, lease.post.state, &self.operators, &message, now).await {
-            Ok(true) => gauge(None),
-            Ok(false) => {}
+        if let Err(error) = self.store.resume(post, lease.post.state, &self.operators, &message, now).await {
             // The pause has an end: another post will try.
-            Err(error) => tracing::warn!(%error, "a pause could not be ended"),
+            tracing::warn!(%error, "a pause could not be ended");
         }
     }
 
@@ -101,18 +96,9 @@ impl Worker {
         }
     }
 
-    /// Keeps the metric true across restarts, and forgets what is long over.
+    /// Forgets what is long over.
     pub(super) async fn tend_limits(&self, now: i64) -> Result<(), StoreError> {
-        gauge(self.store.paused().await?);
         self.store.prune_limits(now).await?;
         self.store.prune_incidents(now).await
-    }
-}
-
-/// 1 for the reason why nothing goes to X, 0 for the others.
-fn gauge(paused: Option<Pause>) {
-    for why in Pause::OF_THE_APP {
-        let on = if paused == Some(why) { 1.0 } else { 0.0 };
-        metrics::gauge!("toall_paused", "reason" => why.as_str()).set(on);
     }
 }

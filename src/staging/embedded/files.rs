@@ -12,8 +12,9 @@ use tokio::{
     sync::watch,
 };
 use tokio_util::io::ReaderStream;
+use uuid::Uuid;
 
-use super::folder::{begun, clear_uploads, open_note, private_dir, private_file};
+use super::folder::{Aside, begun, clear_uploads, open_note, private_dir, private_file, put_all_back};
 
 /// Each read is a trip to the thread pool for blocking work; s3s-fs makes one for every 4 KiB.
 const READ_BYTES: usize = 256 * 1024;
@@ -44,18 +45,18 @@ impl Drop for Joining {
 impl Files {
     /// Opens the folder, private to this user, and clears it of uploads that no process can finish any more.
     pub(super) async fn open(root: PathBuf, bucket: &'static str) -> io::Result<Files> {
-        tokio::task::spawn_blocking(move || {
+        blocking(move || {
             private_dir(&root)?;
             for prefix in super::super::PREFIXES {
                 private_dir(&root.join(bucket).join(prefix))?;
             }
             private_dir(&root.join(bucket))?;
+            put_all_back(&root)?;
             clear_uploads(&root)?;
             let inner = FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
             Ok(Files { inner: Arc::new(inner), root, joining: watch::Sender::default() })
         })
         .await
-        .map_err(io::Error::other)?
     }
 
     /// The uploads whose parts are being joined.
@@ -85,14 +86,25 @@ impl Files {
         }
     }
 
+    /// s3s-fs deletes each part once it is copied. Until all are, the files keep second names, so that a join that fails
+    /// or dies with its process can be made again.
     async fn join(
         &self,
+        upload: Uuid,
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
-        let response = self.inner.complete_multipart_upload(req).await.map_err(say_if_full)?;
+        let root = self.root.clone();
+        let aside = blocking(move || Aside::keep(&root, upload)).await;
+        let aside = aside
+            .inspect_err(|error| tracing::warn!(%error, "a crash while parts are joined would lose them"));
+        let joined = self.inner.complete_multipart_upload(req).await.map_err(say_if_full);
+        if let Ok(aside) = aside {
+            let done = if joined.is_ok() { Aside::forget } else { Aside::put_back };
+            blocking(move || done(aside)).await.map_err(S3Error::internal_error)?;
+        }
         self.make_private(&bucket, &key).await?;
-        Ok(response)
+        joined
     }
 
     fn object(&self, bucket: &str, key: &str) -> PathBuf {
@@ -189,9 +201,7 @@ impl S3 for Files {
     ) -> S3Result<S3Response<ListMultipartUploadsOutput>> {
         let prefix = req.input.prefix.unwrap_or_default();
         let root = self.root.clone();
-        let found =
-            tokio::task::spawn_blocking(move || begun(&root)).await.map_err(S3Error::internal_error)?;
-        let uploads = found.map_err(S3Error::internal_error)?.into_iter();
+        let uploads = blocking(move || begun(&root)).await.map_err(S3Error::internal_error)?.into_iter();
         let uploads =
             uploads.filter(|upload| upload.key.starts_with(&prefix)).map(|upload| MultipartUpload {
                 key: Some(upload.key),
@@ -217,11 +227,12 @@ impl S3 for Files {
         &self,
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
-        // s3s-fs deletes each part once it is copied: whoever asked may go, and the rest must still follow.
+        let upload = Uuid::parse_str(&req.input.upload_id).map_err(|_| s3_error!(NoSuchUpload))?;
+        // Whoever asked may go: it would be begun anew for the next who asks.
         let (files, joining) = (self.clone(), self.begin_joining(&req.input.upload_id).await?);
         let joined = tokio::spawn(async move {
             let _joining = joining;
-            files.join(req).await
+            files.join(upload, req).await
         });
         joined.await.map_err(S3Error::internal_error)?
     }
@@ -233,6 +244,10 @@ impl S3 for Files {
         self.check_upload(&req.input.upload_id).await?;
         self.inner.abort_multipart_upload(req).await
     }
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
 /// s3s-fs answers `InternalError` to everything the disk refuses, which clients try again.

@@ -40,6 +40,66 @@ pub(super) fn open_note(root: &Path, upload: &str) -> Option<PathBuf> {
     Some(root.join(format!(".upload-{}.json", Uuid::parse_str(upload).ok()?)))
 }
 
+/// What the names of folders begin with that hold parts while they are joined.
+const ASIDE: &str = ".joining-";
+
+/// An upload's files, kept under second names while s3s-fs joins the parts and deletes each.
+pub(super) struct Aside {
+    root: PathBuf,
+    folder: PathBuf,
+}
+
+impl Aside {
+    pub(super) fn keep(root: &Path, upload: Uuid) -> io::Result<Aside> {
+        let aside = Aside { root: root.to_owned(), folder: root.join(format!("{ASIDE}{upload}")) };
+        let upload = upload.to_string();
+        private_dir(&aside.folder)?;
+        for entry in fs::read_dir(root)? {
+            let entry = entry?;
+            let file_name = entry.file_name();
+            let name = file_name.to_string_lossy();
+            if belongs(&name) && name.contains(&upload) {
+                fs::hard_link(entry.path(), aside.folder.join(&file_name))?;
+            }
+        }
+        Ok(aside)
+    }
+
+    /// Puts back what is missing, as if nothing had been joined.
+    pub(super) fn put_back(self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.folder)? {
+            let entry = entry?;
+            let place = self.root.join(entry.file_name());
+            if !place.try_exists()? {
+                fs::rename(entry.path(), place)?;
+            }
+        }
+        self.forget()
+    }
+
+    pub(super) fn forget(self) -> io::Result<()> {
+        fs::remove_dir_all(&self.folder)
+    }
+}
+
+/// Whether a file is part of an upload, or a note about one.
+fn belongs(name: &str) -> bool {
+    let part = name.starts_with(".upload_id-") || name.starts_with(".upload-");
+    let note = name.starts_with(".bucket-") && name.contains(".upload-");
+    part || note
+}
+
+/// Puts back what was being joined when an earlier life ended.
+pub(super) fn put_all_back(root: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        if entry.file_name().to_string_lossy().starts_with(ASIDE) {
+            Aside { root: root.to_owned(), folder: entry.path() }.put_back()?;
+        }
+    }
+    Ok(())
+}
+
 /// Nobody knows the ids of uploads that the worker began in an earlier life. People go on with theirs.
 pub(super) fn clear_uploads(root: &Path) -> io::Result<()> {
     let kept: Vec<String> = begun(root)?
@@ -51,9 +111,7 @@ pub(super) fn clear_uploads(root: &Path) -> io::Result<()> {
         let entry = entry?;
         let name = entry.file_name();
         let name = name.to_string_lossy();
-        let part = name.starts_with(".upload_id-") || name.starts_with(".upload-");
-        let note = name.starts_with(".bucket-") && name.contains(".upload-");
-        if (part || note) && !kept.iter().any(|id| name.contains(id.as_str())) {
+        if belongs(&name) && !kept.iter().any(|id| name.contains(id.as_str())) {
             fs::remove_file(entry.path())?;
         }
     }

@@ -1,6 +1,6 @@
 //! One of the two databases of a move: a connection, and what differs between the engines.
 
-use std::{collections::BTreeSet, fs::File, path::Path, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, path::Path, str::FromStr, time::Duration};
 
 use futures::{StreamExt, stream::BoxStream};
 use secrecy::ExposeSecret;
@@ -51,7 +51,7 @@ const POSTGRES_REFERENCES: &str = "
 pub(super) struct Side {
     connection: Connection,
     /// Of a SQLite file.
-    _lock: Option<File>,
+    _lock: Option<sqlite::Lock>,
 }
 
 enum Connection {

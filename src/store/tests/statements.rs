@@ -6,7 +6,7 @@ use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement, TypeI
 
 use super::{Kept, postgres};
 use crate::store::{
-    Vault,
+    READ_ONLY, Vault,
     engine::{Pool, Sql},
     notices::TAKE_NOTICES,
     queue::{CLAIM_LANE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE},
@@ -45,7 +45,7 @@ fn statements(file: &str, text: &str, found: &mut Vec<Found>) {
             found.push(Found { at, sqlite, postgres });
         } else {
             // Those are named below.
-            let known = ["NEXT_", "CLAIM_LANE", "TAKE_", "sealed.select", "sealed.update"];
+            let known = ["NEXT_", "CLAIM_LANE", "TAKE_", "READ_ONLY", "sealed.select", "sealed.update"];
             assert!(known.iter().any(|name| argument.starts_with(name)), "{at} is no literal");
         }
     }
@@ -91,11 +91,12 @@ fn all() -> Vec<Found> {
     }
     let written = found.len();
     assert!(written > 100, "only {written} statements were found");
-    let named: [Sql; 6] = [
+    let named: [Sql; 7] = [
         CLAIM_LANE,
         NEXT_LANE_DUE.into(),
         NEXT_POST.into(),
         NEXT_POST_DUE.into(),
+        READ_ONLY,
         TAKE_STATUSES,
         TAKE_NOTICES,
     ];

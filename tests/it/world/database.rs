@@ -74,6 +74,14 @@ impl World {
         .await;
     }
 
+    /// Has the database on PostgreSQL refuse every write, as when it became a standby or its disk is about to be full.
+    pub async fn freeze_database(&self) {
+        let name = &self.server.as_ref().expect("a world on PostgreSQL").name;
+        self.as_owner(format!("ALTER DATABASE {name} SET default_transaction_read_only = on")).await;
+        self.lose_database().await;
+        self.database_is_back().await;
+    }
+
     /// Undoes [`World::lose_database`].
     pub async fn database_is_back(&self) {
         let name = &self.server.as_ref().expect("a world on PostgreSQL").name;
