@@ -91,7 +91,7 @@ impl Server {
 
     /// Drops what was made.
     pub async fn close(self) {
-        self.cluster.tidy().await;
+        drop_finished(&mut self.cluster.connect("postgres").await).await;
     }
 }
 
