@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     cpu,
-    postgres::{self, Cluster},
+    postgres::{self, Cluster, drop_finished},
     steps::VIDEO_BYTES,
 };
 
