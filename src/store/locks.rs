@@ -2,12 +2,13 @@
 //!
 //! Everybody locks in this order, so that nobody waits in a circle:
 //!
-//! 1. a ticket or an upload that is used up, by deleting it;
+//! 1. a ticket that is used up, by deleting it;
 //! 2. the person, whose limits, links, uploads and repeated requests are counted under their row;
-//! 3. the installation, when the budget of all people is counted;
-//! 4. the pause of the app;
-//! 5. lanes, by id. What becomes of a post is decided by who holds its lane;
-//! 6. everything else. Several posts at once are changed by who holds their lane only.
+//! 3. an upload that is used up, by deleting it;
+//! 4. the installation, when the budget of all people is counted;
+//! 5. the pause of the app;
+//! 6. lanes, by id. What becomes of a post is decided by who holds its lane;
+//! 7. everything else. Several posts at once are changed by who holds their lane only.
 //!
 //! A statement that waits for a lock goes on with the newest version of that row, but sees other rows as they were when
 //! it began to wait. So what depends on other rows is asked in the *next* statement: a lane that is let go while a post
