@@ -108,7 +108,7 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error("The settings of the X app cannot be used: {0}")]
     X(#[from] SetupError),
-    #[error("{platform} cannot be used: {source}. Check the token in the config.")]
+    #[error("{platform} cannot be used: {source}. `toall check` says what to mend.")]
     Chat { platform: &'static str, source: ChatError },
     #[error("Cannot listen on {address}: {source}. Choose another address for {key} in the config.")]
     Listen { key: &'static str, address: String, source: std::io::Error },

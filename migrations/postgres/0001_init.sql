@@ -107,6 +107,7 @@ CREATE INDEX posts_lane ON posts (account_id, due_at, id) WHERE due_at IS NOT NU
 CREATE INDEX posts_status ON posts (status_due_at) WHERE status_due_at IS NOT NULL;
 CREATE INDEX posts_clean ON posts (clean_at) WHERE clean_at IS NOT NULL;
 CREATE INDEX posts_unsure ON posts (id) WHERE state = 'needs_user';
+CREATE INDEX posts_failed ON posts (account_id) WHERE state = 'failed';
 CREATE INDEX posts_user ON posts (user_id, id);
 CREATE INDEX posts_request ON posts (request_id);
 CREATE INDEX posts_object ON posts (object_key) WHERE object_key IS NOT NULL;

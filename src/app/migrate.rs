@@ -49,18 +49,12 @@ pub async fn migrate_database(
             Progress::Compared { table, rows } => ("read back", table, rows),
         };
         // Whoever does not listen any more must not keep the move from ending.
-        let _ = writeln!(out, "  {table}: {rows} rows {did}");
+        let _ = writeln!(out, "  {table}: {rows} {} {did}", rows_or_row(rows));
     };
     let moved = store::move_database(&from, &to, &super::vault(config)?, clock.now_ms(), tell).await?;
     writeln!(out, "Moved, read back and compared:")?;
     for table in &moved {
-        writeln!(
-            out,
-            "  {:<16} {:>9} {}",
-            table.table,
-            table.rows,
-            if table.rows == 1 { "row" } else { "rows" }
-        )?;
+        writeln!(out, "  {:<16} {:>9} {}", table.table, table.rows, rows_or_row(table.rows))?;
     }
     writeln!(
         out,
@@ -68,4 +62,8 @@ pub async fn migrate_database(
          Do not start anything with the old one again: it would post a second time what the new one posts."
     )?;
     Ok(())
+}
+
+fn rows_or_row(number: u64) -> &'static str {
+    if number == 1 { "row" } else { "rows" }
 }

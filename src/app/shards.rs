@@ -18,7 +18,7 @@ use crate::{
         discord::{Discord, Shards},
     },
     clock::Clock,
-    store::{Store, StoreError},
+    store::{Holding, Store, StoreError},
 };
 
 /// How often it is looked whether the shares have changed, though nothing else has.
@@ -78,7 +78,7 @@ impl Sharing {
                     continue;
                 }
             };
-            // Refused with one number of shards: Discord may recommend another by now. Refused with that too: no use.
+            // Refused with one number of shards: Discord may want more by now. Refused with that too: no use.
             match self.run_of(total, stop).await {
                 Err(error @ ChatError::Refused(_)) if refused_total != Some(total) => {
                     tracing::warn!(%error, total, "Discord refused a shard; asking how many there are to be");
@@ -94,8 +94,7 @@ impl Sharing {
     async fn total(&self, refused: Option<u32>) -> Result<u32, ChatError> {
         let held = self.store.holdings(SHARD, self.clock.now_ms()).await;
         let held = held.map_err(|error| ChatError::Trouble(error.to_string()))?;
-        let totals = held.iter().filter_map(|held| held.name.split_once(": ")?.0.parse().ok());
-        match totals.filter(|total| Some(*total) != refused).max() {
+        match totals(&held).filter(|total| Some(*total) != refused).max() {
             Some(total) => Ok(total),
             None => self.discord.recommended_shards().await,
         }
@@ -114,6 +113,11 @@ impl Sharing {
             let now = self.clock.now_ms();
             if !stop.is_cancelled() {
                 match self.look(total, now).await {
+                    Ok(view) if view.overtaken => {
+                        outcome =
+                            Err(ChatError::Refused("other processes run more shards by now".to_owned()));
+                        stop.cancel();
+                    }
                     Ok(view) => {
                         self.adapt(&view, total, &mut running, &mut tasks, &mut next_start, &stop);
                     }
@@ -147,6 +151,8 @@ impl Sharing {
 
     async fn look(&self, total: u32, now: i64) -> Result<View, StoreError> {
         let ears = self.store.holdings(EAR, now).await?.len();
+        let all = self.store.holdings(SHARD, now).await?;
+        let overtaken = totals(&all).any(|of| of > total);
         let held = self.store.holdings(&prefix(total), now).await?;
         let shards = |ours: bool| {
             held.iter()
@@ -154,7 +160,8 @@ impl Sharing {
                 .filter_map(|held| held.name.parse().ok())
                 .collect()
         };
-        Ok(View { ears: u32::try_from(ears).unwrap_or(u32::MAX), ours: shards(true), theirs: shards(false) })
+        let ears = u32::try_from(ears).unwrap_or(u32::MAX);
+        Ok(View { ears, overtaken, ours: shards(true), theirs: shards(false) })
     }
 
     /// Lets go of what is another's or more than our share, and begins what is nobody's.
@@ -216,6 +223,11 @@ impl Sharing {
     }
 }
 
+/// Of how many shards each of those is that somebody holds.
+fn totals(held: &[Holding]) -> impl Iterator<Item = u32> {
+    held.iter().filter_map(|held| held.name.split_once(": ")?.0.parse().ok())
+}
+
 fn prefix(total: u32) -> String {
     format!("{SHARD}{total}: ")
 }
@@ -224,6 +236,8 @@ fn prefix(total: u32) -> String {
 struct View {
     /// How many processes hear the gateway.
     ears: u32,
+    /// Some run shards of more: Discord wanted that of them, and will of all.
+    overtaken: bool,
     ours: BTreeSet<u32>,
     theirs: BTreeSet<u32>,
 }

@@ -7,7 +7,7 @@ use super::{
 };
 use crate::account::AccountId;
 
-/// Values sealed anew in one transaction.
+/// Values read at once; on SQLite also sealed anew in one transaction.
 const BATCH: i64 = 200;
 
 /// A column that the vault sealed.
@@ -124,14 +124,18 @@ impl Store {
     ) -> Result<Option<String>, StoreError> {
         let Sealed { table, column, owner, .. } = sealed;
         let mark = vault.mark();
-        let mut tx = self.begin().await?;
         let rows: Vec<(String, Vec<u8>)> = query(sealed.select)
             .bind(i64::try_from(mark.len()).unwrap_or(i64::MAX))
             .bind(&mark[..])
             .bind(after)
             .bind(batch)
-            .fetch_all(&mut tx)
+            .fetch_all(&self.read)
             .await?;
+        // On PostgreSQL each by itself, so that none is held while the next is waited for: they are of many lanes.
+        let mut tx = match &self.write {
+            Pool::Sqlite(_) => Some(self.begin().await?),
+            Pool::Postgres(_) => None,
+        };
         for (row, value) in &rows {
             let plain = match vault.open(value, &owner(row)) {
                 Ok(plain) => plain,
@@ -144,10 +148,15 @@ impl Store {
             };
             let anew = vault.seal(&plain, &owner(row))?;
             // One that another process has replaced is sealed by that one's key, and found again if that is not ours.
-            done.values +=
-                query(sealed.update).bind(anew).bind(row).bind(&value[..]).execute(&mut tx).await?;
+            let update = query(sealed.update).bind(anew).bind(row).bind(&value[..]);
+            done.values += match &mut tx {
+                Some(tx) => update.execute(tx).await?,
+                None => update.execute(&self.write).await?,
+            };
         }
-        tx.commit().await?;
+        if let Some(tx) = tx {
+            tx.commit().await?;
+        }
         Ok(rows.into_iter().next_back().map(|(row, _)| row))
     }
 }

@@ -54,7 +54,8 @@ async fn an_installation_moves_to_another_engine_and_goes_on_there() {
     };
     let (done, said, wrong) = migrate(&from);
     assert!(done, "{wrong}");
-    assert!(said.starts_with("Moved, read back and compared:\n"), "{said}");
+    // What comes before tells of progress on a machine that is slow.
+    assert!(said.contains("Moved, read back and compared:\n"), "{said}");
     assert!(said.lines().any(|line| line.split_whitespace().eq(["posts", "1", "row"])), "{said}");
     assert!(said.contains("keep the key"), "{said}");
 

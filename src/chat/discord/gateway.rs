@@ -42,8 +42,13 @@ pub(super) async fn run(
             Some(Ok(begun)) => match listen(begun, stop).await {
                 Ended::Stopped => return Ok(()),
                 Ended::Refused(error) => return Err(error),
-                Ended::Uneven => {
-                    ChatError::Trouble("it recommends another number of shards by now".to_owned())
+                Ended::TooFew => {
+                    let why = "it recommends more shards by now".to_owned();
+                    match shards {
+                        Shards::All => ChatError::Trouble(why),
+                        // The others run shards of as many: all have to change.
+                        Shards::Some { .. } => return Err(ChatError::Refused(why)),
+                    }
                 }
             },
         };
@@ -60,15 +65,15 @@ async fn begin(hearing: &Hearing, shards: &Shards, inbox: &Inbox) -> Result<Vec<
     let application: ApplicationId = endpoint::leave(&hearing.rest).await?;
     hearing.rest.register_commands(application).await?;
     let gateway = turns::ask(&hearing.rest).await?;
-    let (ids, total, recommended) = match shards {
-        Shards::All => ((0..gateway.shards.max(1)).collect(), gateway.shards.max(1), Some(gateway.shards)),
-        Shards::Some { ids, total } => (ids.clone(), *total, None),
+    let (ids, total) = match shards {
+        Shards::All => ((0..gateway.shards.max(1)).collect(), gateway.shards.max(1)),
+        Shards::Some { ids, total } => (ids.clone(), *total),
     };
     if total < gateway.shards {
         tracing::warn!(of = total, recommended = gateway.shards, "Discord recommends more shards");
     }
     tracing::info!(shards = ?ids, of = total, "receiving from Discord");
-    let turns = Arc::new(Turns::new(&hearing.rest, &hearing.clock, gateway, recommended));
+    let turns = Arc::new(Turns::new(&hearing.rest, &hearing.clock, gateway, total));
     let shard = |id| Shard {
         id,
         total,

@@ -49,8 +49,8 @@ pub(super) enum Ended {
     Stopped,
     /// Discord takes no such token.
     Refused(ChatError),
-    /// Discord recommends another number of shards by now.
-    Uneven,
+    /// Discord recommends more shards by now.
+    TooFew,
 }
 
 /// Why a connection broke.
@@ -117,7 +117,7 @@ impl Shard {
     async fn connect(&self, ear: Ear) -> Result<Client, Broken> {
         let url = self.turns.take(self.id).await.map_err(|no| match no {
             NoTurn::Yet(error) => Broken::ForNow(error),
-            NoTurn::Uneven => Broken::ForGood(Ended::Uneven),
+            NoTurn::TooFew => Broken::ForGood(Ended::TooFew),
         })?;
         let http = self.hearing.rest.for_gateway(self.application);
         // Interactions come without any intent.

@@ -22,16 +22,16 @@ const FRESH_MS: i64 = 30_000;
 pub(super) enum NoTurn {
     /// Not yet: [`ChatError::SlowDown`] when no session is left for today, else Discord could not be asked.
     Yet(ChatError),
-    /// Discord recommends another number of shards by now, and may not take these any more.
-    Uneven,
+    /// Discord recommends more shards by now, and may not take these any more.
+    TooFew,
 }
 
 /// Gives out turns to begin a session, for all shards of this process.
 pub(super) struct Turns {
     rest: Rest,
     clock: Clock,
-    /// The number of shards, where it is to be the recommended one.
-    recommended: Option<u32>,
+    /// Of how many shards these are.
+    total: u32,
     state: Mutex<State>,
 }
 
@@ -45,14 +45,14 @@ struct State {
 
 impl Turns {
     /// Begins with what Discord said just now.
-    pub(super) fn new(rest: &Rest, clock: &Clock, gateway: BotGateway, recommended: Option<u32>) -> Turns {
+    pub(super) fn new(rest: &Rest, clock: &Clock, gateway: BotGateway, total: u32) -> Turns {
         let state = State {
             url: gateway.url,
             limit: gateway.session_start_limit,
             asked_at: clock.now_ms(),
             next: HashMap::new(),
         };
-        Turns { rest: rest.clone(), clock: clock.clone(), recommended, state: Mutex::new(state) }
+        Turns { rest: rest.clone(), clock: clock.clone(), total, state: Mutex::new(state) }
     }
 
     /// Waits for a shard's turn, and returns the gateway's address.
@@ -62,8 +62,8 @@ impl Turns {
             let now = self.clock.now_ms();
             if state.limit.remaining == 0 || now - state.asked_at > FRESH_MS {
                 let gateway = ask(&self.rest).await.map_err(NoTurn::Yet)?;
-                if self.recommended.is_some_and(|shards| shards != gateway.shards) {
-                    return Err(NoTurn::Uneven);
+                if self.total < gateway.shards {
+                    return Err(NoTurn::TooFew);
                 }
                 (state.url, state.limit, state.asked_at) = (gateway.url, gateway.session_start_limit, now);
             }

@@ -2,11 +2,12 @@
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 
-use super::{Kept, postgres, script};
+use super::{Kept, people, postgres, script};
 use crate::store::{
     Store, Vault,
-    engine::{Pool, Sql},
+    engine::{Pool, Sql, query},
     queue::{CLAIM_LANE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE},
+    reconcile::{ASK, FAILED, LOOK_FIRST, LOOK_IF_RETRIED, LOOK_ONCE_MORE, RECORD, UNFINISHED},
 };
 
 /// A thousand accounts, this many finished posts of one of them, and two posts of each that are due.
@@ -27,6 +28,17 @@ fn finished(posts: i64, numbers: impl Fn(i64) -> String) -> String {
                 CASE WHEN i < {posts} THEN CAST(i AS TEXT) END, 0, 0 FROM n;"
     )
 }
+
+/// What a restored database is asked, and the index that answers.
+const RECONCILING: [(&str, &str); 7] = [
+    (UNFINISHED, "posts_lane"),
+    (RECORD, "posts_lane"),
+    (LOOK_FIRST, "posts_lane"),
+    (ASK, "posts_lane"),
+    (LOOK_ONCE_MORE, "posts_unsure"),
+    (FAILED, "posts_failed"),
+    (LOOK_IF_RETRIED, "posts_failed"),
+];
 
 /// What SQLite would do for a statement, a step a line.
 async fn sqlite_plan(store: &Store, statement: Sql) -> Vec<String> {
@@ -61,13 +73,20 @@ async fn a_claim_looks_only_at_what_is_due() {
             let scans = plan.iter().any(|step| step.starts_with("SCAN") && !step.contains("INDEX"));
             assert!(!scans, "{posts} finished, {statement}:\n{all}");
         }
+        for (statement, index) in RECONCILING {
+            let plan = sqlite_plan(&store, statement.into()).await.join("\n");
+            assert!(plan.contains(index), "{posts} finished, {statement}:\n{plan}");
+            let scans =
+                plan.lines().any(|step| step.starts_with("SCAN posts") && !step.contains("INDEX posts_"));
+            assert!(!scans, "{posts} finished, {statement}:\n{plan}");
+        }
     }
 }
 
 /// What PostgreSQL would do for a statement whatever its values are, as for one that is prepared.
 async fn postgres_plan(connection: &mut PgConnection, statement: Sql, values: &str) -> String {
     let explain = format!(
-        "PREPARE looked_at AS {}; EXPLAIN (COSTS OFF) EXECUTE looked_at ({values})",
+        "PREPARE looked_at AS {}; EXPLAIN (COSTS OFF) EXECUTE looked_at {values}",
         statement.postgres
     );
     let rows = sqlx::raw_sql(AssertSqlSafe(explain)).fetch_all(&mut *connection).await.unwrap();
@@ -85,9 +104,9 @@ async fn a_claim_on_postgresql_looks_only_at_what_is_due() {
     sqlx::raw_sql(AssertSqlSafe(rows)).execute(&mut connection).await.unwrap();
     for (statement, values, index) in [
         (NEXT_LANE_DUE.into(), None, "x_accounts_due"),
-        (CLAIM_LANE, Some("9, 9, 'me'"), "x_accounts_due"),
-        (NEXT_POST.into(), Some("'1', 9"), "posts_lane"),
-        (NEXT_POST_DUE.into(), Some("'1'"), "posts_lane"),
+        (CLAIM_LANE, Some("(9, 9, 'me')"), "x_accounts_due"),
+        (NEXT_POST.into(), Some("('1', 9)"), "posts_lane"),
+        (NEXT_POST_DUE.into(), Some("('1')"), "posts_lane"),
     ] {
         let statement: Sql = statement;
         let plan = match values {
@@ -100,5 +119,34 @@ async fn a_claim_on_postgresql_looks_only_at_what_is_due() {
         };
         assert!(plan.contains(&format!("using {index}")), "{}:\n{plan}", statement.postgres);
         assert!(!plan.contains("Seq Scan") && !plan.contains("Sort"), "{}:\n{plan}", statement.postgres);
+    }
+    for (statement, index) in RECONCILING {
+        let values = match statement {
+            RECORD => "(9, 'me', '1')",
+            LOOK_FIRST | LOOK_ONCE_MORE => "(9, '1')",
+            ASK => "(9, '1', 9)",
+            LOOK_IF_RETRIED => "('1')",
+            _ => "",
+        };
+        let plan = postgres_plan(&mut connection, statement.into(), values).await;
+        assert!(plan.contains(index), "{statement}:\n{plan}");
+        assert!(!plan.contains("Seq Scan on posts"), "{statement}:\n{plan}");
+    }
+}
+
+#[tokio::test]
+async fn a_post_that_is_not_over_is_always_due() {
+    let kept = Kept::new().await;
+    let store = kept.open(Vault::new(&[7; 32])).await;
+    let account = people::pending("alice").profile.id;
+    people::link(&store, "alice", "alice").await;
+    people::accept(&store, "alice", "alice").await;
+    for state in ["staging", "inspecting", "uploading", "processing", "describing", "publishing"] {
+        let rest = query("UPDATE posts SET due_at = NULL, state = $1 WHERE account_id = $2")
+            .bind(state)
+            .bind(&account.0)
+            .execute(&store.write);
+        let refused = rest.await.expect_err(state);
+        assert!(matches!(&refused, sqlx::Error::Database(error) if error.is_check_violation()), "{refused}");
     }
 }

@@ -487,6 +487,30 @@ async fn a_change_of_key_does_not_bring_back_what_was_replaced_meanwhile() {
 }
 
 #[tokio::test]
+async fn a_change_of_key_that_waits_for_one_post_holds_no_other() {
+    let Some(two) = Two::new().await else { return };
+    link(&two.one, "alice", "alice").await;
+    link(&two.one, "bob", "bob").await;
+    accepted(&two, "alice").await;
+    accepted(&two, "bob").await;
+    let mut other = two.session().await;
+    sqlx::raw_sql("BEGIN; SELECT 1 FROM posts WHERE id = (SELECT max(id) FROM posts) FOR UPDATE")
+        .execute(&mut other)
+        .await
+        .unwrap();
+    let other_way_about = async {
+        two.until_waiting(1).await;
+        let first = "SELECT 1 FROM posts WHERE id = (SELECT min(id) FROM posts) FOR UPDATE NOWAIT";
+        sqlx::raw_sql(first).execute(&mut other).await.expect("the first is held as well");
+        sqlx::raw_sql("COMMIT").execute(&mut other).await.unwrap();
+    };
+    let new = Vault::new(&[8; 32]).with_former(&[7; 32]);
+    let (resealed, ()) = tokio::join!(two.one.reseal(&new), other_way_about);
+    // Two accounts, two posts, two notices of two values, and the mark.
+    assert_eq!(resealed.unwrap(), Resealed { values: 9, damaged: 0 });
+}
+
+#[tokio::test]
 async fn other_processes_hear_of_a_change_at_once_and_again_after_their_connection_was_cut() {
     const LISTENS: &str = "query LIKE 'LISTEN%' AND state = 'idle'";
     let Some(two) = Two::new().await else { return };
