@@ -55,7 +55,7 @@ pub use budget::{Day, Need};
 pub use incidents::CLIENT_REJECTED;
 pub use leases::{HOLD, Holding};
 pub use limits::Closed;
-pub use moving::{MoveError, Moved, Progress, move_database};
+pub use moving::{MoveError, Moved, Progress, look_for_installation, move_database};
 pub use notices::Notice;
 pub use open::OpenError;
 pub use posts::Accepted;

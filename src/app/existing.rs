@@ -3,6 +3,7 @@
 
 use anyhow::bail;
 
+use super::storage::is_for_several;
 use crate::{clock::Clock, config::Config, store::Store};
 
 /// Opens the database of an installation that is there.
@@ -10,6 +11,10 @@ pub(super) async fn open(config: &Config, clock: &Clock) -> anyhow::Result<Store
     needs_key(config)?;
     if let Some(path) = crate::store::missing_file(&config.database) {
         bail!("There is no database {}. Correct database.url, or put the file there.", path.display());
+    }
+    // A SQLite file that is older is brought up to date: its lock keeps services out. Here one may be running.
+    if is_for_several(config) {
+        crate::store::look_for_installation(&config.database).await?;
     }
     Ok(super::open_store(config, clock).await?)
 }

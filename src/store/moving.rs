@@ -10,7 +10,7 @@ use futures::TryStreamExt;
 
 use super::{INSTALLATION, OpenError, Vault, engine::Value, tokens};
 use crate::{account::AccountId, config};
-use side::Side;
+use side::{Side, Version};
 use table::Table;
 
 /// Rows written by one statement, at most.
@@ -22,6 +22,9 @@ const TOLD: u64 = 500;
 
 /// Which process does something somewhere at the moment: of no use in another database.
 const LEASES: &str = "leases";
+
+/// What every installation has.
+const MARK: &str = "SELECT id, mark_sealed FROM installation";
 
 /// A table that was moved.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -145,6 +148,26 @@ pub async fn move_database(
     Ok(moved)
 }
 
+/// Goes on when a database holds an installation of this version. It is only looked at: a service may have it, of an
+/// older version, too.
+///
+/// # Errors
+/// [`OpenError::Nothing`], [`OpenError::Older`] and [`OpenError::Newer`]; or when it cannot be read.
+pub async fn look_for_installation(settings: &config::Database) -> Result<(), OpenError> {
+    let database = side::address(settings)?;
+    let mut side = Side::source(settings).await?;
+    let failed = |error: sqlx::Error| OpenError::of_contents(error.into(), settings);
+    match side.version().await.map_err(failed)? {
+        Version::None => Err(OpenError::Nothing { database }),
+        Version::Older => Err(OpenError::Older { database }),
+        Version::Newer => Err(OpenError::Newer { database }),
+        Version::This => match side.sealed(MARK).await.map_err(failed)? {
+            Some(_) => Ok(()),
+            None => Err(OpenError::Nothing { database }),
+        },
+    }
+}
+
 /// Which of the two did not do as asked.
 enum Failed {
     Reading(sqlx::Error),
@@ -155,20 +178,13 @@ enum Failed {
 async fn check_source(source: &mut Side, database: &str, vault: &Vault) -> Result<(), MoveError> {
     let named = || database.to_owned();
     let read = |source| MoveError::Read { database: named(), source };
-    let known = source.known_versions();
-    let versions = match source.versions().await {
-        Ok(versions) => versions,
-        // It has no table of them.
-        Err(sqlx::Error::Database(_)) => return Err(MoveError::Nothing { database: named() }),
-        Err(error) => return Err(read(error)),
-    };
-    if versions.iter().any(|version| !known.contains(version)) {
-        return Err(MoveError::From(OpenError::Newer { database: named() }));
+    match source.version().await.map_err(read)? {
+        Version::None => return Err(MoveError::Nothing { database: named() }),
+        Version::Older => return Err(MoveError::Older { database: named() }),
+        Version::Newer => return Err(MoveError::From(OpenError::Newer { database: named() })),
+        Version::This => {}
     }
-    if versions != known {
-        return Err(MoveError::Older { database: named() });
-    }
-    let Some(mark) = source.sealed("SELECT id, mark_sealed FROM installation").await.map_err(read)? else {
+    let Some(mark) = source.sealed(MARK).await.map_err(read)? else {
         return Err(MoveError::Nothing { database: named() });
     };
     let tokens = source

@@ -24,6 +24,13 @@ pub enum OpenError {
     InUse { path: PathBuf },
     #[error("there is no database {path}. Correct its path")]
     NoFile { path: PathBuf },
+    #[error("{database} holds no installation of toall. Correct database.url")]
+    Nothing { database: String },
+    #[error(
+        "{database} was written by an older version of toall. Start this version with it, which brings it up to date, \
+         then run this again"
+    )]
+    Older { database: String },
     #[error(
         "{database} was written by a newer version of toall. Install that version again, or restore the backup made \
          before"

@@ -54,6 +54,14 @@ pub(super) struct Side {
     _lock: Option<sqlite::Lock>,
 }
 
+/// Which version of the program made the tables of a database.
+pub(in crate::store) enum Version {
+    None,
+    Older,
+    This,
+    Newer,
+}
+
 enum Connection {
     Sqlite(SqliteConnection),
     Postgres(PgConnection),
@@ -131,21 +139,29 @@ impl Side {
         }
     }
 
-    /// The versions of its tables, ascending.
-    pub(super) async fn versions(&mut self) -> Result<BTreeSet<i64>, sqlx::Error> {
+    /// Which version of the program made its tables.
+    pub(super) async fn version(&mut self) -> Result<Version, sqlx::Error> {
         const VERSIONS: &str = "SELECT version FROM _sqlx_migrations WHERE success";
-        let versions: Vec<i64> =
-            on!(self, connection => sqlx::query_scalar(VERSIONS).fetch_all(&mut *connection).await?);
-        Ok(versions.into_iter().collect())
-    }
-
-    /// The versions that this program makes.
-    pub(super) fn known_versions(&self) -> BTreeSet<i64> {
-        let versions = |migrations: &Migrator| migrations.iter().map(|migration| migration.version).collect();
-        match self.connection {
-            Connection::Sqlite(_) => versions(&sqlite::MIGRATIONS),
-            Connection::Postgres(_) => versions(&postgres::MIGRATIONS),
-        }
+        let versions: Result<Vec<i64>, _> =
+            on!(self, connection => sqlx::query_scalar(VERSIONS).fetch_all(&mut *connection).await);
+        let versions: BTreeSet<i64> = match versions {
+            Ok(versions) => versions.into_iter().collect(),
+            // It has no such table: so says PostgreSQL; SQLite has one code for whatever cannot be prepared.
+            Err(sqlx::Error::Database(error)) if matches!(error.code().as_deref(), Some("42P01" | "1")) => {
+                return Ok(Version::None);
+            }
+            Err(error) => return Err(error),
+        };
+        let known = |migrations: &Migrator| migrations.iter().map(|migration| migration.version).collect();
+        let known: BTreeSet<i64> = match self.connection {
+            Connection::Sqlite(_) => known(&sqlite::MIGRATIONS),
+            Connection::Postgres(_) => known(&postgres::MIGRATIONS),
+        };
+        Ok(match versions {
+            versions if versions == known => Version::This,
+            versions if versions.is_subset(&known) => Version::Older,
+            _ => Version::Newer,
+        })
     }
 
     /// Something sealed, with what names its row.
