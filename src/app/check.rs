@@ -17,7 +17,7 @@ use crate::{
     clock::Clock,
     config::{self, Config},
     staging::{Staging, cors_rule},
-    store::OpenError,
+    store::{OpenError, look_for_installation},
     twitter::{OAuthError, X, XError},
     words,
 };
@@ -31,13 +31,20 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
         report.note("config", &warning)?;
     }
     let clock = Clock::system();
+    // Others may be running on it, of the older version.
+    let older = storage::is_for_several(config)
+        && matches!(look_for_installation(&config.database).await, Err(OpenError::Older { .. }));
     // Held until the end, so that nothing starts while its files are tried.
-    let store = super::open_store(config, &clock).await;
-    let running = matches!(store, Err(StartError::Database(OpenError::InUse { .. })));
+    let store = match older {
+        true => None,
+        false => Some(super::open_store(config, &clock).await),
+    };
+    let running = matches!(store, Some(Err(StartError::Database(OpenError::InUse { .. }))));
     match &store {
-        Ok(store) => report.line("database", store.ping().await.map(|()| "opened, up to date"))?,
-        Err(_) if running => report.note("database", "in use: toall is running on it")?,
-        Err(error) => report.line("database", Err::<&str, _>(error))?,
+        None => report.note("database", "of an older version: it will be brought up to date at the start")?,
+        Some(Ok(store)) => report.line("database", store.ping().await.map(|()| "opened, up to date"))?,
+        Some(Err(_)) if running => report.note("database", "in use: toall is running on it")?,
+        Some(Err(error)) => report.line("database", Err::<&str, _>(error))?,
     }
     // On PostgreSQL the database does not tell whether somebody uses the files; opening them would clear uploads away.
     let lock =
@@ -104,7 +111,7 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
             "none in access.operators: spent credits and the like stand in the log and metrics only",
         )?;
     }
-    if let Ok(store) = store {
+    if let Some(Ok(store)) = store {
         store.close().await;
     }
     let good = report.good;

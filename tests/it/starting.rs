@@ -1,9 +1,12 @@
 //! What the operator reads when the service cannot start.
 
+use sqlx::{AssertSqlSafe, PgConnection};
+use tempfile::TempDir;
 use toall::{
     app::{self, App, Role},
     clock::Clock,
-    config,
+    config::{self, Config},
+    store::Lost,
 };
 
 use crate::{
@@ -111,4 +114,64 @@ async fn a_database_of_another_key_is_named() {
 
     let said = refused.err().expect("another key").to_string();
     assert!(said.contains("was written with another encryption key. Put the former key back"), "{said}");
+}
+
+/// A config of a folder of its own, with this database.
+fn config_of(folder: &TempDir, database: &postgres::Database) -> Config {
+    let path = folder.path().join("config.toml");
+    let text = format!(
+        "data_dir = {:?}\ntwitter.client_id = 'id'\ntwitter.api_url = '{}'\ndatabase.url = '{}'\n\
+         security.encryption_key = 'AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8='\n",
+        folder.path().join("data"),
+        nowhere(),
+        database.url,
+    );
+    std::fs::write(&path, text).unwrap();
+    Config::load(&path, std::iter::empty()).unwrap()
+}
+
+/// What `toall reconcile` and `toall rotate-key` say, who refuse alike.
+async fn both_refuse(config: &Config) -> String {
+    let rotated = app::rotate::rotate_key(config, &mut Vec::new()).await.unwrap_err();
+    let reconciled =
+        app::reconcile::reconcile(config, Lost::Long, &Clock::system(), &mut Vec::new()).await.unwrap_err();
+    assert_eq!(rotated.to_string(), reconciled.to_string());
+    rotated.to_string()
+}
+
+async fn count(connection: &mut PgConnection, of: &str) -> i64 {
+    let count = AssertSqlSafe(format!("SELECT count(*) FROM {of}"));
+    sqlx::query_scalar(count).fetch_one(connection).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_no_installation_is_nothing_is_made_by_who_needs_one() {
+    let Some(cluster) = postgres::cluster().await else { return };
+    let folder = TempDir::new().unwrap();
+    let (empty, nobodys) = (cluster.empty().await, cluster.database().await);
+    for (database, of) in
+        [(&empty, "pg_tables WHERE schemaname = current_schema()"), (&nobodys, "installation")]
+    {
+        let said = both_refuse(&config_of(&folder, database)).await;
+        assert!(said.ends_with(" holds no installation of toall. Correct database.url"), "{said}");
+        assert_eq!(count(&mut cluster.connect(&database.name).await, of).await, 0);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_of_an_older_version_is_brought_up_to_date_by_a_start_only() {
+    let Some(cluster) = postgres::cluster().await else { return };
+    let (folder, database) = (TempDir::new().unwrap(), cluster.database().await);
+    let config = config_of(&folder, &database);
+    let mut connection = cluster.connect(&database.name).await;
+    sqlx::query("DELETE FROM _sqlx_migrations").execute(&mut connection).await.unwrap();
+
+    let said = both_refuse(&config).await;
+    assert!(said.contains(" was written by an older version of toall. Start this version with it"), "{said}");
+    let mut out = Vec::new();
+    app::check::check(&config, None, &mut out).await.unwrap();
+    let said = String::from_utf8(out).unwrap();
+    let line = "· database    of an older version: it will be brought up to date at the start";
+    assert!(said.lines().any(|said| said == line), "{said}");
+    assert_eq!(count(&mut connection, "_sqlx_migrations").await, 0);
 }
