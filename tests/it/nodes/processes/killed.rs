@@ -2,8 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
-    path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
@@ -145,20 +143,11 @@ async fn hanging(three: &Three, database: &mut PgConnection) -> Vec<String> {
                 hanging.push(format!("{count} by {statement}"));
             }
         }
-        hanging
-            .extend(films(&bucket).into_iter().map(|path| format!("{} is left in staging", path.display())));
+        hanging.extend(site::objects(&bucket).into_iter().map(|name| format!("{name} is left in staging")));
         if hanging.is_empty() || Instant::now() > until {
             return hanging;
         }
         // What is let go of is told to nobody.
         tokio::time::sleep(super::WRITTEN_DOWN).await;
     }
-}
-
-/// The files under a folder; folders that are empty are nobody's film.
-fn films(folder: &Path) -> Vec<PathBuf> {
-    let entries = fs::read_dir(folder).into_iter().flatten().flatten();
-    entries
-        .flat_map(|entry| if entry.path().is_dir() { films(&entry.path()) } else { vec![entry.path()] })
-        .collect()
 }
