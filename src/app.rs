@@ -66,7 +66,9 @@ pub struct App {
 
 struct Doors {
     stop: CancellationToken,
-    /// Each ends with an error only when it can never work.
+    /// Ends the intake, after all others: what a chat was told is taken is still to be dealt with.
+    stop_intake: CancellationToken,
+    /// Each ends with an error only when it can never work. The intake is one of them.
     tasks: JoinSet<Result<(), StartError>>,
     inbox: mpsc::Sender<crate::chat::Delivery>,
 }
@@ -187,11 +189,11 @@ impl App {
             limits: config.limits.clone(),
         };
 
-        let stop = CancellationToken::new();
+        let (stop, stop_intake) = (CancellationToken::new(), CancellationToken::new());
         let (inbox, deliveries) = mpsc::channel(INBOX);
         let mut tasks = JoinSet::new();
         tasks.spawn({
-            let (intake, stop) = (intake.clone(), stop.clone());
+            let (intake, stop) = (intake.clone(), stop_intake.clone());
             async move {
                 intake.run(deliveries, stop).await;
                 Ok(())
@@ -249,7 +251,8 @@ impl App {
             };
             tokio::spawn(worker.run(stop_worker.clone()))
         });
-        Ok(App { store, staging, doors: Doors { stop, tasks, inbox }, worker, stop_worker, embedded })
+        let doors = Doors { stop, stop_intake, tasks, inbox };
+        Ok(App { store, staging, doors, worker, stop_worker, embedded })
     }
 
     /// Where a chat of the caller's own delivers what is asked in it.
@@ -273,9 +276,17 @@ impl App {
     pub async fn stop(mut self) {
         let in_order = async {
             self.doors.stop.cancel();
-            let closed = async { while self.doors.tasks.join_next().await.is_some() {} };
+            let Doors { stop_intake, tasks, .. } = &mut self.doors;
+            let closed = async {
+                while tasks.len() > 1 {
+                    tasks.join_next().await;
+                }
+                stop_intake.cancel();
+                tasks.join_next().await;
+            };
             // A connection that says nothing must not keep the pipeline from stopping at a safe point.
             let _ = tokio::time::timeout(CLOSE_DOORS_WITHIN, closed).await;
+            stop_intake.cancel();
             self.stop_worker.cancel();
             if let Some(worker) = &mut self.worker {
                 let _ = worker.await;

@@ -5,7 +5,10 @@
 //! test: figures are printed beside their bars, and the exit code says only whether they could be taken.
 //! Takes about three minutes and 1.7 GB of the temporary folder. `BENCH_RUNS=1` repeats nothing.
 
+mod alice;
 mod child;
+mod installation;
+mod machine;
 mod peer;
 mod service;
 mod simulator;
@@ -13,11 +16,11 @@ mod startup;
 mod table;
 mod video;
 
-use std::{net::Ipv4Addr, time::Duration};
+use std::time::Duration;
 
-use anyhow::Context;
 use tempfile::TempDir;
 
+use machine::load;
 use peer::Peer;
 use service::Posted;
 use simulator::Simulator;
@@ -122,26 +125,4 @@ fn tabulate(figures: &Figures, one_at_a_time: &[f64], startup: &startup::Startup
     table.mib("idle memory", &startup.idle_kib, Some(Bar(40.0)));
     table.mib("size of the binary", &[startup.binary_kib], None);
     table
-}
-
-/// A port that nobody has.
-fn free_port() -> anyhow::Result<u16> {
-    let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-    Ok(listener.local_addr()?.port())
-}
-
-/// How busy the machine is besides: figures taken on a busy one say little.
-fn load() -> String {
-    let load = std::fs::read_to_string("/proc/loadavg");
-    let load = load.ok().and_then(|text| text.split(' ').next().map(str::to_owned));
-    format!("load of the last minute: {}", load.as_deref().unwrap_or("unknown"))
-}
-
-/// A line such as `VmHWM:   1234 kB` of what Linux says of a process.
-fn memory_kib(process: &str, name: &str) -> anyhow::Result<f64> {
-    let status = std::fs::read_to_string(format!("/proc/{process}/status"))
-        .context("Memory can only be read on Linux")?;
-    let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-    let number = line.and_then(|rest| rest.split_whitespace().next());
-    number.context("No such figure")?.parse().context("Not a number")
 }

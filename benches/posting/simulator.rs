@@ -29,7 +29,7 @@ pub struct Report {
 
 impl Simulator {
     pub fn start(latency: Duration) -> anyhow::Result<Simulator> {
-        let service_port = crate::free_port()?;
+        let service_port = crate::machine::free_port()?;
         let latency = latency.as_millis().to_string();
         let mut role = Role::start("simulator", &[&latency, &callback(service_port)])?;
         let url = role.hear()?;

@@ -38,7 +38,7 @@ pub fn measure(runs: usize) -> anyhow::Result<Startup> {
         let serving = Serving::start(folder.path())?;
         startup.again.push(serving.ready_after);
         sleep(IDLE);
-        startup.idle_kib.push(crate::memory_kib(&serving.process.id().to_string(), "VmRSS")?);
+        startup.idle_kib.push(crate::machine::memory_kib(&serving.process.id().to_string(), "VmRSS")?);
     }
     Ok(startup)
 }
@@ -51,7 +51,7 @@ struct Serving {
 
 impl Serving {
     fn start(folder: &Path) -> anyhow::Result<Serving> {
-        let port = crate::free_port()?;
+        let port = crate::machine::free_port()?;
         let config = format!(
             "public_url = \"http://127.0.0.1:{port}\"\ndata_dir = \"{}\"\n[web]\nlisten = \"127.0.0.1:{port}\"\n[twitter]\nclient_id = \"bench\"\n",
             folder.join("data").display()

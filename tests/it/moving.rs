@@ -241,3 +241,28 @@ async fn a_failed_post_that_was_tried_again_since_is_not_made_twice() {
     assert_eq!(world.x.posts().len(), 1, "{}", world.last_text("alice"));
     assert_eq!(world.row("alice").await.state, State::NeedsUser);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_that_was_answered_since_is_looked_into_again() {
+    let mut world = World::linked().await;
+    world.x.order(Fault::on(Call::CreatePost, Effect::Drop));
+    world.post("alice", "Once", &sample()).await;
+    world.settle().await;
+    let question = world.last("alice");
+    assert_eq!(read(&question.message), world.asked());
+    world.stop().await;
+    let backup = Backup::of(&world).await;
+    world.boot().await;
+    world.press("alice", &question, "Post it again").await;
+    world.settle().await;
+    assert_eq!(world.x.posts().len(), 1);
+    world.stop().await;
+    backup.restore(&mut world);
+    assert_eq!(
+        reconciled(&world, Lost::Long).await,
+        "Looked for at X before anything is sent: 1 post.\nNow start toall.\n"
+    );
+    world.boot().await;
+    world.settle().await;
+    world.assert_posted_once("alice", "Once", &sample()).await;
+}

@@ -138,14 +138,17 @@ async fn one_process_polls_telegram_and_another_does_when_it_is_gone() {
     assert_answers_once(&telegram).await;
 }
 
-/// Waits until so many of the gateway's two shards are held by this process, and so many by others.
-async fn until_shards_are_held(world: &World, ours: usize, theirs: usize) {
+const EARS: &str = "discord ear:";
+const SHARDS: &str = "discord shard of 2: ";
+
+/// Waits until so many names of this kind are held by this process, and so many by others.
+async fn until_held(world: &World, kind: &str, ours: usize, theirs: usize) {
     let store = &world.app().store;
     let mut changes = store.changes();
     let held = async {
         loop {
             changes.mark_unchanged();
-            let held = store.holdings("discord shard of 2: ", world.now()).await.unwrap();
+            let held = store.holdings(kind, world.now()).await.unwrap();
             let mine = held.iter().filter(|held| held.ours).count();
             if (mine, held.len() - mine) == (ours, theirs) {
                 return;
@@ -154,7 +157,7 @@ async fn until_shards_are_held(world: &World, ours: usize, theirs: usize) {
             let _ = tokio::time::timeout(Duration::from_millis(50), changes.changed()).await;
         }
     };
-    tokio::time::timeout(PATIENCE, held).await.expect("the shards are shared out");
+    tokio::time::timeout(PATIENCE, held).await.unwrap_or_else(|_| panic!("{kind} are never so shared out"));
 }
 
 /// Alice asks on the server and in private, which are of different shards, and is answered once on each.
@@ -178,7 +181,7 @@ async fn each_process_runs_its_share_of_the_shards_and_takes_what_another_leaves
     let settings = discord.settings();
     let Some(here) = installation(|_, config| config.discord = Some(settings)).await else { return };
     let other = Node::start(&here.world, &[Role::Chat]).await;
-    until_shards_are_held(&here.world, 1, 1).await;
+    until_held(&here.world, SHARDS, 1, 1).await;
     discord.wait_for("two sessions", |world| (world.gateway.connected() == 2).then_some(())).await;
     assert_both_shards_answer_once(&discord).await;
 
@@ -186,11 +189,20 @@ async fn each_process_runs_its_share_of_the_shards_and_takes_what_another_leaves
     other.stop().await;
     // Discord wants its sessions begun some seconds apart.
     here.world.pass(Duration::from_secs(6));
-    until_shards_are_held(&here.world, 2, 0).await;
+    until_held(&here.world, SHARDS, 2, 0).await;
     discord
         .wait_for("the other session", |world| (world.gateway.begun.len() == begun + 1).then_some(()))
         .await;
     assert_both_shards_answer_once(&discord).await;
+
+    // Who runs them all leaves a newcomer its share, at its next look.
+    let newcomer = Node::start(&here.world, &[Role::Chat]).await;
+    until_held(&here.world, EARS, 1, 1).await;
+    here.world.pass(Duration::from_secs(3));
+    until_held(&here.world, SHARDS, 1, 1).await;
+    discord.wait_for("its session", |world| (world.gateway.begun.len() == begun + 2).then_some(())).await;
+    assert_both_shards_answer_once(&discord).await;
+    newcomer.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -367,4 +379,23 @@ async fn when_the_app_s_day_is_used_up_uploads_go_on_and_posts_wait_for_the_next
     world.settle().await;
     assert_eq!(world.x.posts().len(), 3);
     assert_eq!(world.requests(Call::CreatePost).len(), 3);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upload_that_the_rest_of_the_app_s_day_does_not_hold_is_not_begun_in_part() {
+    // Three segments make the film. One at a time, so that X's words on what is left come in their order.
+    let world = World::with(|settings, config| {
+        settings.app_day = vec![(Call::Append, 4)];
+        config.worker.upload_parallelism = 1;
+    });
+    let world = world.await.and_linked().await;
+    let film = world.film(9_000_000);
+    world.post("alice", "In time", &film).await;
+    world.until("the first", |world| world.last_text("alice").starts_with("Posted to")).await;
+    world.post("alice", "Too much", &film).await;
+    world.until("the pause", |world| world.last_text("alice").starts_with("X asks for a pause")).await;
+    assert_eq!(world.requests(Call::Append).len(), 3, "one more would be of no use");
+    world.settle().await;
+    assert_eq!(world.x.posts().len(), 2);
+    assert_eq!(world.requests(Call::Append).len(), 6);
 }

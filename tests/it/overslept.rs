@@ -7,7 +7,7 @@ use futures::future::join_all;
 use toall::{
     chat::Ask,
     post::State,
-    sandbox::{Answer, Call, Effect, Exchange, Fault, Gate, Sent},
+    sandbox::{Answer, Call, Effect, Exchange, Fault, Gate, Sent, Subscription},
 };
 
 use crate::{
@@ -62,6 +62,24 @@ async fn taken_over(world: &World) {
     waited.await.expect("nobody takes the lane");
 }
 
+/// Waits until whoever holds the lane has come to the refresh of its tokens.
+async fn about_to_refresh(world: &World) {
+    let store = world.app().store.clone();
+    let mut changes = store.changes();
+    let waited = tokio::time::timeout(PATIENCE, async {
+        loop {
+            changes.mark_unchanged();
+            let at: Vec<(i64,)> = world.fetch("SELECT updated_at FROM x_accounts").await;
+            if at == [(world.now(),)] {
+                return;
+            }
+            // Announced to nobody, as a claim.
+            let _ = tokio::time::timeout(Duration::from_millis(20), changes.changed()).await;
+        }
+    });
+    waited.await.expect("nobody would refresh the tokens");
+}
+
 fn segment(exchange: &Exchange) -> u32 {
     let Sent::Multipart(parts) = &exchange.sent else { panic!("{exchange:?}") };
     let index = parts.iter().find(|part| part.name == "segment_index");
@@ -99,7 +117,13 @@ async fn overslept_at(call: Call, deed: Deed) -> World {
         Deed::First => {
             match call {
                 // The other has nothing to ask before the sleeper has its answer.
-                Call::Refresh => taken_over(&world).await,
+                Call::Refresh => {
+                    taken_over(&world).await;
+                    about_to_refresh(&world).await;
+                    // X has time for another refresh: it hears all of somebody's linking meanwhile.
+                    world.x.add_user("bob_builds", "bob_builds", Subscription::None);
+                    world.question(&world.connect_link("bob").await, "bob_builds").await;
+                }
                 _ => world.until_x("another worker", |x| x.exchanges().len() > before).await,
             }
             world.let_act(call, &gate).await;

@@ -26,20 +26,30 @@ use tokio::sync::OnceCell;
 /// Makes the cluster, runs it until its standard input closes, and takes it away.
 const KEEPER: &str = r#"
 bin=$1 folder=$2 port=$3
+shift 3
 "$bin/initdb" --pgdata="$folder/data" --auth=trust --username=toall --locale=C --encoding=UTF8 --no-sync \
     >"$folder/log" 2>&1 || exit 1
 # Everybody is let in, but for those whom a test gives a password.
 trusted=$(cat "$folder/data/pg_hba.conf")
 printf 'host all +with_password all scram-sha-256\n%s\n' "$trusted" >"$folder/data/pg_hba.conf"
-"$bin/postgres" -D "$folder/data" -k "$folder" -h 127.0.0.1 -p "$port" \
-    -c fsync=off -c full_page_writes=off -c autovacuum=off -c max_connections=1000 -c shared_buffers=64MB \
-    -c max_wal_size=4GB -c log_min_messages=error >>"$folder/log" 2>&1 &
+"$bin/postgres" -D "$folder/data" -k "$folder" -h 127.0.0.1 -p "$port" -c log_min_messages=error "$@" \
+    >>"$folder/log" 2>&1 &
 server=$!
 read -r _
 kill -QUIT "$server"
 wait "$server"
 rm -rf "$folder"
 "#;
+
+/// A test's rows need not survive anything, and many tests run at once.
+const IN_TESTS: [&str; 6] = [
+    "fsync=off",
+    "full_page_writes=off",
+    "autovacuum=off",
+    "max_connections=1000",
+    "shared_buffers=64MB",
+    "max_wal_size=4GB",
+];
 
 /// Makes room for the next databases.
 static FINISHED: Mutex<Vec<String>> = Mutex::new(Vec::new());
@@ -91,8 +101,8 @@ pub async fn cluster() -> Option<&'static Cluster> {
     let cluster = CLUSTER.get_or_init(|| async {
         let given = env::var("TOALL_TEST_DATABASE").ok().filter(|value| value.contains("://"));
         let cluster = match given {
-            Some(url) => Cluster { options: url.parse().unwrap(), _keeper: None },
-            None => Cluster::start().await?,
+            Some(url) => Cluster::at(&url),
+            None => Cluster::start(&IN_TESTS).await?,
         };
         cluster.make_template().await;
         Some(cluster)
@@ -137,12 +147,19 @@ fn somebody() -> Option<(u32, u32)> {
 }
 
 impl Cluster {
-    async fn start() -> Option<Cluster> {
+    /// A server that runs already.
+    pub fn at(url: &str) -> Cluster {
+        Cluster { options: url.parse().unwrap(), _keeper: None }
+    }
+
+    /// A private one with these settings, each `name=value`. `None` where no PostgreSQL is installed.
+    pub async fn start(settings: &[&str]) -> Option<Cluster> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("toall-postgres").tempdir().unwrap().keep();
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let mut keeper = Command::new("sh");
         keeper.args(["-c", KEEPER, "sh"]).args([&programs, &folder]).arg(port.to_string());
+        keeper.args(settings.iter().flat_map(|setting| ["-c", setting]));
         keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         // Ctrl-C is for the tests; this one ends after them.
         keeper.current_dir(&folder).process_group(0);
@@ -216,15 +233,26 @@ impl Cluster {
         Database { url: options.to_url_lossy().to_string(), name }
     }
 
+    /// Takes away the databases that nobody needs any more.
+    pub async fn tidy(&self) {
+        let mut connection = self.connect("postgres").await;
+        drop_finished(&mut connection).await;
+        connection.close().await.unwrap();
+    }
+
     async fn make(&self, name: &str, template: &str) {
         let mut connection = self.connect("postgres").await;
-        let finished = std::mem::take(&mut *FINISHED.lock().unwrap());
-        for name in finished {
-            let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
-            sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut connection).await.unwrap();
-        }
+        drop_finished(&mut connection).await;
         let make = format!("CREATE DATABASE {name} TEMPLATE {template}");
         sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
+    }
+}
+
+async fn drop_finished(connection: &mut PgConnection) {
+    let finished = std::mem::take(&mut *FINISHED.lock().unwrap());
+    for name in finished {
+        let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");
+        sqlx::raw_sql(AssertSqlSafe(drop)).execute(&mut *connection).await.unwrap();
     }
 }

@@ -4,7 +4,7 @@ use std::time::{Duration, UNIX_EPOCH};
 
 use toall::{
     post::State,
-    sandbox::{Answer, Call, Effect, Fault, Gate, Processing, ProcessingFailure, Sent},
+    sandbox::{Answer, Call, Effect, Fault, Gate, Processing, ProcessingFailure, Sent, Subscription},
 };
 
 use crate::world::{NOON, World, read, sample};
@@ -57,11 +57,66 @@ async fn an_upload_forgotten_half_way_begins_anew() {
     let held = world.x.order(Fault::on(Call::Append, Effect::Hold(gate.clone())));
     world.post("alice", "Forgotten", &sample()).await;
     world.until("the segment", |_| held.fired() == 1).await;
+    let forgotten_at = world.now();
     world.x.forget_media();
     gate.open();
+    world.until("another upload", |world| world.requests(Call::Initialize).len() == 2).await;
+    assert_eq!(world.now(), forgotten_at, "once is an expired upload, which is begun again at once");
     world.settle().await;
     world.assert_posted_once("alice", "Forgotten", &sample()).await;
     assert_eq!(world.requests(Call::Initialize).len(), 2);
+    let told = world.history("alice");
+    assert!(!told.iter().any(|text| text.contains("X has a problem")), "{told:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_segments_of_a_video_are_under_way_at_once_and_no_more() {
+    let world = World::linked().await;
+    link(&world, "bob", "bob_builds").await;
+    world.x.set_processing(Processing { steps: 0, check_after_secs: 0 });
+    let film = world.film(4 * 4 * MIB as usize + 1_000);
+    let gate = Gate::closed();
+    let held = world.x.order(Fault::on(Call::Append, Effect::Hold(gate.clone())).times(4));
+    world.post("alice", "In five segments", &film).await;
+    world.until("four segments", |_| held.fired() == 4).await;
+    // X has time for the fifth: all of another's post is made meanwhile.
+    world.post("bob", "Meanwhile", &sample()).await;
+    world.until_row("bob", "posted", |post| post.state == State::Posted).await;
+    let sizes: Vec<_> = segment_sizes(&world).into_iter().map(|(bytes, _)| bytes).collect();
+    let sample_bytes = std::fs::metadata(sample()).unwrap().len();
+    assert_eq!(sizes, [sample_bytes], "a fifth segment did not wait for the others");
+    gate.open();
+    world.settle().await;
+    assert_eq!(segment_sizes(&world).len(), 6);
+    assert_eq!(world.x.posts().len(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_word_of_x_on_its_work_ends_the_trouble_before_it() {
+    let world = World::linked().await;
+    let work = Duration::from_secs(100);
+    world.x.set_processing(Processing { steps: 100, check_after_secs: 1 });
+    world.x.order(Fault::on(Call::Status, Effect::Refuse(Answer::html(503))));
+    for _ in 0..100 {
+        world.x.order(Fault::on(Call::Status, Effect::Refuse(Answer::html(503))).after(1));
+    }
+    world.post("alice", "Every other time", &sample()).await;
+    world.until("the end of its work", |world| world.now() >= NOON + ms(work)).await;
+    let asked = world.requests(Call::Status);
+    let refused = asked.iter().filter(|asked| asked.status == Some(503)).count();
+    // After each word, trouble costs five seconds again; without, it would cost ever more.
+    assert!(refused >= 12 && asked.len() - refused >= 12, "asked {} times, {refused} in vain", asked.len());
+    world.settle().await;
+    world.assert_posted_once("alice", "Every other time", &sample()).await;
+}
+
+fn ms(span: Duration) -> i64 {
+    i64::try_from(span.as_millis()).unwrap()
+}
+
+async fn link(world: &World, name: &str, username: &str) {
+    world.x.add_user(username, username, Subscription::None);
+    world.link(name, username).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -177,5 +232,10 @@ async fn uploads_that_x_always_forgets_end() {
         "sample.mp4 was not posted to @alice_makes.\nX had a problem for too long. Try again later. [Try again]"
     );
     assert_eq!(world.requests(Call::Initialize).len(), 12);
+    let minutes = (world.now() - NOON) / 60_000;
+    assert!(
+        minutes >= 45,
+        "more than once is an incident, and X is asked ever less often: {minutes} minutes"
+    );
     world.assert_at_rest_in_a_day().await;
 }

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use toall::{
     chat::Ask,
     post::State,
-    sandbox::{Answer, Call, Effect, Exchange, Fault, Gate, Sent},
+    sandbox::{Answer, Call, Effect, Exchange, Fault, Gate, Sent, Subscription},
 };
 
 use crate::world::{World, person, read, sample};
@@ -95,7 +95,15 @@ async fn segments_that_are_refused_side_by_side_refresh_once() {
     world.pass(Duration::from_secs(15 * 60));
     let film = world.film(FILM_BYTES);
     world.x.order(Fault::on(Call::Append, Effect::Refuse(Answer::unauthorized())).times(3));
+    let gate = Gate::closed();
+    let held = world.x.order(Fault::on(Call::Refresh, Effect::Hold(gate.clone())));
     world.post("alice", "Together", &film).await;
+    let refused = |world: &World| held.fired() == 1 && world.requests(Call::Append).len() == 3;
+    world.until("the refresh that all three want", refused).await;
+    // X has time for another: it hears all of somebody's linking meanwhile.
+    world.x.add_user("bob_builds", "bob_builds", Subscription::None);
+    world.question(&world.connect_link("bob").await, "bob_builds").await;
+    gate.open();
     world.settle().await;
     world.assert_posted_once("alice", "Together", &film).await;
     assert_eq!(world.requests(Call::Refresh).len(), 1);

@@ -34,7 +34,7 @@ async fn run(cluster: &Cluster, database: &str, statements: &str) {
 async fn somebody(cluster: &Cluster, database: &Database) {
     let name = &database.name;
     let make = format!(
-        "DO $$ BEGIN CREATE ROLE with_password; EXCEPTION WHEN duplicate_object THEN END $$;
+        "DO $$ BEGIN CREATE ROLE with_password; EXCEPTION WHEN duplicate_object OR unique_violation THEN END $$;
          CREATE ROLE {name} LOGIN PASSWORD 'right' IN ROLE with_password"
     );
     run(cluster, "postgres", &make).await;

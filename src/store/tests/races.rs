@@ -3,9 +3,14 @@
 //! A third session holds what both will wait for. When the first waits, the second begins; when both wait, it lets go,
 //! and PostgreSQL serves them in that order. SQLite lets one in at a time, so nothing of this can come up there.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    task::{Context, Wake, Waker},
+    time::Duration,
+};
 
 use sqlx::{AssertSqlSafe, Connection, PgConnection};
+use tokio::sync::Notify;
 use uuid::Uuid;
 
 use super::{
@@ -13,11 +18,12 @@ use super::{
     people::{accept, link, message, new_post, pending, person},
 };
 use crate::{
-    account::{PersonRef, Platform},
+    account::{AccountId, PersonRef, Platform},
     config::Limits,
     post::{Mills, NewPost, OverLimit, Pause, Post, PostId, State},
     store::{
-        Accepted, Answered, Handed, Repeatable, Store, StoreError, Upload, UploadId, Vault, engine::query,
+        Accepted, Answered, Closed, Handed, Need, Repeatable, Store, StoreError, Upload, UploadId, Vault,
+        engine::{Pool, query},
         reseal::Resealed,
     },
     ticket::Ticket,
@@ -102,6 +108,7 @@ impl Two {
 
 const LANE: &str = "SELECT 1 FROM x_accounts FOR UPDATE";
 const PERSON: &str = "SELECT 1 FROM users FOR UPDATE";
+const LIMITS: &str = "SELECT 1 FROM limits FOR UPDATE";
 
 #[tokio::test]
 async fn a_post_that_comes_while_its_lane_is_let_go_is_not_stranded() {
@@ -392,6 +399,59 @@ async fn a_post_that_begins_to_wait_at_the_moment_when_the_pause_ends_goes_on() 
 async fn accepted(two: &Two, name: &str) -> PostId {
     link(&two.one, name, name).await;
     accept(&two.one, name, name).await
+}
+
+#[tokio::test]
+async fn the_last_of_the_app_s_day_is_used_by_one_of_two_at_once() {
+    let Some(two) = Two::new().await else { return };
+    let (alice, bob) = (AccountId("at alice".to_owned()), AccountId("at bob".to_owned()));
+    let need = |account| Need { call: "POST", account, step: State::Publishing, calls: 1 };
+    two.one.keep_day("POST", 100, 1, NOW + 3_600_000).await.unwrap();
+
+    let one = two.one.use_day(need(&alice), NOW);
+    let other = two.other.use_day(need(&bob), NOW);
+    let (one, other) = two.at_once(LIMITS, one, other).await;
+
+    assert_eq!(one.unwrap(), None);
+    assert_eq!(other.unwrap(), Some(Closed { why: Pause::RateLimit, until: NOW + 3_600_000 }));
+}
+
+/// Tells when a future that is polled by hand is to be polled again.
+#[derive(Default)]
+struct Woken(Notify);
+
+impl Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.notify_one();
+    }
+}
+
+#[tokio::test]
+async fn a_transaction_that_is_given_up_once_it_has_begun_unheard_holds_nothing() {
+    const BEGUN: &str = "SELECT count(*) FROM pg_stat_activity
+                          WHERE datname = current_database() AND state LIKE 'idle in transaction%'";
+    let Some(two) = Two::new().await else { return };
+    let mut watcher = two.session().await;
+    let woken = Arc::new(Woken::default());
+    let waker = Waker::from(woken.clone());
+    let mut begin = Box::pin(two.one.begin());
+    // The server says that it has begun before it answers, and the answer is not read until the next poll.
+    loop {
+        assert!(begin.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        tokio::time::timeout(Duration::from_secs(10), woken.0.notified()).await.expect("it is answered");
+        let begun: i64 = sqlx::query_scalar(BEGUN).fetch_one(&mut watcher).await.unwrap();
+        if begun == 1 {
+            break;
+        }
+    }
+    drop(begin);
+
+    // Whatever is still to be rolled back is, before a connection is given out again.
+    let Pool::Postgres(pool) = &two.one.write else { unreachable!() };
+    let most = pool.options().get_max_connections();
+    drop(futures::future::join_all((0..most).map(|_| pool.acquire())).await);
+    let held: i64 = sqlx::query_scalar(BEGUN).fetch_one(&mut watcher).await.unwrap();
+    assert_eq!(held, 0, "whoever gets that connection next is in a transaction of somebody else's");
 }
 
 #[tokio::test]

@@ -17,14 +17,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Kept, NOW,
-    people::{accept, link, message, place},
+    people::{accept, link, message, person, place},
     script,
 };
 use crate::{
     account::{AccountId, MessageRef},
     clock::Clock,
     post::{Pause, State},
-    store::{Closed, HOLD, Holding, Need, Store, Vault, engine::query},
+    store::{Closed, HOLD, Holding, LEASE, Need, Store, StoreError, Vault, engine::query},
 };
 
 /// How long anything may take in real time before the test is given up.
@@ -216,6 +216,38 @@ async fn a_message_is_one_process_s_to_write_and_a_late_word_is_written_over() {
 }
 
 #[tokio::test]
+async fn a_lease_that_is_over_writes_nothing_whoever_has_the_lane_now() {
+    let Some(kept) = Kept::on_postgres().await else { return };
+    let (one, other) = (open(&kept).await, open(&kept).await);
+    let lost = |written: Result<(), StoreError>| {
+        assert!(matches!(written, Err(StoreError::LeaseLost)), "{written:?}")
+    };
+    for (name, next) in [("alice", &other), ("bob", &one)] {
+        link(&one, name, name).await;
+        let id = accept(&one, name, name).await;
+        let sleeper = one.claim(NOW).await.unwrap().unwrap();
+        let later = NOW + i64::try_from(LEASE.as_millis()).unwrap();
+        let awake = next.claim(later).await.unwrap().unwrap();
+        assert_eq!((sleeper.post.id, awake.post.id), (id, id));
+
+        let mut late = sleeper.post.clone();
+        late.state = State::Publishing;
+        lost(one.renew(&sleeper, later).await);
+        lost(one.begin_refresh(&sleeper, later).await);
+        lost(one.staged_so_far(&sleeper, 1, later).await);
+        lost(one.intend(&sleeper, later).await);
+        lost(one.save(&sleeper, &late, None, "goes_on", later).await);
+        lost(one.give_back(&sleeper, later).await);
+        let post = one.post(id).await.unwrap().unwrap();
+        assert_eq!((post.state, post.bytes, post.intent_at), (State::Staging, sleeper.post.bytes, None));
+
+        next.give_back(&awake, later).await.unwrap();
+        lost(next.intend(&awake, later).await);
+        one.cancel(&person(name), id, later).await.unwrap();
+    }
+}
+
+#[tokio::test]
 async fn a_lane_that_nobody_would_look_at_is_found_once() {
     let kept = Kept::new().await;
     let store = open(&kept).await;
@@ -269,6 +301,23 @@ async fn the_last_of_the_app_s_day_goes_round_by_turns() {
     store.unused(need, NOW).await.unwrap();
     assert_eq!(ask(&alice).await, None, "one was not used");
     assert_eq!(store.use_day(need, resets_at).await.unwrap(), None, "the next day");
+}
+
+#[tokio::test]
+async fn what_one_process_uses_of_the_app_s_day_every_other_counts() {
+    let Some(kept) = Kept::on_postgres().await else { return };
+    let (one, other) = (open(&kept).await, open(&kept).await);
+    let alice = AccountId("at alice".to_owned());
+    let need = Need { call: "POST", account: &alice, step: State::Publishing, calls: 1 };
+    let resets_at = NOW + 3_600_000;
+    one.keep_day("POST", 100, 2, resets_at).await.unwrap();
+    assert_eq!(other.use_day(need, NOW).await.unwrap(), None);
+    assert_eq!(one.use_day(need, NOW).await.unwrap(), None);
+    let over = Some(Closed { why: Pause::RateLimit, until: resets_at });
+    assert_eq!(other.use_day(need, NOW).await.unwrap(), over);
+    other.unused(need, NOW).await.unwrap();
+    assert_eq!(one.use_day(need, NOW).await.unwrap(), None, "given back by another");
+    assert_eq!(one.use_day(need, NOW).await.unwrap(), over);
 }
 
 #[tokio::test]

@@ -60,9 +60,13 @@ async fn without_telegrams_secret_nothing_is_heard_and_nothing_is_told() {
     for poison in ["", "{", "null", "[]", "\u{feff}{}", "{\"update_id\":\"x\"}", &deep, &long] {
         assert!([0, 200].contains(&knocked(&url, &[(HEADER, &secret)], poison.to_owned()).await.0));
     }
+    // Longer than any message of Telegram's, though all of it could be read.
+    let padded = format!("{forged}{}", " ".repeat(1 << 20));
+    assert_eq!(knocked(&url, &[(HEADER, &secret)], padded).await.0, 200);
     let headers = [(HEADER, secret.as_str()), ("Content-Type", "text/html")];
     assert_eq!(knocked(&url, &headers, b"\xff\xfe".to_vec()).await.0, 200);
 
+    assert_eq!(telegram.said(ALICE.id), []);
     alice.text("/help");
     telegram.wait_for(|telegram| telegram.said(ALICE.id).into_iter().next()).await;
     assert_eq!(telegram.said(ALICE.id).len(), 1);

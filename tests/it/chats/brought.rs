@@ -10,7 +10,7 @@ use toall::{
 
 use super::{ALICE, link_on_discord, link_on_telegram};
 use crate::{
-    discord::{Discord, File},
+    discord::{Discord, Fault, File},
     telegram::{TOKEN, Telegram},
     world::{NOON, World, sample, sha256_hex},
 };
@@ -157,4 +157,17 @@ async fn going_back_to_the_gateway_takes_the_endpoint_away() {
     discord
         .wait_for("the answer", |world| world.messages.values().find(|it| !it.content.is_empty()).cloned())
         .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_what_the_endpoint_took() {
+    let (discord, mut world) = by_endpoint().await;
+    let on = ("POST", "/callback");
+    discord.world().faults = vec![Fault { on, times: 1, status: 503, body: json!(null), done: false }];
+    discord.slash("alice", "general", "help", &[], None).await;
+    discord.wait_for("the first try", |world| (world.faults[0].times == 0).then_some(())).await;
+    world.stop().await;
+    assert_eq!(discord.world().brought[0].status, 202);
+    let said = discord.world().messages.values().filter(|it| !it.content.is_empty()).count();
+    assert_eq!(said, 1, "what was taken is answered");
 }
