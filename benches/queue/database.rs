@@ -13,7 +13,7 @@ use uuid::Uuid;
 
 use crate::{
     cpu,
-    postgres::{self, Cluster},
+    postgres::{self, Cluster, drop_finished},
     steps::VIDEO_BYTES,
 };
 
@@ -91,7 +91,7 @@ impl Server {
 
     /// Drops what was made.
     pub async fn close(self) {
-        self.cluster.tidy().await;
+        drop_finished(&mut self.cluster.connect("postgres").await).await;
     }
 }
 

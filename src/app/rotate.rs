@@ -12,9 +12,10 @@ use crate::{
 /// Killed anywhere, it leaves both keys in place: the service starts with them, and another run goes on from there.
 ///
 /// # Errors
-/// When a service holds the database, the keys are not those of the database, or the disk refuses.
+/// When a service holds the SQLite file, the keys are not those of the database, or the disk refuses.
 pub async fn rotate_key(config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
-    // Holds the database from here on, so that nothing is sealed with the former key meanwhile.
+    // Holds a SQLite file from here on, so that nothing is sealed with the former key meanwhile. On PostgreSQL the operator
+    // has seen to it (README), and a process that has not the new key waits for one that has.
     let store = super::existing::open(config, &Clock::system()).await?;
     begin_rotation(config)?;
     let done = store.reseal(&super::vault(config)?).await?;

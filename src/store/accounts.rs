@@ -3,7 +3,7 @@
 use sqlx::FromRow;
 
 use super::{
-    Store, StoreError,
+    Store, StoreError, VaultError,
     engine::{Tx, query},
     locks, queue,
 };
@@ -242,8 +242,12 @@ impl Store {
                 .bind(&id.0)
                 .fetch_value(&mut tx)
                 .await?;
-            // Tokens that cannot be opened cannot be revoked either; forgetting them is what is left.
-            tokens = sealed.and_then(|sealed| self.open_tokens(id, &sealed).ok());
+            tokens = match sealed.map(|sealed| self.open_tokens(id, &sealed)).transpose() {
+                // A process that has that key can revoke them.
+                Err(error @ StoreError::Vault(VaultError::OtherKey)) => return Err(error),
+                // What cannot be opened cannot be revoked either; forgetting it is what is left.
+                tokens => tokens.unwrap_or_default(),
+            };
             query(
                 "UPDATE x_accounts SET active = 0, token_state = 'broken', tokens_sealed = NULL,
                         token_rev = token_rev + 1, updated_at = $2

@@ -88,7 +88,9 @@ impl OpenError {
     /// Of what was found inside.
     pub(super) fn of_contents(error: StoreError, settings: &config::Database) -> OpenError {
         let url = settings.url.expose_secret();
-        let server = PgConnectOptions::from_str(url).ok().map(|options| Server::of(&options));
+        // Any address can be read as one of PostgreSQL's.
+        let options = PgConnectOptions::from_str(url).ok().filter(|_| url.starts_with("postgres"));
+        let server = options.map(|options| Server::of(&options));
         let database = match &server {
             Some(server) => server.to_string(),
             None => SqliteConnectOptions::from_str(url)

@@ -36,7 +36,8 @@ impl Store {
     /// which does not give up before the time to settle is over.
     pub async fn reconcile(&self, lost: Lost, now: i64) -> Result<Reconciled, StoreError> {
         let accounts: Vec<String> = query(
-            "SELECT DISTINCT account_id FROM posts WHERE state NOT IN ('posted', 'canceled') ORDER BY account_id",
+            "SELECT account_id FROM posts WHERE due_at IS NOT NULL
+              UNION SELECT account_id FROM posts WHERE state = 'needs_user' ORDER BY account_id",
         )
         .fetch_values(&self.read)
         .await?;
@@ -45,7 +46,6 @@ impl Store {
             let mut tx = self.begin().await?;
             locks::lane(&mut tx, &account).await?;
             self.record(&mut tx, &account, now).await?;
-            done.if_retried += look_if_retried(&mut tx, &account).await?;
             done.look += look_first(&mut tx, &account, now).await?;
             done.look += look_once_more(&mut tx, &account, now).await?;
             if lost == Lost::Long {
@@ -58,7 +58,31 @@ impl Store {
             release(&mut tx, &account, now).await?;
             self.commit(tx).await?;
         }
+        done.if_retried = self.look_if_retried().await?;
         Ok(done)
+    }
+
+    /// A failed post that its person tries again is one that may have been tried again, and made, already.
+    async fn look_if_retried(&self) -> Result<u64, StoreError> {
+        let (mut done, mut last) = (0, String::new());
+        loop {
+            let some: Vec<String> =
+                query("SELECT id FROM posts WHERE state = 'failed' AND id > $1 ORDER BY id LIMIT 500")
+                    .bind(&last)
+                    .fetch_values(&self.read)
+                    .await?;
+            let Some((first, next)) = some.first().cloned().zip(some.last().cloned()) else {
+                return Ok(done);
+            };
+            done += query(
+                "UPDATE posts SET first_intent_at = created_at WHERE state = 'failed' AND id >= $1 AND id <= $2",
+            )
+            .bind(first)
+            .bind(&next)
+            .execute(&self.write)
+            .await?;
+            last = next;
+        }
     }
 
     /// Says in the audit trail what each unfinished post was.
@@ -66,7 +90,9 @@ impl Store {
         query(
             "INSERT INTO post_events (post_id, at, node, kind, detail)
              SELECT id, $1, $2, 'reconciled', state FROM posts
-              WHERE account_id = $3 AND state NOT IN ('posted', 'canceled', 'failed') ORDER BY id",
+              WHERE id IN (SELECT id FROM posts WHERE account_id = $3 AND due_at IS NOT NULL
+                            UNION SELECT id FROM posts WHERE account_id = $3 AND state = 'needs_user')
+              ORDER BY id",
         )
         .bind(now)
         .bind(&*self.node)
@@ -75,14 +101,6 @@ impl Store {
         .await?;
         Ok(())
     }
-}
-
-/// A failed post that its person tries again is one that may have been tried again, and made, already.
-async fn look_if_retried(tx: &mut Tx, account: &AccountId) -> Result<u64, sqlx::Error> {
-    query("UPDATE posts SET first_intent_at = created_at WHERE account_id = $1 AND state = 'failed'")
-        .bind(&account.0)
-        .execute(tx)
-        .await
 }
 
 /// Posts with an upload: a post on X that carries it is theirs. One whose file is complete looks at once; one that has
@@ -98,7 +116,8 @@ async fn look_first(tx: &mut Tx, account: &AccountId, now: i64) -> Result<u64, s
                 segments_done = CASE WHEN state = 'uploading' THEN 0 ELSE segments_done END,
                 intent_at = $1, first_intent_at = created_at, billed_at = $1, resend = 0, looks = 0, attempt = 0,
                 claims = 0, due_at = $1, updated_at = $1
-          WHERE account_id = $2 AND state NOT IN ('posted', 'canceled', 'failed', 'needs_user')
+          WHERE account_id = $2 AND due_at IS NOT NULL
+            AND state NOT IN ('posted', 'canceled', 'failed', 'needs_user')
             AND (intent_at IS NOT NULL OR EXISTS (SELECT 1 FROM post_media WHERE post_id = posts.id))",
     )
     .bind(now)
@@ -128,7 +147,8 @@ async fn ask(tx: &mut Tx, account: &AccountId, now: i64) -> Result<u64, sqlx::Er
                 attempt = 0, claims = 0, waiting = NULL, due_at = NULL, clean_at = $3, updated_at = $1,
                 status_want = status_want + 1, status_attempts = 0,
                 status_due_at = CASE WHEN place_sealed IS NULL THEN NULL ELSE CAST($1 AS BIGINT) END
-          WHERE account_id = $2 AND state NOT IN ('posted', 'canceled', 'failed', 'needs_user') AND intent_at IS NULL",
+          WHERE account_id = $2 AND due_at IS NOT NULL
+            AND state NOT IN ('posted', 'canceled', 'failed', 'needs_user') AND intent_at IS NULL",
     )
     .bind(now)
     .bind(&account.0)

@@ -1,6 +1,6 @@
 //! The tokens of accounts, sealed.
 
-use super::{Lease, Store, StoreError, accounts::refresh_statuses, engine::query, queue};
+use super::{Lease, Store, StoreError, VaultError, accounts::refresh_statuses, engine::query, queue};
 use crate::account::{AccountId, Tokens};
 
 /// What an account's sealed tokens belong to.
@@ -19,8 +19,8 @@ impl Store {
         serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("tokens"))
     }
 
-    /// An account's tokens with their revision; `None` when they are gone or refused, [`StoreError::Tokens`] when they
-    /// cannot be opened.
+    /// An account's tokens with their revision; `None` when they are gone or refused, [`StoreError::Tokens`] when nobody
+    /// can open them, [`VaultError::OtherKey`] when it takes a key that this process does not have.
     pub async fn tokens(&self, account: &AccountId) -> Result<Option<(Tokens, i64)>, StoreError> {
         let row: Option<(Option<Vec<u8>>, i64, String)> =
             query("SELECT tokens_sealed, token_rev, token_state FROM x_accounts WHERE id = $1")
@@ -31,7 +31,11 @@ impl Store {
             Some((Some(sealed), rev, state)) if state != "broken" => {
                 let tokens = self.open_tokens(account, &sealed).map_err(|error| {
                     tracing::error!(%account, %error, "tokens cannot be opened");
-                    StoreError::Tokens { rev }
+                    match error {
+                        // Others have that key: while it is changed, or one that was given another.
+                        StoreError::Vault(VaultError::OtherKey) => error,
+                        _ => StoreError::Tokens { rev },
+                    }
                 })?;
                 Ok(Some((tokens, rev)))
             }

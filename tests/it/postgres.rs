@@ -233,13 +233,6 @@ impl Cluster {
         Database { url: options.to_url_lossy().to_string(), name }
     }
 
-    /// Takes away the databases that nobody needs any more.
-    pub async fn tidy(&self) {
-        let mut connection = self.connect("postgres").await;
-        drop_finished(&mut connection).await;
-        connection.close().await.unwrap();
-    }
-
     async fn make(&self, name: &str, template: &str) {
         let mut connection = self.connect("postgres").await;
         drop_finished(&mut connection).await;
@@ -249,7 +242,8 @@ impl Cluster {
     }
 }
 
-async fn drop_finished(connection: &mut PgConnection) {
+/// Drops the databases that nobody needs any more.
+pub async fn drop_finished(connection: &mut PgConnection) {
     let finished = std::mem::take(&mut *FINISHED.lock().unwrap());
     for name in finished {
         let drop = format!("DROP DATABASE IF EXISTS {name} WITH (FORCE)");

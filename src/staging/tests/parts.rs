@@ -107,8 +107,8 @@ fn joining_that_dies_with_the_process_is_begun_anew() {
             std::fs::copy(spare.path().join("second"), path).unwrap();
         }
     }
-    // Lets the reader go that outlived its life.
-    std::fs::File::options().write(true).open(spare.path().join("pipe")).unwrap();
+    // Lets the reader go that outlived its life, if it came so far. Opened both ways, it waits for nobody.
+    std::fs::File::options().read(true).write(true).open(spare.path().join("pipe")).unwrap();
 
     life().block_on(async {
         let (staging, _server) = Staging::embedded(dir.path()).await.unwrap();

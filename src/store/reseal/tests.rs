@@ -1,13 +1,13 @@
 //! A rotation may be stopped after any row: nothing is lost, and in the end the former key opens nothing.
 
-use std::{collections::BTreeSet, fs};
+use std::{collections::BTreeSet, fs, sync::Arc};
 
 use secrecy::ExposeSecret;
 
 use super::*;
 use crate::{
     store::{
-        LinkRequest, OpenError,
+        LinkRequest, OpenError, PendingLink, VaultError,
         tests::{
             Kept, NOW,
             people::{accept, link, message, pending, place},
@@ -175,6 +175,7 @@ async fn afterwards_the_former_key_opens_nothing_not_even_what_was_deleted() {
     let refused = kept.kept.try_open(Vault::new(&OLD)).await;
     let refused = refused.err().expect("the former key opens it");
     assert!(matches!(refused, OpenError::OtherKey { .. }), "{refused}");
+    assert!(!refused.to_string().contains("localhost"), "{refused}");
 }
 
 #[tokio::test]
@@ -197,4 +198,20 @@ async fn a_damaged_value_is_counted_and_does_not_stop_the_others() {
     let done = store.reseal(&both()).await.unwrap();
     assert_eq!(done, Resealed { values: VALUES - 2, damaged: 2 });
     store.close().await;
+}
+
+#[tokio::test]
+async fn a_process_without_the_key_leaves_an_account_alone() {
+    let kept = Kept::new().await;
+    let store = kept.open(both()).await;
+    link(&store, "alice", "alice").await;
+    let PendingLink { person, profile, .. } = pending("alice");
+    let account = profile.id;
+
+    // As one that was not restarted yet.
+    let other = Store { vault: Arc::new(Vault::new(&OLD)), ..store.clone() };
+    let other_key = |error| matches!(error, StoreError::Vault(VaultError::OtherKey));
+    assert!(other_key(other.tokens(&account).await.unwrap_err()));
+    assert!(other_key(other.unlink(&person, &account, NOW).await.unwrap_err()));
+    assert!(store.tokens(&account).await.unwrap().is_some(), "it is linked as before");
 }
