@@ -79,7 +79,9 @@ impl Three {
                  [twitter]\nclient_id = \"sandbox-client\"\nclient_secret = \"sandbox-secret\"\n\
                  authorize_url = \"{x}/i/oauth2/authorize\"\napi_url = \"{x}\"\nweb_url = \"{x}\"\n\
                  [staging]\nendpoint_url = \"{bucket}\"\nbucket = \"{name}\"\naccess_key_id = \"{key}\"\n\
-                 secret_access_key = \"{secret}\"\nforce_path_style = true\n",
+                 secret_access_key = \"{secret}\"\nforce_path_style = true\n\
+                 # A process that is killed before X heard of a post leaves it in doubt: nobody is here to be asked.\n\
+                 [worker]\nsettle_secs = 2\non_unsure = \"retry\"\n",
                 data = folder.path().join(format!("data{number}")).display(),
                 database = database.url,
                 telegram = telegram.settings().api_url,

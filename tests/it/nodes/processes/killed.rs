@@ -2,10 +2,13 @@
 
 use std::{
     collections::BTreeMap,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
 use sqlx::{AssertSqlSafe, PgConnection};
+use toall::clock::Clock;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::{Sent, Three, node};
 use crate::{
@@ -21,13 +24,42 @@ const UNDER_WAY: usize = 8;
 /// How many die together, drawn from these.
 const AT_ONCE: [usize; 6] = [1, 1, 1, 1, 2, 3];
 
+/// How long after a kill the database may still be doing what it was told before.
+const LAST_WORD_MS: i64 = 1_000;
+/// How long a status is one process's to write.
+const TURN_MS: i64 = 30_000;
+
 /// What came of it, by what a process had in hand when it was killed.
 #[derive(Default)]
 struct Kills(BTreeMap<String, usize>);
 
+/// A minute passes at once for what the dead held, as often as it is looked at: what a process had sent before it died may
+/// be written after.
+async fn time_flies_for(dead: Arc<Mutex<(Vec<String>, i64)>>, mut database: PgConnection) {
+    loop {
+        tokio::time::sleep(super::WRITTEN_DOWN).await;
+        let (names, last) = dead.lock().unwrap().clone();
+        let turns = last + LAST_WORD_MS + TURN_MS;
+        for name in names {
+            let statements = format!(
+                "UPDATE x_accounts SET due_at = 0 WHERE lease_owner = '{name}' AND due_at > 0;
+                 UPDATE leases SET due_at = 0 WHERE owner = '{name}' AND due_at > 0;
+                 UPDATE posts SET status_taken_until = 0 WHERE status_taken_until BETWEEN 1 AND {turns}"
+            );
+            sqlx::raw_sql(AssertSqlSafe(statements)).execute(&mut database).await.unwrap();
+        }
+    }
+}
+
 impl Kills {
     /// Notes what a process holds by the database, and kills it.
-    async fn kill(&mut self, three: &Three, victim: usize, database: &mut PgConnection) {
+    async fn kill(
+        &mut self,
+        three: &Three,
+        victim: usize,
+        dead: &Mutex<(Vec<String>, i64)>,
+        database: &mut PgConnection,
+    ) {
         let child = &three.children[victim];
         let name = node(child);
         let mut in_hand: Vec<String> = sqlx::query_scalar(
@@ -39,7 +71,10 @@ impl Kills {
         .await
         .unwrap();
         assert!(child.kill(), "it runs");
-        three.a_minute_later(&name).await;
+        let mut dead = dead.lock().unwrap();
+        dead.0.push(name);
+        dead.1 = Clock::system().now_ms();
+        drop(dead);
         if in_hand.is_empty() {
             in_hand.push("nothing".to_owned());
         }
@@ -60,6 +95,8 @@ async fn any_process_is_killed_again_and_again_and_every_post_is_made_once() {
     let started = Instant::now();
     let (mut sent, mut films): (Vec<Sent>, BTreeMap<String, String>) = Default::default();
     let (mut kills, mut count) = (Kills::default(), 0);
+    let dead = Arc::new(Mutex::new((Vec::new(), 0)));
+    let _time = AbortOnDropHandle::new(tokio::spawn(time_flies_for(dead.clone(), three.connection().await)));
     while sent.len() < wanted {
         let next = tokio::time::Instant::now() + Duration::from_millis(rng.u64(200..1_200));
         let mut asked = three.x.changes();
@@ -79,7 +116,7 @@ async fn any_process_is_killed_again_and_again_and_every_post_is_made_once() {
         rng.shuffle(&mut victims);
         let victims = &victims[..AT_ONCE[rng.usize(..AT_ONCE.len())]];
         for victim in victims {
-            kills.kill(&three, *victim, &mut database).await;
+            kills.kill(&three, *victim, &dead, &mut database).await;
             count += 1;
         }
         for victim in victims {
