@@ -31,7 +31,7 @@ fn finished(posts: i64, numbers: impl Fn(i64) -> String) -> String {
 
 /// What a restored database is asked, and the index that answers.
 const RECONCILING: [(&str, &str); 7] = [
-    (UNFINISHED, "posts_lane"),
+    (UNFINISHED, "posts_unsure"),
     (RECORD, "posts_lane"),
     (LOOK_FIRST, "posts_lane"),
     (ASK, "posts_lane"),

@@ -489,8 +489,6 @@ async fn a_change_of_key_does_not_bring_back_what_was_replaced_meanwhile() {
 #[tokio::test]
 async fn a_change_of_key_that_waits_for_one_post_holds_no_other() {
     let Some(two) = Two::new().await else { return };
-    link(&two.one, "alice", "alice").await;
-    link(&two.one, "bob", "bob").await;
     accepted(&two, "alice").await;
     accepted(&two, "bob").await;
     let mut other = two.session().await;
