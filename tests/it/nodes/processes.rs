@@ -265,10 +265,12 @@ async fn three_processes_are_restarted_under_load_and_one_is_killed() {
     }
     restarted.store(true, Ordering::SeqCst);
     let sent = load.await.unwrap();
-    let answers = three.first_answers(&sent, &seen).await;
-    let longest = answers.iter().max().unwrap();
+    let mut answers = three.first_answers(&sent, &seen).await;
+    answers.sort();
+    let (usual, longest) = (answers[answers.len() / 2], answers[answers.len() - 1]);
     println!("{} posts during the restart; the longest first answer took {longest:?}", sent.len());
-    assert!(*longest <= ANSWER_WITHIN, "{answers:?}");
+    // A machine so busy that half of all answers take long says nothing of the restart.
+    assert!(longest <= ANSWER_WITHIN.max(usual * 3), "{answers:?}");
 
     let killed = &three.children[1];
     let name = node(killed);
