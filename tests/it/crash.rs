@@ -1,6 +1,6 @@
 //! The real binary, killed and started again, and put on a machine that is in trouble.
 
-mod check;
+pub mod check;
 pub mod child;
 mod discord;
 #[cfg(target_os = "linux")]
@@ -74,7 +74,8 @@ async fn killed_at_any_moment_nothing_is_lost_doubled_or_left_unsaid() {
     assert!(tally.kills() > 0, "nothing was killed");
 }
 
-fn number(variable: &str) -> Option<u64> {
+/// What a variable of the environment sets.
+pub fn number(variable: &str) -> Option<u64> {
     let text = std::env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("{variable} is a number, not {text:?}")))
 }

@@ -15,6 +15,14 @@ use crate::world::sha256_hex;
 /// What is said to a button that was pressed too late.
 const STALE: &str = "That no longer applies: the post has moved on.";
 
+/// What there is none of in a database at rest, on either engine.
+pub const HANGING: [&str; 4] = [
+    "SELECT count(*) FROM x_accounts WHERE lease_owner IS NOT NULL",
+    "SELECT count(*) FROM x_accounts WHERE due_at IS NOT NULL OR current_post_id IS NOT NULL",
+    "SELECT count(*) FROM posts WHERE due_at IS NOT NULL OR status_due_at IS NOT NULL",
+    "SELECT count(*) FROM notices",
+];
+
 /// Looks at X, the chats, the storage and the database of a service that was stopped at rest. `unheard` are requests of
 /// people that came to nothing with a kill, and were made once more.
 pub async fn check(site: &Site, plan: &Plan, unheard: &BTreeSet<i64>, report: &mut Report) {
@@ -175,14 +183,7 @@ async fn books(database: &mut SqliteConnection, findings: &mut Vec<Finding>) {
     if verdict != ["ok"] {
         findings.push(other(format!("integrity: {verdict:?}")));
     }
-    const HANGING: [&str; 5] = [
-        "SELECT count(*) FROM x_accounts WHERE lease_owner IS NOT NULL",
-        "SELECT count(*) FROM x_accounts WHERE due_at IS NOT NULL OR current_post_id IS NOT NULL",
-        "SELECT count(*) FROM posts WHERE due_at IS NOT NULL OR status_due_at IS NOT NULL",
-        "SELECT count(*) FROM notices",
-        "SELECT count(*) FROM pragma_foreign_key_check",
-    ];
-    for statement in HANGING {
+    for statement in HANGING.into_iter().chain(["SELECT count(*) FROM pragma_foreign_key_check"]) {
         let count: i64 = sqlx::query_scalar(statement).fetch_one(&mut *database).await.unwrap();
         if count > 0 {
             findings.push(other(format!("{count} by {statement}")));

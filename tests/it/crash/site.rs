@@ -282,13 +282,11 @@ impl Site {
 
     /// The ids of posts that have a file staged, and other names that are there and should not be.
     pub fn staged(&self) -> BTreeSet<String> {
-        let folder = self.bucket.clone().unwrap_or_else(|| self.data.join("staging"));
-        let mut found = BTreeSet::new();
-        walk(&folder, &mut found);
-        if self.bucket.is_some() {
-            // What a killed process began there, parts of a file or the probe at its start, goes with the next sweep.
-            found.retain(|name| !name.starts_with('.') && !name.starts_with("probe-"));
+        if let Some(bucket) = &self.bucket {
+            return objects(bucket);
         }
+        let mut found = BTreeSet::new();
+        walk(&self.data.join("staging"), &mut found);
         found
     }
 
@@ -299,6 +297,15 @@ impl Site {
         assert!(took < Duration::from_secs(20), "it took {took:?} to stop");
         took
     }
+}
+
+/// The names of what is kept in a bucket, by the folder in which it is.
+pub fn objects(bucket: &Path) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    walk(bucket, &mut found);
+    // What a killed process began there, parts of a file or the probe at its start, goes with the next sweep.
+    found.retain(|name| !name.starts_with('.') && !name.starts_with("probe-"));
+    found
 }
 
 fn walk(folder: &Path, found: &mut BTreeSet<String>) {
