@@ -62,6 +62,7 @@ impl Three {
             redirect_uris: vec![format!("http://{public}/api/social/callback")],
             duplicate_window: Duration::ZERO,
             processing: Processing { steps: 1, check_after_secs: 0 },
+            enforce_rate_limits: false,
             ..Settings::new(folder.path().join("x"))
         };
         let x = Sandbox::start(settings).await.unwrap();

@@ -98,7 +98,9 @@ async fn any_process_is_killed_again_and_again_and_every_post_is_made_once() {
     let dead = Arc::new(Mutex::new((Vec::new(), 0)));
     let _time = AbortOnDropHandle::new(tokio::spawn(time_flies_for(dead.clone(), three.connection().await)));
     while sent.len() < wanted {
-        let next = tokio::time::Instant::now() + Duration::from_millis(rng.u64(200..1_200));
+        // The longer a run, the longer the pauses: it is to come to an end.
+        let pause = rng.u64(200..1_200.max(2 * wanted as u64));
+        let next = tokio::time::Instant::now() + Duration::from_millis(pause);
         let mut asked = three.x.changes();
         loop {
             let made = three.x.posts().len();
@@ -107,6 +109,9 @@ async fn any_process_is_killed_again_and_again_and_every_post_is_made_once() {
                 let caption = format!("Post {}", sent.len());
                 sent.push(three.post(EVERYBODY[sent.len() % EVERYBODY.len()], &caption, &film));
                 films.insert(caption, sha256_hex(&film));
+                if sent.len() % 100 == 0 {
+                    println!("{} posts and {count} kills in {} s", sent.len(), started.elapsed().as_secs());
+                }
             }
             if tokio::time::timeout_at(next, asked.changed()).await.is_err() {
                 break;
