@@ -206,31 +206,6 @@ async fn each_process_runs_its_share_of_the_shards_and_takes_what_another_leaves
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn when_discord_wants_more_shards_all_processes_change_without_a_stop() {
-    let discord = Discord::start(Clock::by_hand(NOON)).await;
-    discord.world().gateway.silent = 1;
-    let settings = discord.settings();
-    let Some(here) = installation(|_, config| config.discord = Some(settings)).await else { return };
-    discord.wait_for("a first try", |world| (world.gateway.identified == 1).then_some(())).await;
-    let other = Node::start(&here.world, &[Role::Chat]).await;
-    until_held(&here.world, EARS, 1, 1).await;
-    {
-        let gateway = &mut discord.world().gateway;
-        (gateway.shards, gateway.concurrency) = (2, 2);
-    }
-    // The one shard is not answered for so long that it is begun again.
-    here.world.pass(Duration::from_secs(60));
-    discord
-        .wait_for("two shards", |world| {
-            let of_two = world.gateway.begun.iter().filter(|(_, total, _)| *total == 2).count();
-            (of_two >= 2 && world.gateway.connected() == 2).then_some(())
-        })
-        .await;
-    assert_both_shards_answer_once(&discord).await;
-    other.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread")]
 async fn what_one_takes_in_another_works_on_and_any_tells_of() {
     let Some(mut here) = installation(|_, _| {}).await else { return };
     here.world = here.world.and_linked().await;
