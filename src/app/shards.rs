@@ -3,6 +3,7 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     convert::Infallible,
+    panic::resume_unwind,
     time::Duration,
 };
 
@@ -136,10 +137,10 @@ impl Sharing {
                             stop.cancel();
                         }
                     }
-                    Err(died) => {
-                        outcome = outcome.and(Err(ChatError::Trouble(died.to_string())));
-                        stop.cancel();
-                    }
+                    Err(died) => match died.try_into_panic() {
+                        Ok(panic) => resume_unwind(panic),
+                        Err(_) => stop.cancel(),
+                    },
                 },
                 _ = changes.changed() => sleep(REST).await,
                 () = self.clock.sleep_until(now + LOOK_MS) => {}

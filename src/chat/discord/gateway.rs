@@ -1,6 +1,6 @@
 //! The gateway: registers the commands, then listens on each shard that this process runs.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, panic::resume_unwind, sync::Arc};
 
 use serenity::model::id::ApplicationId;
 use tokio::{task::JoinSet, time::sleep};
@@ -85,17 +85,40 @@ async fn begin(hearing: &Hearing, shards: &Shards, inbox: &Inbox) -> Result<Vec<
     Ok(ids.into_iter().map(shard).collect())
 }
 
-/// Runs the shards until `stop`, or until one cannot go on: then the others are stopped too.
+/// Runs the shards until `stop`, or until one cannot go on.
 async fn listen(shards: Vec<Shard>, stop: &CancellationToken) -> Ended {
     let stop = stop.child_token();
-    let mut running: JoinSet<Ended> = shards.into_iter().map(|shard| shard.run(stop.clone())).collect();
+    let running = shards.into_iter().map(|shard| shard.run(stop.clone())).collect();
+    until_ended(running, &stop).await
+}
+
+/// Waits until all have ended; once one has, the others are stopped too. A panic goes on here: nothing that an operator
+/// could set mends it.
+async fn until_ended(mut running: JoinSet<Ended>, stop: &CancellationToken) -> Ended {
     let mut outcome = Ended::Stopped;
     while let Some(ended) = running.join_next().await {
-        let ended = ended.unwrap_or_else(|died| Ended::Refused(ChatError::Trouble(died.to_string())));
+        let ended = ended.unwrap_or_else(|died| match died.try_into_panic() {
+            Ok(panic) => resume_unwind(panic),
+            Err(_) => Ended::Stopped,
+        });
         if matches!(outcome, Ended::Stopped) {
             outcome = ended;
         }
         stop.cancel();
     }
     outcome
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_shard_that_panics_is_not_taken_for_one_that_discord_refuses() {
+        let stop = CancellationToken::new();
+        let mut shards = JoinSet::new();
+        shards.spawn(async { panic!("ordered") });
+        let ended = tokio::spawn(async move { until_ended(shards, &stop).await }).await;
+        assert!(ended.is_err_and(|died| died.is_panic()));
+    }
 }
