@@ -77,8 +77,7 @@ impl Opening<'_> {
             TelegramMode::Webhook if self.roles.contains(&Role::Web) => {
                 let url = self.config.telegram_webhook_url();
                 let registered = telegram.clone();
-                self.tasks
-                    .spawn(async move { registered.register_webhook(&url, &stop).await.map_err(failed) });
+                self.tasks.spawn(async move { registered.run_webhook(&url, &stop).await.map_err(failed) });
                 Some(ChatDoor::Telegram(telegram, inbox))
             }
             TelegramMode::Polling | TelegramMode::Webhook => None,

@@ -118,12 +118,12 @@ impl Telegram {
     }
 
     /// Has Telegram bring updates to `url`, where every process that serves it hands them to [`Telegram::receive`].
-    /// Returns once Telegram has agreed; trouble is waited out until `stop`.
+    /// Sets it again when another program has changed it. Trouble is waited out until `stop`.
     ///
     /// # Errors
     /// [`ChatError::Refused`] if Telegram knows no such token, or cannot call such an address.
-    pub async fn register_webhook(&self, url: &Url, stop: &CancellationToken) -> Result<(), ChatError> {
-        webhook::register(&self.bot, &self.proof, &self.name, url, stop).await
+    pub async fn run_webhook(&self, url: &Url, stop: &CancellationToken) -> Result<(), ChatError> {
+        webhook::run(&self.bot, &self.proof, &self.name, url, &self.clock, stop).await
     }
 
     /// What Telegram says about its webhook.

@@ -170,6 +170,11 @@ impl Telegram {
         });
     }
 
+    /// Another program takes the webhook away.
+    pub fn drop_webhook(&self) {
+        self.shared.change(|state| state.webhook = None);
+    }
+
     /// A webhook that somebody set earlier, which keeps polling from working.
     pub fn set_webhook(&self) {
         let hook = Hook { url: "http://127.0.0.1:1/".to_owned(), secret: String::new() };

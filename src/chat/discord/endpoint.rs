@@ -1,6 +1,7 @@
 //! The interactions endpoint: Discord brings each interaction by itself, to any process that serves the public address.
 
 use std::{
+    convert::Infallible,
     sync::{Arc, OnceLock},
     time::Duration,
 };
@@ -23,6 +24,9 @@ use super::{
 const OUR_PATH: &str = "/discord/interactions";
 /// How far a request's time may be from ours, in milliseconds: a copy that is older is refused.
 const FRESH_MS: i64 = 5 * 60_000;
+/// How often it is looked whether the endpoint is still as this mode wants it, in milliseconds: a process of another mode,
+/// which is about to be replaced, may have changed it.
+const LOOK_MS: i64 = 60_000;
 /// How long a stop waits until what was taken is stored.
 const LEAVE_WITHIN: Duration = Duration::from_secs(4);
 
@@ -58,18 +62,26 @@ impl Endpoint {
         stop: &CancellationToken,
     ) -> Result<(), ChatError> {
         let mut pauses = Pauses::new();
-        loop {
+        let mut registered = false;
+        while !stop.is_cancelled() {
             pauses.begin(&hearing.clock);
-            match stop.run_until_cancelled(self.register(hearing, url)).await {
-                None => break,
-                Some(Ok(())) => {
-                    tracing::info!(%url, "Discord brings what people ask");
-                    stop.cancelled().await;
-                    break;
+            let next_look = hearing.clock.now_ms() + LOOK_MS;
+            let asked = async {
+                match registered {
+                    true => look(&hearing.rest, url).await,
+                    false => self.register(&hearing.rest, url).await,
                 }
-                Some(Err(error @ ChatError::Refused(_))) => return Err(error),
+            };
+            match stop.run_until_cancelled(asked).await {
+                None => {}
+                Some(Ok(())) => {
+                    registered = true;
+                    pauses = Pauses::new();
+                    stop.run_until_cancelled(hearing.clock.sleep_until(next_look)).await;
+                }
+                Some(Err(error @ ChatError::Refused(_))) if !registered => return Err(error),
                 Some(Err(error)) => {
-                    tracing::warn!(%error, "Discord brings nothing yet; trying again");
+                    tracing::warn!(%error, "whether Discord brings what people ask is not known; trying again");
                     let wait = pauses.after(&error, &hearing.clock);
                     let _ = stop.run_until_cancelled(sleep(wait)).await;
                 }
@@ -82,23 +94,17 @@ impl Endpoint {
         Ok(())
     }
 
-    async fn register(&self, hearing: &Hearing, url: &Url) -> Result<(), ChatError> {
-        let application = hearing.rest.application().await?;
+    async fn register(&self, rest: &Rest, url: &Url) -> Result<(), ChatError> {
+        let application = rest.application().await?;
         let key = unhex(&application.verify_key)
             .ok_or_else(|| ChatError::Trouble("Discord's key could not be read".to_owned()))?;
         self.key.get_or_init(|| key);
-        hearing.rest.register_commands(application.id).await?;
-        if application.interactions_endpoint_url.as_deref() == Some(url.as_str()) {
-            return Ok(());
+        rest.register_commands(application.id).await?;
+        if !application.brings_to(url) {
+            set(rest, url).await?;
         }
-        // Discord tries the address, with a right and a wrong signature, before it answers.
-        hearing.rest.set_endpoint(Some(url)).await.map_err(|problem| match problem.into() {
-            ChatError::Refused(reason) => ChatError::Trouble(format!(
-                "Discord does not take {url} as interactions endpoint ({reason}). public_url must reach this service \
-                 from outside, by https"
-            )),
-            error => error,
-        })
+        tracing::info!(%url, "Discord brings what people ask");
+        Ok(())
     }
 
     /// Takes a request: `signature` and `timestamp` are its headers `X-Signature-Ed25519` and `X-Signature-Timestamp`.
@@ -142,6 +148,42 @@ impl Endpoint {
     }
 }
 
+/// Sets the endpoint again if it is another by now.
+async fn look(rest: &Rest, url: &Url) -> Result<(), ChatError> {
+    let application = rest.application().await?;
+    if application.brings_to(url) {
+        return Ok(());
+    }
+    match application.interactions_endpoint_url {
+        Some(_) => {
+            tracing::warn!(%url, "somebody has had interactions brought elsewhere; setting the endpoint again")
+        }
+        None => tracing::warn!(%url, "somebody has taken the endpoint away; setting it again"),
+    }
+    set(rest, url).await
+}
+
+/// Discord tries the address, with a right and a wrong signature, before it answers.
+async fn set(rest: &Rest, url: &Url) -> Result<(), ChatError> {
+    rest.set_endpoint(Some(url)).await.map_err(|problem| match problem.into() {
+        ChatError::Refused(reason) => ChatError::Trouble(format!(
+            "Discord does not take {url} as interactions endpoint ({reason}). public_url must reach this service from \
+             outside, by https"
+        )),
+        error => error,
+    })
+}
+
+/// Sees to it, now and then, that no endpoint of ours keeps interactions from the gateway.
+pub(super) async fn stay_away(hearing: &Hearing) -> Infallible {
+    loop {
+        hearing.clock.sleep_until(hearing.clock.now_ms() + LOOK_MS).await;
+        if let Err(error) = leave(&hearing.rest).await {
+            tracing::debug!(%error, "where Discord brings interactions is not known; looking again later");
+        }
+    }
+}
+
 /// Takes an endpoint of ours away that would keep interactions from the gateway, and names one of somebody else's. Returns
 /// the application.
 pub(super) async fn leave(rest: &Rest) -> Result<ApplicationId, ChatError> {
@@ -152,13 +194,20 @@ pub(super) async fn leave(rest: &Rest) -> Result<ApplicationId, ChatError> {
             "Discord brings interactions elsewhere, so nobody is heard here. Empty \"Interactions Endpoint URL\" at \
              discord.com/developers (your application, General Information), or set discord.mode to \"http\""
         ),
-        None if application.interactions_endpoint_url.is_some() => rest.set_endpoint(None).await?,
+        None if application.interactions_endpoint_url.is_some() => {
+            tracing::warn!("Discord brought interactions to an endpoint of toall's; taking it away");
+            rest.set_endpoint(None).await?;
+        }
         None => {}
     }
     Ok(application.id)
 }
 
 impl Application {
+    fn brings_to(&self, url: &Url) -> bool {
+        self.interactions_endpoint_url.as_deref() == Some(url.as_str())
+    }
+
     /// An endpoint that no toall has set.
     fn foreign_endpoint(&self) -> Option<&str> {
         self.interactions_endpoint_url.as_deref().filter(|url| !is_ours(url))

@@ -39,7 +39,7 @@ pub(super) async fn run(
             None => return Ok(()),
             Some(Err(error @ ChatError::Refused(_))) => return Err(error),
             Some(Err(error)) => error,
-            Some(Ok(begun)) => match listen(begun, stop).await {
+            Some(Ok(begun)) => match listen(begun, hearing, stop).await {
                 Ended::Stopped => return Ok(()),
                 Ended::Refused(error) => return Err(error),
                 Ended::TooFew => {
@@ -86,10 +86,15 @@ async fn begin(hearing: &Hearing, shards: &Shards, inbox: &Inbox) -> Result<Vec<
 }
 
 /// Runs the shards until `stop`, or until one cannot go on.
-async fn listen(shards: Vec<Shard>, stop: &CancellationToken) -> Ended {
+async fn listen(shards: Vec<Shard>, hearing: &Hearing, stop: &CancellationToken) -> Ended {
     let stop = stop.child_token();
+    // One looks for all processes: who runs the first.
+    let looks = shards.iter().any(|shard| shard.id == 0);
     let running = shards.into_iter().map(|shard| shard.run(stop.clone())).collect();
-    until_ended(running, &stop).await
+    tokio::select! {
+        ended = until_ended(running, &stop) => ended,
+        never = endpoint::stay_away(hearing), if looks => match never {},
+    }
 }
 
 /// Waits until all have ended; once one has, the others are stopped too. A panic goes on here: nothing that an operator

@@ -62,6 +62,11 @@ pub(super) fn is_not_modified(error: &RequestError) -> bool {
     }
 }
 
+/// Whether polling was refused because there is a webhook.
+pub(super) fn is_webhook(error: &RequestError) -> bool {
+    matches!(error, RequestError::Api(error) if description(error).contains("webhook is active"))
+}
+
 /// What happened on the way, without the address that holds the token.
 pub(super) fn network(error: &reqwest::Error) -> &'static str {
     if error.is_timeout() {

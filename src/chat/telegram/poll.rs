@@ -11,7 +11,7 @@ use tracing::info;
 use super::{
     call::call,
     deliver::{deliver, read},
-    error::sort,
+    error::{self, sort},
     hello::introduce,
     spell::Spell,
     wire::{GetUpdates, Numbered, UPDATES},
@@ -49,7 +49,14 @@ pub(super) async fn run(
             None => return Ok(()),
             Some(Ok(batch)) => batch,
             Some(Err(error)) => {
-                spell.wait_out(&sort(error), stop).await;
+                let error = match error::is_webhook(&error) {
+                    // A process in webhook mode, which is about to be replaced, has set it again.
+                    true => forget_webhook(bot).await.err().unwrap_or_else(|| {
+                        ChatError::Trouble("another program had set a webhook; it is taken away".to_owned())
+                    }),
+                    false => sort(error),
+                };
+                spell.wait_out(&error, stop).await;
                 continue;
             }
         };
@@ -78,9 +85,14 @@ pub(super) async fn run(
 
 async fn start(bot: &Bot) -> Result<String, ChatError> {
     let me = introduce(bot).await?;
-    // A webhook left behind would keep polling from working; without one this does nothing. What waits stays.
-    call(bot, &DeleteWebhook::new()).await.map_err(sort)?;
+    forget_webhook(bot).await?;
     Ok(me)
+}
+
+/// Takes a webhook away, which would keep polling from working; without one this does nothing. What waits stays.
+async fn forget_webhook(bot: &Bot) -> Result<(), ChatError> {
+    call(bot, &DeleteWebhook::new()).await.map_err(sort)?;
+    Ok(())
 }
 
 /// Each update as it came, so that one that cannot be read does not hide the others.

@@ -7,7 +7,7 @@ use ring::hmac;
 use secrecy::{ExposeSecret, SecretString};
 use teloxide::Bot;
 use tokio_util::sync::CancellationToken;
-use tracing::info;
+use tracing::{info, warn};
 use url::Url;
 
 use super::{
@@ -18,13 +18,19 @@ use super::{
     spell::Spell,
     wire::{GetWebhookInfo, SetWebhook, UPDATES},
 };
-use crate::chat::{ChatError, Inbox};
+use crate::{
+    chat::{ChatError, Inbox},
+    clock::Clock,
+};
 
 /// What the secret is for, so that no other use of the token gives the same.
 const PURPOSE: &[u8] = b"toall telegram webhook 1";
 /// Updates that Telegram may bring at the same time (Bot API, `setWebhook`: 1 to 100, its default is 40). It brings those of
 /// one chat one after the other (`WebhookActor.cpp` of tdlib/telegram-bot-api).
 const CONNECTIONS: u8 = 40;
+/// How often it is looked whether the webhook is still ours, in milliseconds: a process of another mode, which is about to
+/// be replaced, may have taken it away.
+const LOOK_MS: i64 = 60_000;
 
 /// What shows that Telegram sent an update. Every process with the bot's token knows it, and it tells nothing of the token.
 #[derive(Clone)]
@@ -46,43 +52,74 @@ impl Proof {
     }
 }
 
-/// Has Telegram bring updates to `url`, and tells `name` what the bot is called. Trouble is waited out until `stop`; to ask
-/// for the same again changes nothing.
-pub(super) async fn register(
+/// Has Telegram bring updates to `url` until `stop`, and tells `name` what the bot is called. Trouble is waited out.
+pub(super) async fn run(
     bot: &Bot,
     proof: &Proof,
     name: &OnceLock<String>,
     url: &Url,
+    clock: &Clock,
     stop: &CancellationToken,
 ) -> Result<(), ChatError> {
     let mut spell = Spell::default();
-    let ask = async || {
-        let me = introduce(bot).await?;
-        name.get_or_init(|| me);
-        let secret = proof.secret();
-        let request = SetWebhook {
-            url: url.as_str(),
-            secret_token: secret.expose_secret(),
-            max_connections: CONNECTIONS,
-            allowed_updates: UPDATES,
-        };
-        call(bot, &request).await.map_err(|error| match sort(error) {
-            ChatError::Refused(reason) => ChatError::Trouble(format!(
-                "Telegram does not take {url} as webhook ({reason}). public_url must reach this service from outside"
-            )),
-            error => error,
-        })
-    };
-    loop {
-        match stop.run_until_cancelled(ask()).await {
-            None => return Ok(()),
-            Some(Ok(_)) => {
-                info!(%url, "Telegram brings what people ask");
-                return Ok(());
+    let mut registered = false;
+    while !stop.is_cancelled() {
+        let next_look = clock.now_ms() + LOOK_MS;
+        let asked = async {
+            match registered {
+                true => look(bot, proof, url).await,
+                false => register(bot, proof, name, url).await,
             }
-            Some(Err(error @ ChatError::Refused(_))) => return Err(error),
+        };
+        match stop.run_until_cancelled(asked).await {
+            None => {}
+            Some(Ok(())) => {
+                registered = true;
+                spell.end();
+                stop.run_until_cancelled(clock.sleep_until(next_look)).await;
+            }
+            Some(Err(error @ ChatError::Refused(_))) if !registered => return Err(error),
             Some(Err(error)) => spell.wait_out(&error, stop).await,
         }
+    }
+    Ok(())
+}
+
+async fn register(bot: &Bot, proof: &Proof, name: &OnceLock<String>, url: &Url) -> Result<(), ChatError> {
+    let me = introduce(bot).await?;
+    name.get_or_init(|| me);
+    // The address may be the same and the rest another; to ask for the same again changes nothing.
+    set(bot, proof, url).await?;
+    info!(%url, "Telegram brings what people ask");
+    Ok(())
+}
+
+/// Sets the webhook again if it is another by now. Where it was is not told: the addresses of others may hold secrets.
+async fn look(bot: &Bot, proof: &Proof, url: &Url) -> Result<(), ChatError> {
+    match info(bot).await?.url {
+        Some(set) if set == url.as_str() => return Ok(()),
+        Some(_) => {
+            warn!(%url, "another program has had the updates brought elsewhere; setting the webhook again")
+        }
+        None => warn!(%url, "another program has taken the webhook away; setting it again"),
+    }
+    set(bot, proof, url).await
+}
+
+async fn set(bot: &Bot, proof: &Proof, url: &Url) -> Result<(), ChatError> {
+    let secret = proof.secret();
+    let request = SetWebhook {
+        url: url.as_str(),
+        secret_token: secret.expose_secret(),
+        max_connections: CONNECTIONS,
+        allowed_updates: UPDATES,
+    };
+    match call(bot, &request).await.map_err(sort) {
+        Ok(_) => Ok(()),
+        Err(ChatError::Refused(reason)) => Err(ChatError::Trouble(format!(
+            "Telegram does not take {url} as webhook ({reason}). public_url must reach this service from outside"
+        ))),
+        Err(error) => Err(error),
     }
 }
 

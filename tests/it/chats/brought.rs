@@ -15,6 +15,9 @@ use crate::{
     world::{NOON, World, sample, sha256_hex},
 };
 
+/// Longer than a mode goes without a look at what the chat says.
+const A_LOOK_LATER: Duration = Duration::from_secs(61);
+
 async fn by_webhook() -> (Telegram, World) {
     let telegram = Telegram::start().await;
     let mut settings = telegram.settings();
@@ -116,6 +119,26 @@ async fn a_webhook_that_telegram_does_not_take_at_first_is_asked_for_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_webhook_that_a_process_of_another_mode_took_away_is_set_again() {
+    let (telegram, world) = by_webhook().await;
+    let ours = telegram.webhook().unwrap().url;
+    let changes: [fn(&Telegram); 2] = [Telegram::drop_webhook, Telegram::set_webhook];
+    for (answers, change) in changes.into_iter().enumerate() {
+        change(&telegram);
+        telegram.private(ALICE).text("/help");
+        world.pass(A_LOOK_LATER);
+        telegram.wait_for(|telegram| telegram.said(ALICE.id).into_iter().nth(answers)).await;
+        assert_eq!(telegram.webhook().unwrap().url, ours);
+    }
+    let set = telegram.calls("setWebhook").len();
+    for looks in 3..=4 {
+        world.pass(A_LOOK_LATER);
+        telegram.wait_for(|telegram| (telegram.calls("getWebhookInfo").len() == looks).then_some(())).await;
+    }
+    assert_eq!(telegram.calls("setWebhook").len(), set, "what is as it should be is left alone");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_video_goes_from_discord_to_x_by_the_endpoint_and_each_answer_is_quick() {
     let (discord, world) = by_endpoint().await;
     link_on_discord(&discord, &world).await;
@@ -157,6 +180,46 @@ async fn going_back_to_the_gateway_takes_the_endpoint_away() {
     discord
         .wait_for("the answer", |world| world.messages.values().find(|it| !it.content.is_empty()).cloned())
         .await;
+}
+
+async fn until_answers(discord: &Discord, count: usize) {
+    discord
+        .wait_for("the answer", |world| {
+            let said = world.messages.values().filter(|it| !it.content.is_empty()).count();
+            (said == count).then_some(())
+        })
+        .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_that_a_process_of_another_mode_took_away_is_set_again() {
+    let (discord, world) = by_endpoint().await;
+    let ours = discord.world().endpoint.clone();
+    for (answers, changed) in [None, Some("https://elsewhere.example/".to_owned())].into_iter().enumerate() {
+        discord.world().endpoint = changed;
+        world.pass(A_LOOK_LATER);
+        discord.wait_for("the endpoint", |world| (world.endpoint == ours).then_some(())).await;
+        discord.slash("alice", "general", "help", &[], None).await;
+        until_answers(&discord, answers + 1).await;
+    }
+    assert_eq!(discord.world().times("PUT", "/commands").len(), 1, "a look is one request");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_endpoint_of_ours_that_is_set_while_the_gateway_is_heard_is_taken_away() {
+    let clock = Clock::by_hand(NOON);
+    let discord = Discord::start(clock.clone()).await;
+    let settings = discord.settings();
+    let world = World::with_clock(clock, |_, config| config.discord = Some(settings)).await;
+    discord.wait_for("the gateway", |world| world.gateway.session()).await;
+    // Until the session is greeted, time that passes is time without one.
+    discord.slash("alice", "general", "help", &[], None).await;
+    until_answers(&discord, 1).await;
+    discord.world().endpoint = Some("https://toall.example.org/discord/interactions".to_owned());
+    world.pass(A_LOOK_LATER);
+    discord.wait_for("no endpoint", |world| world.endpoint.is_none().then_some(())).await;
+    discord.slash("alice", "general", "help", &[], None).await;
+    until_answers(&discord, 2).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -262,6 +262,22 @@ async fn a_webhook_left_behind_is_removed() {
 }
 
 #[tokio::test]
+async fn a_webhook_that_is_set_while_polling_goes_on_is_removed() {
+    let telegram = Telegram::start().await;
+    let mut running = Running::start(&telegram);
+    telegram.private(ALICE).text("/posts");
+    assert_eq!(running.hears().await.ask, Ask::Posts);
+    telegram.set_webhook();
+    // Ends the poll that is under way, if it is; the next is refused.
+    telegram.private(ALICE).text("/posts");
+    assert_eq!(running.hears().await.ask, Ask::Posts);
+    telegram.private(ALICE).text("/help");
+    assert_eq!(running.hears().await.ask, Ask::Help);
+    assert!(telegram.webhook().is_none());
+    running.stop().await.unwrap();
+}
+
+#[tokio::test]
 async fn a_second_program_with_the_same_bot_does_not_end_the_first() {
     let telegram = Telegram::start().await;
     let first = Running::start(&telegram);
