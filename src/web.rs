@@ -81,7 +81,7 @@ struct Site {
 /// All routes.
 pub fn router(web: Web) -> Router {
     let site = Arc::new(Site {
-        readiness: ops::Readiness::new(web.intake.store.clone(), web.staging),
+        readiness: ops::Readiness::new(&web.intake, web.staging, web.chats.clone()),
         limits: api::Limits::default(),
         streams: Arc::new(Semaphore::new(api::MAX_STREAMS)),
         door: web.door,

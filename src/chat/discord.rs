@@ -102,6 +102,11 @@ impl Discord {
         self.endpoint.run(&self.hearing, url, stop).await
     }
 
+    /// Whether [`Discord::receive`] can take anything yet.
+    pub fn is_open(&self) -> bool {
+        self.endpoint.is_open()
+    }
+
     /// Takes what was brought to the endpoint, with its headers `X-Signature-Ed25519` and `X-Signature-Timestamp`. What
     /// Discord signed is acknowledged and delivered after this has returned.
     pub fn receive(&self, signature: &str, timestamp: &str, body: &[u8], inbox: &Inbox) -> Answer {

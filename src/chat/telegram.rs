@@ -139,6 +139,11 @@ impl Telegram {
         self.proof.is(secret)
     }
 
+    /// Whether [`Telegram::receive`] can take anything yet.
+    pub fn is_open(&self) -> bool {
+        self.name.get().is_some()
+    }
+
     /// Takes an update that the webhook brought: true once it is stored, or is none of ours; false when Telegram is to
     /// bring it again, here or elsewhere, since this process stops or does not know yet who it is.
     pub async fn receive(&self, update: &[u8], inbox: &Inbox) -> bool {

@@ -30,13 +30,30 @@ const MAX_INTERACTION: usize = 256 * 1024;
 /// How long a body may take to arrive.
 const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// A door that is open, with where what comes in goes.
+/// A way in, with where what comes in goes.
 #[derive(Clone)]
 pub enum Door {
     /// `POST /telegram/webhook`.
     Telegram(Telegram, Inbox),
     /// `POST /discord/interactions`.
     Discord(Discord, Inbox),
+}
+
+impl Door {
+    pub(super) fn name(&self) -> &'static str {
+        match self {
+            Door::Telegram(..) => "telegram",
+            Door::Discord(..) => "discord",
+        }
+    }
+
+    /// Whether this process has learnt from the chat what it must know to take anything.
+    pub(super) fn is_open(&self) -> bool {
+        match self {
+            Door::Telegram(telegram, _) => telegram.is_open(),
+            Door::Discord(discord, _) => discord.is_open(),
+        }
+    }
 }
 
 pub(super) fn router<S: Clone + Send + Sync + 'static>(doors: Vec<Door>) -> Router<S> {

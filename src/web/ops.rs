@@ -1,6 +1,6 @@
 //! What operators' machines ask: is it up, and is it ready.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use axum::{Json, extract::State, http::StatusCode};
 use serde::Serialize;
@@ -9,13 +9,16 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::Site;
-use crate::{staging::Staging, store::Store};
+use super::{Site, doors::Door};
+use crate::{clock::Clock, intake::Intake, staging::Staging, store::Store};
 
 /// How long an answer about readiness is believed: the probe of the storage costs requests.
 const FRESH: Duration = Duration::from_secs(10);
 /// How long a part may take to prove itself.
 const PATIENCE: Duration = Duration::from_secs(5);
+/// How long after the start doors that are not open yet hold the process back, in milliseconds. A chat that is out of
+/// reach for longer must not take the pages, the API and the other chat with it.
+const OPEN_WITHIN_MS: i64 = 30_000;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -24,7 +27,14 @@ enum Part {
     Failed,
 }
 
-#[derive(Clone, Copy, Serialize)]
+impl From<bool> for Part {
+    fn from(works: bool) -> Part {
+        if works { Part::Ok } else { Part::Failed }
+    }
+}
+
+/// What every post needs.
+#[derive(Clone, Copy)]
 struct Parts {
     database: Part,
     staging: Part,
@@ -33,19 +43,29 @@ struct Parts {
 #[derive(Serialize)]
 pub(super) struct Report {
     status: &'static str,
-    parts: Parts,
+    parts: BTreeMap<&'static str, Part>,
 }
 
-/// Knows whether the parts that every post needs are working.
+/// Knows whether the parts that every post needs are working, and the doors are open.
 pub(super) struct Readiness {
     store: Store,
     staging: Staging,
+    doors: Vec<Door>,
+    clock: Clock,
+    began: i64,
     last: Mutex<Option<(Instant, Parts)>>,
 }
 
 impl Readiness {
-    pub(super) fn new(store: Store, staging: Staging) -> Self {
-        Readiness { store, staging, last: Mutex::new(None) }
+    pub(super) fn new(intake: &Intake, staging: Staging, doors: Vec<Door>) -> Self {
+        let (store, clock) = (intake.store.clone(), intake.clock.clone());
+        Readiness { store, staging, doors, began: clock.now_ms(), clock, last: Mutex::new(None) }
+    }
+
+    /// Whether a door is to be waited for: Discord brings an interaction once only, so none is to come here before.
+    fn is_opening(&self) -> bool {
+        let began_lately = self.clock.now_ms() - self.began < OPEN_WITHIN_MS;
+        began_lately && !self.doors.iter().all(Door::is_open)
     }
 
     /// Asks the parts, or remembers. Whoever comes meanwhile waits for the same answer.
@@ -78,12 +98,16 @@ async fn proven<E: std::fmt::Display>(part: &str, proof: impl Future<Output = Re
     }
 }
 
-/// `GET /readyz`: 200 when posts can be worked on, else 503; why stands in the log.
+/// `GET /readyz`: 200 when posts can be worked on and, soon after the start, what the chats bring can be taken; else 503.
+/// Why stands in the log.
 pub(super) async fn ready(State(site): State<Arc<Site>>) -> (StatusCode, Json<Report>) {
-    let parts = site.readiness.parts().await;
-    let (code, status) = match [parts.database, parts.staging] {
-        [Part::Ok, Part::Ok] => (StatusCode::OK, "ready"),
+    let readiness = &site.readiness;
+    let Parts { database, staging } = readiness.parts().await;
+    let (code, status) = match [database, staging, Part::from(!readiness.is_opening())] {
+        [Part::Ok, Part::Ok, Part::Ok] => (StatusCode::OK, "ready"),
         _ => (StatusCode::SERVICE_UNAVAILABLE, "not_ready"),
     };
+    let mut parts = BTreeMap::from([("database", database), ("staging", staging)]);
+    parts.extend(readiness.doors.iter().map(|door| (door.name(), door.is_open().into())));
     (code, Json(Report { status, parts }))
 }

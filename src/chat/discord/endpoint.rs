@@ -107,6 +107,11 @@ impl Endpoint {
         Ok(())
     }
 
+    /// Whether what Discord signs can be told from what it does not: its key is known.
+    pub(super) fn is_open(&self) -> bool {
+        self.key.get().is_some()
+    }
+
     /// Takes a request: `signature` and `timestamp` are its headers `X-Signature-Ed25519` and `X-Signature-Timestamp`.
     pub(super) fn receive(
         &self,

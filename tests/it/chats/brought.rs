@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use serde_json::json;
+use serde_json::{Value, json};
 use toall::{
     clock::Clock,
     config::{DiscordMode, TelegramMode},
@@ -12,7 +12,7 @@ use super::{ALICE, link_on_discord, link_on_telegram};
 use crate::{
     discord::{Discord, Fault, File},
     telegram::{TOKEN, Telegram},
-    world::{NOON, World, sample, sha256_hex},
+    world::{NOON, World, browser, sample, sha256_hex},
 };
 
 /// Longer than a mode goes without a look at what the chat says.
@@ -220,6 +220,34 @@ async fn an_endpoint_of_ours_that_is_set_while_the_gateway_is_heard_is_taken_awa
     discord.wait_for("no endpoint", |world| world.endpoint.is_none().then_some(())).await;
     discord.slash("alice", "general", "help", &[], None).await;
     until_answers(&discord, 2).await;
+}
+
+async fn readiness(world: &World) -> (u16, Value) {
+    let answer = browser().get(world.config.public_url.join("readyz").unwrap()).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_process_is_ready_once_it_can_take_what_discord_brings_and_does_not_wait_for_that_for_ever() {
+    let clock = Clock::by_hand(NOON);
+    let discord = Discord::start(clock.clone()).await;
+    let on = ("GET", "/applications/@me");
+    discord.world().faults = vec![Fault { on, times: 1_000, status: 503, body: json!(null), done: false }];
+    let mut settings = discord.settings();
+    settings.mode = DiscordMode::Http;
+    let world = World::with_clock(clock, |_, config| config.discord = Some(settings)).await;
+    let parts = json!({ "database": "ok", "staging": "ok", "discord": "failed" });
+    assert_eq!(readiness(&world).await, (503, json!({ "status": "not_ready", "parts": parts })));
+    // Nothing can be brought meanwhile either, and the rest is well.
+    world.pass(Duration::from_secs(31));
+    assert_eq!(readiness(&world).await, (200, json!({ "status": "ready", "parts": parts })));
+
+    let (_discord, world) = by_endpoint().await;
+    let parts = json!({ "database": "ok", "staging": "ok", "discord": "ok" });
+    assert_eq!(readiness(&world).await, (200, json!({ "status": "ready", "parts": parts })));
+    let (_telegram, world) = by_webhook().await;
+    let parts = json!({ "database": "ok", "staging": "ok", "telegram": "ok" });
+    assert_eq!(readiness(&world).await, (200, json!({ "status": "ready", "parts": parts })));
 }
 
 #[tokio::test(flavor = "multi_thread")]
