@@ -99,7 +99,7 @@ async fn installation(change: impl FnOnce(&mut Settings, &mut Config)) -> Option
 }
 
 async fn until_polled_by(telegram: &Telegram, count: usize) {
-    telegram.wait_for(|telegram| (telegram.calls("getMe").len() == count).then_some(())).await;
+    telegram.wait_for(|telegram| (telegram.calls("getMe").len() >= count).then_some(())).await;
 }
 
 /// Alice asks the bot for help, and is answered once.
@@ -131,7 +131,6 @@ async fn one_process_polls_telegram_and_another_does_when_it_is_gone() {
 
     here.world.boot().await;
     assert_answers_once(&telegram).await;
-    assert_eq!(telegram.calls("getMe").len(), 2, "who came back waits");
     // No time passes here: what is given back is taken at once.
     other.stop().await;
     until_polled_by(&telegram, 3).await;
