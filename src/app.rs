@@ -272,10 +272,12 @@ impl App {
         std::future::pending().await
     }
 
-    /// Stops in order: first what comes in, then the pipeline at a safe point, then what they stand on.
-    pub async fn stop(mut self) {
-        let in_order = async {
-            self.doors.stop.cancel();
+    /// Has no more come in and the pipeline go no further than to a safe point, told before this returns; then waits until
+    /// both have ended, and ends what they stand on.
+    pub fn stop(mut self) -> impl Future<Output = ()> + Send {
+        self.doors.stop.cancel();
+        self.stop_worker.cancel();
+        async move {
             let Doors { stop_intake, tasks, .. } = &mut self.doors;
             let closed = async {
                 while tasks.len() > 1 {
@@ -284,27 +286,31 @@ impl App {
                 stop_intake.cancel();
                 tasks.join_next().await;
             };
-            // A connection that says nothing must not keep the pipeline from stopping at a safe point.
-            let _ = tokio::time::timeout(CLOSE_DOORS_WITHIN, closed).await;
-            stop_intake.cancel();
-            self.stop_worker.cancel();
-            if let Some(worker) = &mut self.worker {
-                let _ = worker.await;
+            let doors = async {
+                // A connection that says nothing must not keep what came in from being dealt with.
+                let _ = tokio::time::timeout(CLOSE_DOORS_WITHIN, closed).await;
+                stop_intake.cancel();
+            };
+            let worker = async {
+                if let Some(worker) = &mut self.worker {
+                    let _ = worker.await;
+                }
+            };
+            let ended = async { tokio::join!(doors, worker) };
+            if tokio::time::timeout(STOP_WITHIN, ended).await.is_err() {
+                tracing::warn!("not everything came to an end in time; the next start goes on with it");
+                self.doors.tasks.abort_all();
+                if let Some(worker) = &self.worker {
+                    worker.abort();
+                }
             }
-        };
-        if tokio::time::timeout(STOP_WITHIN, in_order).await.is_err() {
-            tracing::warn!("not everything came to an end in time; the next start goes on with it");
-            self.doors.tasks.abort_all();
-            if let Some(worker) = &self.worker {
-                worker.abort();
+            // Steps that were left behind may still hold a connection.
+            if tokio::time::timeout(CLOSE_WITHIN, self.store.close()).await.is_err() {
+                tracing::warn!("the database was not closed in time; it is safe all the same");
             }
-        }
-        // Steps that were left behind may still hold a connection.
-        if tokio::time::timeout(CLOSE_WITHIN, self.store.close()).await.is_err() {
-            tracing::warn!("the database was not closed in time; it is safe all the same");
-        }
-        if let Some(server) = self.embedded {
-            server.shutdown().await;
+            if let Some(server) = self.embedded {
+                server.shutdown().await;
+            }
         }
     }
 }
@@ -321,7 +327,7 @@ fn vault(config: &Config) -> Result<Vault, KeyError> {
         None => vault,
         Some(former) => {
             tracing::warn!(
-                "The encryption key is being changed. Stop toall and run `toall rotate-key` to end that."
+                "The encryption key is being changed. `toall rotate-key` ends that; with SQLite, stop toall before."
             );
             vault.with_former(former.expose_secret())
         }
