@@ -72,7 +72,7 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
             tracing::warn!(%error, "no answer to the creation; looking for the post");
             post.waiting = Some(Waiting::Looking);
             post.attempt = 0;
-            Ok(Next::Go(State::Publishing, LOOKS[0]))
+            Ok(Next::Go(State::Publishing, pause_before(0)))
         }
         // Said of the same text posted lately: perhaps by an attempt of ours that went unanswered.
         Err(CreateError::Refused(XError::Duplicate)) => {
@@ -175,11 +175,13 @@ async fn look(worker: &Worker, lease: &Lease, post: &mut Post, intent_at: i64) -
         Err(error) => return Err(error),
     }
     post.looks = post.looks.saturating_add(1);
-    let settled = i64::try_from(worker.settings.settle_secs.saturating_mul(1_000)).unwrap_or(i64::MAX);
-    if worker.clock.now_ms() - intent_at < settled {
+    let settle = Duration::from_secs(worker.settings.settle_secs);
+    let since = Duration::from_millis((worker.clock.now_ms() - intent_at).try_into().unwrap_or_default());
+    // Nobody is asked before a second attempt, so a clock that jumps must not stand for the looks.
+    let hasty = worker.settings.on_unsure == OnUnsure::Retry && looked_for(post.looks) < settle;
+    if since < settle || hasty {
         post.waiting = Some(Waiting::Looking);
-        let pause = LOOKS.get(post.looks as usize).unwrap_or(&LOOKS[LOOKS.len() - 1]);
-        return Ok(Next::Go(State::Publishing, *pause));
+        return Ok(Next::Go(State::Publishing, pause_before(post.looks)));
     }
     match worker.settings.on_unsure {
         OnUnsure::Retry if post.intents < MAX_INTENTS => create(worker, lease, post).await,
@@ -188,6 +190,16 @@ async fn look(worker: &Worker, lease: &Lease, post: &mut Post, intent_at: i64) -
             Ok(Next::Ask(Some(LATE_LOOKS[0])))
         }
     }
+}
+
+/// The pause before the look that follows so many.
+fn pause_before(looks: u32) -> Duration {
+    *LOOKS.get(looks as usize).unwrap_or(&LOOKS[LOOKS.len() - 1])
+}
+
+/// The pauses before so many looks.
+fn looked_for(looks: u32) -> Duration {
+    (0..looks).map(pause_before).sum()
 }
 
 /// Looks once more for a post about which the person was asked: X may have shown it late.

@@ -138,3 +138,18 @@ async fn a_service_told_to_retry_gives_up_after_three_and_asks() {
     assert_eq!(world.requests(Call::CreatePost).len(), 3);
     assert_eq!(world.x.posts().len(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_jumps_does_not_stand_for_the_looks_before_a_second_attempt() {
+    let world = world(OnUnsure::Retry, Duration::ZERO).await;
+    world.x.order(Fault::on(Call::CreatePost, Effect::ActThenDrop));
+    let nothing = Answer::json(200, &serde_json::json!({"meta": {"result_count": 0}}));
+    let looks = world.x.order(Fault::on(Call::Timeline, Effect::Refuse(nothing)).times(3));
+    world.post("alice", "Once", &sample()).await;
+    world.until("a look", |_| looks.fired() == 1).await;
+    world.pass(Duration::from_secs(3_600));
+    world.settle().await;
+    assert_eq!(looks.fired(), 3);
+    world.assert_posted_once("alice", "Once", &sample()).await;
+    assert_eq!(world.requests(Call::CreatePost).len(), 1);
+}
