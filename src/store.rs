@@ -45,7 +45,7 @@ use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
 use crate::{account::AccountId, config};
-use engine::{Pool, Sql, Tx, query};
+use engine::{Pool, Query, Sql, Tx, query};
 use wire::Wire;
 
 pub use accounts::Unlinked;
@@ -220,9 +220,18 @@ impl Store {
     }
 
     async fn commit(&self, tx: Tx) -> Result<(), sqlx::Error> {
-        tx.commit().await?;
+        let committed = tx.commit().await;
+        // One that went unanswered may have been made.
         self.changed();
-        Ok(())
+        committed
+    }
+
+    /// Makes a change of one statement. Returns how many rows it was to.
+    async fn change(&self, statement: Query) -> Result<u64, sqlx::Error> {
+        let done = statement.execute(&self.write).await;
+        // As above.
+        self.changed();
+        done
     }
 
     fn changed(&self) {

@@ -162,7 +162,7 @@ impl Store {
 
     /// Keeps what X says of an account now.
     pub async fn save_profile(&self, profile: &Profile, now: i64) -> Result<(), StoreError> {
-        query(
+        let change = query(
             "UPDATE x_accounts SET username = $1, name = $2, avatar_url = $3, tier = $4, profile_at = $5 WHERE id = $6",
         )
         .bind(&profile.username)
@@ -170,10 +170,8 @@ impl Store {
         .bind(&profile.avatar_url)
         .bind(profile.tier.as_str())
         .bind(now)
-        .bind(&profile.id.0)
-        .execute(&self.write)
-        .await?;
-        self.changed();
+        .bind(&profile.id.0);
+        self.change(change).await?;
         Ok(())
     }
 

@@ -30,26 +30,22 @@ impl Store {
 
     /// Tries to delete a post's file again at `at`.
     pub async fn clean_later(&self, id: PostId, at: i64) -> Result<(), StoreError> {
-        query("UPDATE posts SET clean_at = $1 WHERE id = $2 AND clean_at IS NOT NULL")
+        let change = query("UPDATE posts SET clean_at = $1 WHERE id = $2 AND clean_at IS NOT NULL")
             .bind(at)
-            .bind(id.to_string())
-            .execute(&self.write)
-            .await?;
-        self.changed();
+            .bind(id.to_string());
+        self.change(change).await?;
         Ok(())
     }
 
     /// Keeps that a post's file is gone from staging, unless the post was taken up again meanwhile: then its step
     /// finds the file missing, and copies it anew.
     pub async fn cleaned(&self, id: PostId, now: i64) -> Result<(), StoreError> {
-        query(
+        let change = query(
             "UPDATE posts SET clean_at = NULL, object_key = NULL, sha256 = NULL WHERE id = $1 AND clean_at <= $2",
         )
         .bind(id.to_string())
-        .bind(now)
-        .execute(&self.write)
-        .await?;
-        self.changed();
+        .bind(now);
+        self.change(change).await?;
         Ok(())
     }
 

@@ -92,8 +92,8 @@ impl Store {
 
     /// Forgets a notice that was sent or can never be.
     pub async fn notice_done(&self, id: &str) -> Result<(), StoreError> {
-        query("DELETE FROM notices WHERE id = $1").bind(id).execute(&self.write).await?;
-        self.changed();
+        let change = query("DELETE FROM notices WHERE id = $1").bind(id);
+        self.change(change).await?;
         Ok(())
     }
 
@@ -103,15 +103,13 @@ impl Store {
     }
 
     async fn put_off(&self, id: &str, taken_until: i64, due_at: i64) -> Result<(), StoreError> {
-        query(
+        let change = query(
             "UPDATE notices SET due_at = $1, taken_until = 0, attempts = attempts + 1 WHERE id = $2 AND taken_until = $3",
         )
         .bind(due_at)
         .bind(id)
-        .bind(taken_until)
-        .execute(&self.write)
-        .await?;
-        self.changed();
+        .bind(taken_until);
+        self.change(change).await?;
         Ok(())
     }
 }

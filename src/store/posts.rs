@@ -139,8 +139,7 @@ impl Store {
         locks::lane(&mut tx, &new.account).await?;
         let accepted = self.accept_in(&mut tx, &user, new, limits, now).await?;
         if accepted == Accepted::New {
-            tx.commit().await.map_err(StoreError::Unanswered)?;
-            self.changed();
+            self.commit(tx).await.map_err(StoreError::Unanswered)?;
         }
         Ok(accepted)
     }

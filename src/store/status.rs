@@ -154,16 +154,14 @@ impl Store {
 
     /// Puts a status off because its chat was just written to.
     pub async fn status_not_before(&self, job: &StatusJob, at: i64) -> Result<(), StoreError> {
-        query(
+        let change = query(
             "UPDATE posts SET status_due_at = $1, status_not_before = $1, status_taken_until = 0
               WHERE id = $2 AND status_epoch = $3",
         )
         .bind(at)
         .bind(job.post.id.to_string())
-        .bind(job.epoch)
-        .execute(&self.write)
-        .await?;
-        self.changed();
+        .bind(job.epoch);
+        self.change(change).await?;
         Ok(())
     }
 
@@ -206,7 +204,7 @@ impl Store {
 
     /// Tries a status again at `due_at`. The message to edit is forgotten when it is gone, and a new one is sent then.
     pub async fn status_later(&self, job: &StatusJob, due_at: i64, forget: bool) -> Result<(), StoreError> {
-        query(
+        let change = query(
             "UPDATE posts SET status_attempts = status_attempts + 1, status_due_at = $1, status_not_before = $1,
                     status_taken_until = 0, status_deleted = status_deleted + $2,
                     status_msg = CASE WHEN $2 = 1 THEN NULL ELSE status_msg END
@@ -215,10 +213,8 @@ impl Store {
         .bind(due_at)
         .bind(i64::from(forget))
         .bind(job.post.id.to_string())
-        .bind(job.epoch)
-        .execute(&self.write)
-        .await?;
-        self.changed();
+        .bind(job.epoch);
+        self.change(change).await?;
         Ok(())
     }
 }

@@ -4,6 +4,7 @@ mod claims;
 mod opening;
 pub(super) mod people;
 #[path = "../../tests/it/postgres.rs"]
+#[expect(dead_code, reason = "the journeys share it, and need more of it")]
 pub(super) mod postgres;
 mod races;
 mod schemas;

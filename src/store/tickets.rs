@@ -13,6 +13,9 @@ use crate::{
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+/// How long what cannot be opened is kept past its time, in milliseconds.
+const UNREADABLE_FOR_MS: i64 = 24 * 3_600_000;
+
 /// A link that somebody asked for; its ticket is the OAuth `state`.
 #[derive(Clone, Debug)]
 pub struct LinkRequest {
@@ -100,24 +103,32 @@ impl Store {
         Ok(Some(pending))
     }
 
-    /// Drops link requests that are past their time, and returns the accounts nobody confirmed, to be revoked at X
-    /// and then dropped by [`Store::drop_expired`].
-    pub async fn expired_pending(&self, now: i64) -> Result<Vec<(String, Option<PendingLink>)>, StoreError> {
+    /// Drops link requests that are past their time, and returns the accounts nobody confirmed, by what
+    /// [`Store::drop_expired`] knows them by: to be revoked at X and then dropped.
+    ///
+    /// Those that this process's keys do not open are left for a day to others, who may have another key.
+    pub async fn expired_pending(&self, now: i64) -> Result<Vec<(String, PendingLink)>, StoreError> {
         query("DELETE FROM tickets WHERE expires_at <= $1 AND kind <> $2")
             .bind(now)
             .bind(CONFIRM)
             .execute(&self.write)
             .await?;
-        let rows: Vec<(String, Vec<u8>)> =
-            query("SELECT hash, payload_sealed FROM tickets WHERE expires_at <= $1 LIMIT 20")
-                .bind(now)
-                .fetch_all(&self.read)
-                .await?;
-        let open = |hash: &str, sealed: &[u8]| {
-            let plain = self.vault.open(sealed, hash).ok()?;
-            serde_json::from_slice(&plain).ok()
-        };
-        Ok(rows.into_iter().map(|(hash, sealed)| (hash.clone(), open(&hash, &sealed))).collect())
+        let rows: Vec<(String, Vec<u8>, i64)> = query(
+            "SELECT hash, payload_sealed, expires_at FROM tickets WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100",
+        )
+        .bind(now)
+        .fetch_all(&self.read)
+        .await?;
+        let mut opened = Vec::new();
+        for (hash, sealed, expired_at) in rows {
+            let plain = self.vault.open(&sealed, &hash).ok();
+            match plain.and_then(|plain| serde_json::from_slice(&plain).ok()) {
+                Some(pending) => opened.push((hash, pending)),
+                None if expired_at <= now - UNREADABLE_FOR_MS => self.drop_expired(&hash).await?,
+                None => {}
+            }
+        }
+        Ok(opened)
     }
 
     /// Drops what [`Store::expired_pending`] returned.

@@ -61,6 +61,7 @@ async fn cleaning(worker: &Worker, stop: &CancellationToken) {
         if let Err(error) = clean(worker, now).await {
             tracing::error!(error = chain(&error), "staging could not be cleared");
             stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
+            continue;
         }
         let due = worker.store.next_cleaning_due().await.ok().flatten();
         let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
@@ -126,9 +127,7 @@ async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
 /// Gives back to X what was authorised and never confirmed.
 async fn revoke_unconfirmed(worker: &Worker, now: i64) -> Result<(), StoreError> {
     for (hash, pending) in worker.store.expired_pending(now).await? {
-        if let Some(pending) = pending
-            && let Err(error) = worker.x.revoke(&pending.tokens).await
-        {
+        if let Err(error) = worker.x.revoke(&pending.tokens).await {
             tracing::warn!(account = %pending.profile.id, %error, "an unconfirmed link could not be revoked at X");
         }
         worker.store.drop_expired(&hash).await?;

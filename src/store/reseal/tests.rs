@@ -215,3 +215,17 @@ async fn a_process_without_the_key_leaves_an_account_alone() {
     assert!(other_key(other.unlink(&person, &account, NOW).await.unwrap_err()));
     assert!(store.tokens(&account).await.unwrap().is_some(), "it is linked as before");
 }
+
+#[tokio::test]
+async fn a_process_without_the_key_leaves_a_link_to_be_revoked_to_others() {
+    let kept = Kept::new().await;
+    let store = kept.open(both()).await;
+    let ticket = Ticket::draw().unwrap();
+    store.keep_pending(&ticket, &pending("alice"), NOW).await.unwrap();
+    let other = Store { vault: Arc::new(Vault::new(&OLD)), ..store.clone() };
+    assert!(other.expired_pending(NOW).await.unwrap().is_empty());
+    assert_eq!(store.expired_pending(NOW).await.unwrap().len(), 1);
+    // Until nobody will have that key any more.
+    assert!(other.expired_pending(NOW + 24 * 3_600_000).await.unwrap().is_empty());
+    assert!(store.expired_pending(NOW).await.unwrap().is_empty());
+}

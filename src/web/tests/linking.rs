@@ -179,7 +179,7 @@ async fn a_browser_that_leaves_does_not_leave_half_a_link() {
     world.served.await.unwrap();
     let kept = world.intake.store.expired_pending(START + LINK_LIFE_MS).await.unwrap();
     assert_eq!(kept.len(), 1, "what X granted is known, so that it can be revoked");
-    assert_eq!(kept[0].1.as_ref().unwrap().profile.username, "alice_makes");
+    assert_eq!(kept[0].1.profile.username, "alice_makes");
 }
 
 #[tokio::test]
