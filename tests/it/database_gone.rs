@@ -1,6 +1,6 @@
 //! PostgreSQL goes away while a post is worked on, and comes back: work waits, says so, and loses nothing.
 
-use std::time::Duration;
+use std::{future::pending, time::Duration};
 
 use futures::future::join_all;
 use reqwest::StatusCode;
@@ -8,9 +8,14 @@ use serde_json::Value;
 use toall::{
     post::State,
     sandbox::{Call, Effect, Fault, Gate},
+    store::LEASE,
 };
 
-use crate::world::{World, browser, sample};
+use crate::{
+    postgres,
+    wire::{Break, Wire},
+    world::{World, browser, sample, sha256_hex},
+};
 
 /// What a token that has run out is refreshed after.
 const THREE_HOURS: Duration = Duration::from_secs(3 * 3_600);
@@ -107,4 +112,85 @@ async fn a_post_whose_writing_down_goes_unanswered_is_written_again_or_left_open
             assert_eq!(world.x.posts().len(), 0);
         }
     }
+}
+
+/// Takes a lane to work on.
+const CLAIM: &str = "SET claims = claims + 1";
+/// Takes a message to write.
+const TURN: &str = "SET status_taken_until = $2";
+
+/// What is written in the life of a post.
+const WRITES: [&str; 10] = [
+    "INSERT INTO posts",
+    CLAIM,
+    "UPDATE posts SET state = $1",
+    "INSERT INTO post_media",
+    "INSERT INTO media_segments",
+    "SET intent_at = $1",
+    "SET state = 'posted'",
+    TURN,
+    "SET status_msg = $1",
+    "SET clean_at = NULL",
+];
+
+/// Turns the clock until nothing is left to do; also past the time for which something is taken of which nobody was told.
+async fn outlast(world: &World, wire: &Wire, taken: Duration) {
+    let mut broken = wire.broken();
+    let wait_for_nobody = async {
+        broken.wait_for(|broken| *broken).await.unwrap();
+        world.pass(taken);
+        pending::<()>().await;
+    };
+    tokio::select! {
+        () = world.settle() => {}
+        () = wait_for_nobody => {}
+    }
+}
+
+/// Posts again and again, with the connection broken at another write each time.
+async fn with_each_write_broken(when: Break) {
+    if !postgres::wanted() {
+        return eprintln!("left out on SQLite: connections that break");
+    }
+    let cluster = postgres::cluster().await.unwrap();
+    let wire = Wire::to(cluster.port()).await;
+    let world = World::over(&wire, cluster.database().await).await.and_linked().await;
+    let bytes = sha256_hex(&std::fs::read(sample()).unwrap());
+    for write in WRITES {
+        let taken = match when {
+            Break::Answering if write == CLAIM => LEASE,
+            Break::Answering if write == TURN => LEASE / 2,
+            _ => Duration::ZERO,
+        };
+        for after in 0.. {
+            let caption = format!("Broken {after} times after {write}");
+            let before = world.x.posts().len();
+            wire.break_at(write, after, when);
+            world.post("alice", &caption, &sample()).await;
+            outlast(&world, &wire, taken).await;
+            let posts = world.x.posts();
+            let said = world.last_text("alice");
+            assert_eq!(posts.len(), before + 1, "{when:?} {caption}: {said}");
+            assert_eq!(posts[before].text, caption, "{when:?}");
+            assert_eq!(posts[before].media[0].sha256_hex.as_ref(), Some(&bytes), "{when:?} {caption}");
+            let link = format!("{}/alice_makes/status/{}", world.x.url(), posts[before].id);
+            assert_eq!(said, format!("Posted to @alice_makes\n{link} [Open on X]"), "{when:?} {caption}");
+            world.assert_at_rest().await;
+            if !*wire.broken().borrow() {
+                assert!(after > 0, "{write} is never written");
+                break;
+            }
+        }
+    }
+    assert_eq!(world.requests(Call::CreatePost).len(), world.x.posts().len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_before_any_write_is_heard_harms_no_post() {
+    with_each_write_broken(Break::Asking).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_breaks_before_any_write_is_answered_harms_no_post() {
+    with_each_write_broken(Break::Answering).await;
 }

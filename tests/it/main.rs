@@ -30,7 +30,6 @@ mod outages;
 mod overslept;
 mod parameters;
 mod paused;
-#[expect(dead_code, reason = "the tests of the store share it, and need more of it")]
 mod postgres;
 mod posting;
 mod power_cut;
@@ -44,4 +43,5 @@ mod telegram_adapter;
 mod tokens;
 mod trouble;
 mod turns;
+mod wire;
 mod world;

@@ -7,11 +7,12 @@ use toall::{
     app::reconcile::reconcile,
     post::State,
     sandbox::{Answer, Call, Effect, Fault, Gate},
-    store::Lost,
+    store::{LEASE, Lost},
 };
 
 use crate::{
     postgres,
+    wire::Wire,
     world::{World, read, sample},
 };
 
@@ -264,6 +265,38 @@ async fn a_question_that_was_answered_since_is_looked_into_again() {
         "Looked for at X before anything is sent: 1 post.\nNow start toall.\n"
     );
     world.boot().await;
+    world.settle().await;
+    world.assert_posted_once("alice", "Once", &sample()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_standby_that_missed_the_last_commits_takes_over_while_toall_runs() {
+    if !postgres::wanted() {
+        return eprintln!("left out on SQLite: a standby that takes over");
+    }
+    let (primary, standby) = postgres::Cluster::pair().await.unwrap();
+    let wire = Wire::to(primary.port()).await;
+    let world = World::over(&wire, primary.database().await).await.and_linked().await;
+    let gate = Gate::closed();
+    let held = world.x.order(Fault::on(Call::Finalize, Effect::Hold(gate.clone())));
+    world.post("alice", "Once", &sample()).await;
+    world.until("the held request", |_| held.fired() == 1).await;
+    world.until_said().await;
+    standby.fall_behind(&primary).await;
+    gate.open();
+    world.settle().await;
+    assert_eq!(world.row("alice").await.state, State::Posted);
+
+    primary.crash();
+    standby.promote().await;
+    wire.turn_to(standby.port());
+    assert_eq!(
+        reconciled(&world, Lost::Seconds).await,
+        "Looked for at X before anything is sent: 1 post.\nNow start toall.\n"
+    );
+    assert_eq!(world.row("alice").await.state, State::Publishing);
+    // Who took the lane then knows that it is past it.
+    world.pass(LEASE);
     world.settle().await;
     world.assert_posted_once("alice", "Once", &sample()).await;
 }

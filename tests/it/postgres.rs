@@ -23,15 +23,20 @@ use std::{
 use sqlx::{AssertSqlSafe, ConnectOptions, Connection, PgConnection, postgres::PgConnectOptions};
 use tokio::sync::OnceCell;
 
-/// Makes the cluster, runs it until its standard input closes, and takes it away.
+/// Makes the cluster, or a standby of the one at a port, runs it until its standard input closes, and takes it away.
 const KEEPER: &str = r#"
-bin=$1 folder=$2 port=$3
-shift 3
-"$bin/initdb" --pgdata="$folder/data" --auth=trust --username=toall --locale=C --encoding=UTF8 --no-sync \
-    >"$folder/log" 2>&1 || exit 1
-# Everybody is let in, but for those whom a test gives a password.
-trusted=$(cat "$folder/data/pg_hba.conf")
-printf 'host all +with_password all scram-sha-256\n%s\n' "$trusted" >"$folder/data/pg_hba.conf"
+bin=$1 folder=$2 port=$3 primary=$4
+shift 4
+if [ -n "$primary" ]; then
+    "$bin/pg_basebackup" --pgdata="$folder/data" --host=127.0.0.1 --port="$primary" --username=toall \
+        --checkpoint=fast --write-recovery-conf --no-sync >"$folder/log" 2>&1 || exit 1
+else
+    "$bin/initdb" --pgdata="$folder/data" --auth=trust --username=toall --locale=C --encoding=UTF8 --no-sync \
+        >"$folder/log" 2>&1 || exit 1
+    # Everybody is let in, but for those whom a test gives a password.
+    trusted=$(cat "$folder/data/pg_hba.conf")
+    printf 'host all +with_password all scram-sha-256\n%s\n' "$trusted" >"$folder/data/pg_hba.conf"
+fi
 "$bin/postgres" -D "$folder/data" -k "$folder" -h 127.0.0.1 -p "$port" -c log_min_messages=error "$@" \
     >>"$folder/log" 2>&1 &
 server=$!
@@ -63,7 +68,7 @@ const TEMPLATE: &str = "toall_template";
 pub struct Cluster {
     options: PgConnectOptions,
     /// Stops it when this process ends: its standard input closes.
-    _keeper: Option<Child>,
+    keeper: Option<Child>,
 }
 
 /// A database of a test's own.
@@ -128,6 +133,9 @@ fn programs() -> Option<PathBuf> {
         folders.sort();
         folders.pop()
     };
+    // On the PATH may be a link to it, without its neighbours.
+    let on_path =
+        on_path.map(|folder| folder.join("initdb").canonicalize().unwrap().parent().unwrap().to_owned());
     on_path.or_else(debian)
 }
 
@@ -149,16 +157,31 @@ fn somebody() -> Option<(u32, u32)> {
 impl Cluster {
     /// A server that runs already.
     pub fn at(url: &str) -> Cluster {
-        Cluster { options: url.parse().unwrap(), _keeper: None }
+        Cluster { options: url.parse().unwrap(), keeper: None }
+    }
+
+    /// Two servers of a test's own: the second is a standby of the first, which does not wait for it. `None` where no
+    /// PostgreSQL is installed.
+    pub async fn pair() -> Option<(Cluster, Cluster)> {
+        let primary = Cluster::start(&IN_TESTS).await?;
+        primary.make_template().await;
+        let standby = Cluster::begin(&IN_TESTS, Some(primary.port())).await?;
+        Some((primary, standby))
     }
 
     /// A private one with these settings, each `name=value`. `None` where no PostgreSQL is installed.
     pub async fn start(settings: &[&str]) -> Option<Cluster> {
+        Cluster::begin(settings, None).await
+    }
+
+    /// As [`Cluster::start`], a standby of the one at a port if there is one.
+    async fn begin(settings: &[&str], primary: Option<u16>) -> Option<Cluster> {
         let programs = programs()?;
         let folder = tempfile::Builder::new().prefix("toall-postgres").tempdir().unwrap().keep();
         let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
         let mut keeper = Command::new("sh");
         keeper.args(["-c", KEEPER, "sh"]).args([&programs, &folder]).arg(port.to_string());
+        keeper.arg(primary.map(|port| port.to_string()).unwrap_or_default());
         keeper.args(settings.iter().flat_map(|setting| ["-c", setting]));
         keeper.stdin(Stdio::piped()).stdout(Stdio::null()).stderr(Stdio::null());
         // Ctrl-C is for the tests; this one ends after them.
@@ -176,7 +199,7 @@ impl Cluster {
             .username("toall")
             .database("postgres");
         Self::wait_for(&options, &mut keeper, &folder).await;
-        Some(Cluster { options, _keeper: Some(keeper) })
+        Some(Cluster { options, keeper: Some(keeper) })
     }
 
     async fn wait_for(options: &PgConnectOptions, keeper: &mut Child, folder: &Path) {
@@ -191,6 +214,32 @@ impl Cluster {
         }
         let log = fs::read_to_string(folder.join("log")).unwrap_or_default();
         panic!("the tests' PostgreSQL does not start:\n{log}");
+    }
+
+    /// Has a standby hear no more of its primary than it has heard of what is committed now.
+    pub async fn fall_behind(&self, primary: &Cluster) {
+        let (mut here, mut there) = (self.connect("postgres").await, primary.connect("postgres").await);
+        let committed = "SELECT CAST(pg_current_wal_insert_lsn() AS TEXT)";
+        let committed: String = sqlx::query_scalar(committed).fetch_one(&mut there).await.unwrap();
+        let heard = format!("SELECT pg_last_wal_replay_lsn() >= '{committed}'");
+        until_true(&mut here, heard).await;
+        for statement in ["ALTER SYSTEM SET primary_conninfo = ''", "SELECT pg_reload_conf()"] {
+            sqlx::raw_sql(statement).execute(&mut here).await.unwrap();
+        }
+        until_true(&mut here, "SELECT NOT EXISTS (SELECT FROM pg_stat_wal_receiver)".to_owned()).await;
+    }
+
+    /// Ends a private server at once.
+    pub fn crash(self) {
+        let mut keeper = self.keeper.expect("a private server");
+        drop(keeper.stdin.take());
+        keeper.wait().unwrap();
+    }
+
+    /// Has a standby take over.
+    pub async fn promote(&self) {
+        let mut here = self.connect("postgres").await;
+        assert!(sqlx::query_scalar::<_, bool>("SELECT pg_promote()").fetch_one(&mut here).await.unwrap());
     }
 
     /// A connection to a database, as the one who made the cluster.
@@ -240,6 +289,17 @@ impl Cluster {
         sqlx::raw_sql(AssertSqlSafe(make)).execute(&mut connection).await.unwrap();
         connection.close().await.unwrap();
     }
+}
+
+async fn until_true(connection: &mut PgConnection, question: String) {
+    for _ in 0..600 {
+        let answer = sqlx::query_scalar(AssertSqlSafe(question.clone())).fetch_one(&mut *connection).await;
+        if answer.unwrap() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    panic!("never: {question}");
 }
 
 /// Drops the databases that nobody needs any more.

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use crate::postgres;
+use crate::{postgres, wire::Wire};
 use reqwest::{StatusCode, header::LOCATION};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -130,6 +130,13 @@ impl World {
     pub async fn on_postgres() -> Option<World> {
         let database = postgres::cluster().await?.database().await;
         Some(World::on(Some(database), Clock::by_hand(NOON), |_, _| {}).await)
+    }
+
+    /// A world with its rows in this database, to which this wire leads.
+    pub async fn over(wire: &Wire, database: postgres::Database) -> World {
+        let url = wire.url(&database.name);
+        let change = |_: &mut Settings, config: &mut Config| config.database.url = url.into();
+        World::on(Some(database), Clock::by_hand(NOON), change).await
     }
 
     async fn on(
