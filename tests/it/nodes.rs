@@ -99,7 +99,7 @@ async fn installation(change: impl FnOnce(&mut Settings, &mut Config)) -> Option
 }
 
 async fn until_polled_by(telegram: &Telegram, count: usize) {
-    telegram.wait_for(|telegram| (telegram.calls("getMe").len() >= count).then_some(())).await;
+    telegram.wait_for(|telegram| (telegram.calls("getMe").len() == count).then_some(())).await;
 }
 
 /// Alice asks the bot for help, and is answered once.
@@ -121,9 +121,11 @@ async fn one_process_polls_telegram_and_another_does_when_it_is_gone() {
     assert_answers_once(&telegram).await;
     assert_eq!(telegram.calls("getMe").len(), 1, "the other waits");
 
+    let free_at = here.world.now() + i64::try_from(HOLD.as_millis()).unwrap();
     here.world.kill().await;
     telegram.private(ALICE).text("/help");
-    here.world.pass(HOLD);
+    // No more time than is needed: the other's own hold ends as well when the clock jumps, until it prolongs that.
+    here.world.clock.set(here.world.now().max(free_at));
     until_polled_by(&telegram, 2).await;
     let answered = |telegram: &Telegram| (telegram.said(ALICE.id).len() == 2).then_some(());
     telegram.wait_for(answered).await;
@@ -131,6 +133,7 @@ async fn one_process_polls_telegram_and_another_does_when_it_is_gone() {
 
     here.world.boot().await;
     assert_answers_once(&telegram).await;
+    assert_eq!(telegram.calls("getMe").len(), 2, "who came back waits");
     // No time passes here: what is given back is taken at once.
     other.stop().await;
     until_polled_by(&telegram, 3).await;
@@ -202,6 +205,60 @@ async fn each_process_runs_its_share_of_the_shards_and_takes_what_another_leaves
     discord.wait_for("its session", |world| (world.gateway.begun.len() == begun + 2).then_some(())).await;
     assert_both_shards_answer_once(&discord).await;
     newcomer.stop().await;
+}
+
+/// Lets as much time pass as ends no lease, and waits until every one of Discord's is prolonged.
+async fn pass_a_beat(world: &World) {
+    world.pass(HOLD - Duration::from_secs(1));
+    let store = &world.app().store;
+    let now = world.now();
+    let fresh = now + i64::try_from(HOLD.as_millis()).unwrap() - 1;
+    let prolonged = async {
+        // What is given back meanwhile is in neither.
+        while store.holdings("discord ", now).await.unwrap()
+            != store.holdings("discord ", fresh).await.unwrap()
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, prolonged).await.expect("a lease is not prolonged");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn when_discord_wants_more_shards_all_processes_go_over_to_as_many_without_a_stop() {
+    // Leases are prolonged in real time, and a minute's worth of them takes half of one.
+    if !postgres::wanted() {
+        return eprintln!("left out on SQLite: more shards");
+    }
+    let discord = Discord::start(Clock::by_hand(NOON)).await;
+    let settings = discord.settings();
+    let Some(here) = installation(|_, config| config.discord = Some(settings)).await else { return };
+    let other = Node::start(&here.world, &[Role::Chat]).await;
+    until_held(&here.world, EARS, 1, 1).await;
+    discord.wait_for("one session", |world| (world.gateway.connected() == 1).then_some(())).await;
+    {
+        let gateway = &mut discord.world().gateway;
+        (gateway.shards, gateway.concurrency) = (2, 2);
+        // "Sharding required": the shard that was enough is not taken any more. serenity says nothing of it, so that the
+        // silence is waited for.
+        gateway.close(4011);
+    }
+    let grown = async {
+        let two = || {
+            discord.wait_for("two shards", |world| {
+                let of_two = world.gateway.begun.iter().filter(|(_, total, _)| *total == 2).count();
+                (of_two == 2 && world.gateway.connected() == 2).then_some(())
+            })
+        };
+        while tokio::time::timeout(Duration::from_millis(50), two()).await.is_err() {
+            pass_a_beat(&here.world).await;
+        }
+    };
+    tokio::time::timeout(2 * PATIENCE, grown).await.expect("two shards");
+    until_held(&here.world, SHARDS, 1, 1).await;
+    until_held(&here.world, "discord shard of 1: ", 0, 0).await;
+    assert_both_shards_answer_once(&discord).await;
+    other.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
