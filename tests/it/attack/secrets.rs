@@ -1,5 +1,6 @@
 //! Everything that was secret on the way, looked for in everything that stays behind.
 
+use memchr::memmem;
 use std::{
     fs,
     os::unix::fs::PermissionsExt,
@@ -48,7 +49,7 @@ impl Secret {
     }
 
     fn is_in(&self, bytes: &[u8]) -> bool {
-        self.shapes.iter().any(|shape| bytes.windows(shape.len()).any(|window| window == shape))
+        self.shapes.iter().any(|shape| memmem::find(bytes, shape).is_some())
     }
 }
 
