@@ -207,60 +207,6 @@ async fn each_process_runs_its_share_of_the_shards_and_takes_what_another_leaves
     newcomer.stop().await;
 }
 
-/// Lets as much time pass as ends no lease, and waits until every one of Discord's is prolonged.
-async fn pass_a_beat(world: &World) {
-    world.pass(HOLD - Duration::from_secs(1));
-    let store = &world.app().store;
-    let now = world.now();
-    let fresh = now + i64::try_from(HOLD.as_millis()).unwrap() - 1;
-    let prolonged = async {
-        // What is given back meanwhile is in neither.
-        while store.holdings("discord ", now).await.unwrap()
-            != store.holdings("discord ", fresh).await.unwrap()
-        {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, prolonged).await.expect("a lease is not prolonged");
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn when_discord_wants_more_shards_all_processes_go_over_to_as_many_without_a_stop() {
-    // Leases are prolonged in real time, and a minute's worth of them takes half of one.
-    if !postgres::wanted() {
-        return eprintln!("left out on SQLite: more shards");
-    }
-    let discord = Discord::start(Clock::by_hand(NOON)).await;
-    let settings = discord.settings();
-    let Some(here) = installation(|_, config| config.discord = Some(settings)).await else { return };
-    let other = Node::start(&here.world, &[Role::Chat]).await;
-    until_held(&here.world, EARS, 1, 1).await;
-    discord.wait_for("one session", |world| (world.gateway.connected() == 1).then_some(())).await;
-    {
-        let gateway = &mut discord.world().gateway;
-        (gateway.shards, gateway.concurrency) = (2, 2);
-        // "Sharding required": the shard that was enough is not taken any more. serenity says nothing of it, so that the
-        // silence is waited for.
-        gateway.close(4011);
-    }
-    let grown = async {
-        let two = || {
-            discord.wait_for("two shards", |world| {
-                let of_two = world.gateway.begun.iter().filter(|(_, total, _)| *total == 2).count();
-                (of_two == 2 && world.gateway.connected() == 2).then_some(())
-            })
-        };
-        while tokio::time::timeout(Duration::from_millis(50), two()).await.is_err() {
-            pass_a_beat(&here.world).await;
-        }
-    };
-    tokio::time::timeout(2 * PATIENCE, grown).await.expect("two shards");
-    until_held(&here.world, SHARDS, 1, 1).await;
-    until_held(&here.world, "discord shard of 1: ", 0, 0).await;
-    assert_both_shards_answer_once(&discord).await;
-    other.stop().await;
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_one_takes_in_another_works_on_and_any_tells_of() {
     let Some(mut here) = installation(|_, _| {}).await else { return };
