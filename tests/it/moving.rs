@@ -1,6 +1,6 @@
 //! An installation that goes to another database, and one that comes back from a backup.
 
-use std::{path::PathBuf, process::Command};
+use std::{fs, process::Command};
 
 use tempfile::TempDir;
 use toall::{
@@ -38,9 +38,9 @@ async fn an_installation_moves_to_another_engine_and_goes_on_there() {
     let (to, folder, _database) = elsewhere().await;
     let file = folder.path().join("config.toml");
     let data = world.config.data_dir.display();
-    std::fs::write(&file, format!("data_dir = '{data}'\ntwitter.client_id = 'id'\n")).unwrap();
+    fs::write(&file, format!("data_dir = '{data}'\ntwitter.client_id = 'id'\n")).unwrap();
     let address = folder.path().join("address");
-    std::fs::write(&address, &to).unwrap();
+    fs::write(&address, &to).unwrap();
     let from = secrecy::ExposeSecret::expose_secret(&world.config.database.url).to_owned();
     let migrate = |from: &str| {
         let mut program = Command::new(env!("CARGO_BIN_EXE_toall"));
@@ -78,18 +78,14 @@ async fn an_installation_moves_to_another_engine_and_goes_on_there() {
     world.stop().await;
 }
 
-/// What a backup holds, made while the service was dead.
+/// What a backup holds.
 enum Backup {
-    Files(TempDir),
+    File(TempDir),
     Postgres(postgres::Database),
 }
 
 impl Backup {
-    fn files(world: &World) -> Vec<PathBuf> {
-        let database = world.database();
-        ["", "-wal", "-shm"].map(|end| PathBuf::from(format!("{}{end}", database.display()))).to_vec()
-    }
-
+    /// Of a service that is dead. Its connections may still be closing: so files are not copied one by one.
     async fn of(world: &World) -> Backup {
         if postgres::wanted() {
             let url: url::Url =
@@ -98,23 +94,20 @@ impl Backup {
             return Backup::Postgres(postgres::cluster().await.unwrap().copy(name).await);
         }
         let folder = TempDir::new().unwrap();
-        for file in Backup::files(world).into_iter().filter(|file| file.exists()) {
-            std::fs::copy(&file, folder.path().join(file.file_name().unwrap())).unwrap();
-        }
-        Backup::Files(folder)
+        let file = folder.path().join("backup.db").to_str().unwrap().to_owned();
+        sqlx::query("VACUUM INTO $1").bind(file).execute(&mut world.connection().await).await.unwrap();
+        Backup::File(folder)
     }
 
     fn restore(&self, world: &mut World) {
         match self {
             Backup::Postgres(database) => world.config.database.url = database.url.as_str().into(),
-            Backup::Files(folder) => {
-                for file in Backup::files(world) {
-                    let _ = std::fs::remove_file(&file);
-                    let kept = folder.path().join(file.file_name().unwrap());
-                    if kept.exists() {
-                        std::fs::copy(kept, file).unwrap();
-                    }
+            Backup::File(folder) => {
+                let database = world.database();
+                for end in ["-wal", "-shm"] {
+                    let _ = fs::remove_file(format!("{}{end}", database.display()));
                 }
+                fs::copy(folder.path().join("backup.db"), database).unwrap();
             }
         }
     }
