@@ -147,7 +147,8 @@ async fn outlast(world: &World, wire: &Wire, taken: Duration) {
     }
 }
 
-/// Posts again and again, with the connection broken at another write each time.
+/// Posts again and again, with the connection broken at another write each time: most of a minute, so only where the suite
+/// keeps its rows in PostgreSQL.
 async fn with_each_write_broken(when: Break) {
     if !postgres::wanted() {
         return eprintln!("left out on SQLite: connections that break");
