@@ -198,7 +198,7 @@ fn config(
     Ok(Config {
         public_url: public_url.clone(),
         data_dir: folder.path().join("data"),
-        web: config::Web { listen: (Ipv4Addr::LOCALHOST, 0).into() },
+        web: config::Web::on((Ipv4Addr::LOCALHOST, 0).into()),
         metrics: None,
         database: config::Database::sqlite(&folder.path().join("toall.db")),
         access: config::Access::default(),

@@ -63,10 +63,16 @@ pub struct Person {
 }
 
 /// A person by platform and id alone, as the configuration names them: `discord:1234`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct PersonRef {
     pub platform: Platform,
     pub id: String,
+}
+
+impl From<&Person> for PersonRef {
+    fn from(person: &Person) -> PersonRef {
+        PersonRef { platform: person.platform, id: person.id.clone() }
+    }
 }
 
 impl PersonRef {

@@ -229,9 +229,11 @@ impl App {
                 public_url,
                 stop: stop.clone(),
             });
+            let trusted_proxies = config.web.trusted_proxies.clone();
+            let limits = web::ServerLimits { trusted_proxies, ..web::ServerLimits::default() };
             let stop = stop.clone();
             tasks.spawn(async move {
-                web::serve(listener, router, stop).await;
+                web::serve(listener, router, limits, stop).await;
                 Ok(())
             });
         }

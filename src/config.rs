@@ -15,10 +15,11 @@ mod sources;
 mod tests;
 
 use std::{
-    net::SocketAddr,
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     path::{Path, PathBuf},
 };
 
+use ipnet::IpNet;
 use secrecy::SecretString;
 use url::{Host, Url};
 
@@ -105,6 +106,16 @@ pub fn environment() -> impl Iterator<Item = (String, String)> {
 #[derive(Clone, Debug)]
 pub struct Web {
     pub listen: SocketAddr,
+    /// Proxies whose `X-Forwarded-For` names the client.
+    pub trusted_proxies: Vec<IpNet>,
+}
+
+impl Web {
+    /// Listens on this address, behind proxies of this machine only.
+    pub fn on(listen: SocketAddr) -> Web {
+        let v4 = IpNet::new_assert(Ipv4Addr::new(127, 0, 0, 0).into(), 8);
+        Web { listen, trusted_proxies: vec![v4, IpNet::from(IpAddr::from(Ipv6Addr::LOCALHOST))] }
+    }
 }
 
 /// The Prometheus listener.

@@ -27,7 +27,7 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{get, post},
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use tower_http::{catch_panic::CatchPanicLayer, compression::CompressionLayer};
 use tracing::Instrument;
@@ -39,10 +39,11 @@ use crate::{
     staging::{Staging, embedded::Door},
 };
 use error::{ErrorPage, Problem, Refusal};
+use server::ClientAddress;
 
 pub use doors::Door as ChatDoor;
 pub use prometheus::{install_recorder, serve_metrics};
-pub use server::serve;
+pub use server::{ServerLimits, serve};
 
 /// The longest request body read, in bytes: a form of ours is far below.
 const MAX_BODY: usize = 16 * 1024;
@@ -67,8 +68,8 @@ struct Site {
     intake: Intake,
     readiness: ops::Readiness,
     limits: api::Limits,
-    /// Places for readers who follow a post.
-    streams: Arc<Semaphore>,
+    wrong_tokens: api::WrongTokens,
+    streams: api::Streams,
     door: Option<Door>,
     public_url: Url,
     stop: CancellationToken,
@@ -83,7 +84,8 @@ pub fn router(web: Web) -> Router {
     let site = Arc::new(Site {
         readiness: ops::Readiness::new(&web.intake, web.staging, web.chats.clone()),
         limits: api::Limits::default(),
-        streams: Arc::new(Semaphore::new(api::MAX_STREAMS)),
+        wrong_tokens: api::WrongTokens::default(),
+        streams: api::Streams::default(),
         door: web.door,
         stop: web.stop,
         base: web.public_url.path().trim_end_matches('/').to_owned(),
@@ -167,7 +169,8 @@ async fn observe(request: Request, next: Next) -> Response {
         Method::DELETE => "DELETE",
         _ => "other",
     };
-    let span = tracing::info_span!("http", id, method, route);
+    let client = request.extensions().get::<ClientAddress>().map(|client| client.address);
+    let span = tracing::info_span!("http", id, method, route, client = client.map(tracing::field::display));
     let began = Instant::now();
     let mut response = next.run(request).instrument(span.clone()).await;
 

@@ -10,7 +10,7 @@ pub fn config(x: &Url, port: u16, folder: &Path, database: config::Database) -> 
     Ok(Config {
         public_url: format!("http://127.0.0.1:{port}").parse()?,
         data_dir: folder.to_owned(),
-        web: config::Web { listen: ([127, 0, 0, 1], port).into() },
+        web: config::Web::on(([127, 0, 0, 1], port).into()),
         metrics: None,
         database,
         security: config::Security { encryption_key: None, former_encryption_key: None },

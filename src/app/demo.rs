@@ -215,7 +215,7 @@ fn config(public_url: &Url, x: Url, folder: &Path) -> Config {
     Config {
         public_url: public_url.clone(),
         data_dir: folder.to_owned(),
-        web: config::Web { listen: (Ipv4Addr::LOCALHOST, 0).into() },
+        web: config::Web::on((Ipv4Addr::LOCALHOST, 0).into()),
         metrics: None,
         database: config::Database::sqlite(&folder.join("toall.db")),
         security: config::Security { encryption_key: None, former_encryption_key: None },

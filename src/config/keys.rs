@@ -17,6 +17,7 @@ pub(super) const KEYS: &[(&str, Absent)] = &[
     ("public_url", Default("http://127.0.0.1:8080")),
     ("data_dir", Default("data")),
     ("web.listen", Default("127.0.0.1:8080")),
+    ("web.trusted_proxies", Default("127.0.0.0/8, ::1")),
     ("metrics.listen", Default("127.0.0.1:9464")),
     ("database.url", Nothing),
     ("database.max_connections", Default("10")),

@@ -1,6 +1,9 @@
 //! Who may, and how much: from values as written to people, groups, bytes and money.
 
+use std::net::IpAddr;
+
 use figment::value::Value;
+use ipnet::IpNet;
 
 use super::parse::{quote, show, split, text};
 use crate::{
@@ -59,6 +62,22 @@ fn list(value: &Value) -> Result<Vec<String>, String> {
 /// Digits that fit 64 bits: what both chats use.
 fn is_id(id: &str) -> bool {
     id.bytes().all(|byte| byte.is_ascii_digit()) && id.parse::<u64>().is_ok_and(|id| id > 0)
+}
+
+/// Networks such as `10.0.0.0/8`, or single addresses. The list may be empty.
+pub(super) fn networks(value: &Value) -> Result<Vec<IpNet>, String> {
+    let entries = match value {
+        Value::Array(_, list) => list.iter().map(text).collect::<Result<Vec<_>, _>>()?,
+        value => split(&text(value)?)?,
+    };
+    let network = |entry: String| {
+        let entry = entry.trim();
+        let network = entry.parse::<IpNet>().or_else(|_| entry.parse::<IpAddr>().map(IpNet::from));
+        network.map_err(|_| {
+            format!("has {}; an address or a network such as 10.0.0.0/8 is needed.", quote(entry))
+        })
+    };
+    entries.into_iter().map(network).collect()
 }
 
 /// A number of bytes, or one with a unit: `"500 MB"`, `"2 GB"`.

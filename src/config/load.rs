@@ -218,11 +218,17 @@ impl Reader {
     }
 }
 
+fn web(reader: &mut Reader) -> Option<Web> {
+    let listen = reader.required("web.listen", parse::listen);
+    let trusted_proxies = reader.required("web.trusted_proxies", lists::networks);
+    Some(Web { listen: listen?, trusted_proxies: trusted_proxies? })
+}
+
 /// Each section is read before the first `?`, so that no problem hides another.
 fn config(reader: &mut Reader) -> Option<Config> {
     let public_url = reader.required("public_url", parse::url);
     let data_dir = reader.required("data_dir", parse::path);
-    let web = reader.required("web.listen", parse::listen).map(|listen| Web { listen });
+    let web = web(reader);
     let metrics = section(reader, "metrics", metrics);
     if let (Some(web), Some(Some(metrics))) = (&web, &metrics)
         && web.listen == metrics.listen

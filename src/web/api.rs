@@ -25,8 +25,8 @@ use super::{
     error::{Problem, Refusal},
 };
 
-pub(super) use events::MAX_STREAMS;
-pub(super) use limit::Limits;
+pub(super) use events::Streams;
+pub(super) use limit::{Limits, WrongTokens};
 
 /// The longest request body read, in bytes: the longest text taken, each character escaped, with room to spare.
 const MAX_BODY: usize = 512 * 1024;

@@ -49,6 +49,13 @@ impl Refusal {
         why: "The fault is ours, not yours.",
         remedy: "Try again in a minute. If it stays so, tell whoever runs this service.",
     };
+    pub(super) const OVERLOADED: Refusal = Refusal {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code: "overloaded",
+        title: "Too busy at the moment",
+        why: "toall is handling as many requests as it can, or as many as one address may send.",
+        remedy: "Try again in a few seconds.",
+    };
     pub(super) const MALFORMED: Refusal = Refusal {
         status: StatusCode::BAD_REQUEST,
         code: "malformed_request",

@@ -11,7 +11,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::serve;
+use super::{ServerLimits, serve};
 use crate::{
     clock::Clock,
     post::{Pause, State as PostState},
@@ -49,6 +49,17 @@ const METRICS: &[(&str, Kind, &str)] = &[
         "toall_database_up",
         Gauge,
         "Whether the database answered at this scrape; 0 while nothing can be worked on.",
+    ),
+    ("toall_http_connections_evicted_total", Counter, "Idle connections closed to make room for new ones."),
+    (
+        "toall_http_connections_refused_total",
+        Counter,
+        "Connections refused for lack of room, or over one address's share.",
+    ),
+    (
+        "toall_http_requests_refused_total",
+        Counter,
+        "Requests refused for lack of room, or over one client's share.",
     ),
     ("toall_http_request_seconds", Histogram, "How long answers took, by method and route."),
     ("toall_http_requests_total", Counter, "Requests answered, by method, route and status."),
@@ -139,7 +150,7 @@ pub async fn serve_metrics(
         clock,
     });
     tokio::select! {
-        () = serve(listener, router, stop) => {}
+        () = serve(listener, router, ServerLimits::default(), stop) => {}
         () = upkeep => {}
     }
 }

@@ -3,7 +3,7 @@
 //! It listens on a loopback address that they cannot reach. An address signed for there is shown to them as one of
 //! ours under `/staging/`; what arrives here goes to the storage as it was signed, its body passed through as it comes.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
 use axum::{
     Router,
@@ -13,15 +13,13 @@ use axum::{
     response::{IntoResponse, Response},
     routing::put,
 };
-use tower_http::{limit::RequestBodyLimitLayer, timeout::RequestBodyTimeoutLayer};
+use tower_http::limit::RequestBodyLimitLayer;
 use url::Url;
 
 use super::{Site, error::Refusal};
 use crate::intake::MAX_PUT_BYTES;
 
 const PREFIX: &str = "/staging";
-/// How long a body may bring nothing; a phone that changes networks is quiet for a while.
-const BODY_IDLE: Duration = Duration::from_secs(60);
 
 pub(super) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
     match site.door {
@@ -29,7 +27,6 @@ pub(super) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
         Some(_) => Router::new().route(&format!("{PREFIX}/{{*path}}"), put(take)).layer((
             DefaultBodyLimit::disable(),
             RequestBodyLimitLayer::new(usize::try_from(MAX_PUT_BYTES).unwrap_or(usize::MAX)),
-            RequestBodyTimeoutLayer::new(BODY_IDLE),
         )),
     }
 }

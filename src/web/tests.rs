@@ -1,6 +1,7 @@
 //! The web part over real sockets, with a simulated X behind it and a clock turned by hand.
 
 mod api;
+mod connections;
 mod hostile;
 mod linking;
 mod log;
@@ -20,7 +21,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
-use super::{Web, router, serve};
+use super::{ServerLimits, Web, router, serve};
 use crate::{
     account::{Person, Place, Platform},
     chat::{Chat, Chats, console::Console},
@@ -60,6 +61,10 @@ struct Shown {
 
 impl World {
     async fn start() -> World {
+        World::with_limits(ServerLimits::default()).await
+    }
+
+    async fn with_limits(limits: ServerLimits) -> World {
         let dir = tempfile::tempdir().unwrap();
         let clock = Clock::by_hand(START);
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -101,7 +106,7 @@ impl World {
             public_url: url.clone(),
             stop: stop.clone(),
         };
-        let served = tokio::spawn(serve(listener, router(web), stop.clone()));
+        let served = tokio::spawn(serve(listener, router(web), limits, stop.clone()));
         let http = Client::builder().redirect(redirect::Policy::none()).build().unwrap();
         World { url, http, sandbox, intake, clock, stop, served, storage, _dir: dir }
     }

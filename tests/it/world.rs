@@ -368,7 +368,7 @@ fn config_for(public_url: &Url, listen: SocketAddr, folder: &Path) -> Config {
     Config {
         public_url: public_url.clone(),
         data_dir: folder.join("data"),
-        web: config::Web { listen },
+        web: config::Web::on(listen),
         metrics: None,
         database: config::Database::sqlite(&folder.join("data/toall.db")),
         security: config::Security { encryption_key: None, former_encryption_key: None },

@@ -17,6 +17,7 @@ use crate::{
     web::{
         Site,
         error::{Problem, Refusal},
+        server::ClientAddress,
     },
 };
 
@@ -28,8 +29,6 @@ pub(super) struct Caller {
     pub(super) place: Option<Place>,
     /// Whether they may see to accounts: a link to upload does not let anybody.
     may_manage: bool,
-    /// What the limit on requests counts by.
-    counted_as: String,
 }
 
 /// Lets in whom we know, as often as anybody may come.
@@ -46,7 +45,7 @@ pub(super) async fn admit(State(site): State<Arc<Site>>, request: Request, next:
         Ok(caller) => caller,
         Err(refusal) => return Problem::from(refusal).into_response(),
     };
-    let pass = match site.limits.take(&caller.counted_as) {
+    let pass = match site.limits.take(&caller.person) {
         Ok(pass) => pass,
         Err(refused) => return refused.into_response(),
     };
@@ -71,16 +70,27 @@ async fn known(site: &Site, parts: &Parts) -> Result<Caller, Refusal> {
             let token = scheme.eq_ignore_ascii_case("bearer").then_some(token)?;
             Ticket::shown(token.trim().strip_prefix(TOKEN_PREFIX)?)
         };
-        let hash = token().ok_or(Refusal::UNAUTHENTICATED)?.hash();
-        let person = site.intake.store.person_of_api_token(&hash, site.intake.clock.now_ms()).await?;
-        let person = person.ok_or(Refusal::UNAUTHENTICATED)?;
-        return Ok(Caller { person, place: None, may_manage: true, counted_as: hash });
+        let client = parts.extensions.get::<ClientAddress>();
+        let client = client.filter(|client| client.counted).map(|client| client.address);
+        if client.is_some_and(|client| site.wrong_tokens.are_too_many(client)) {
+            return Err(Refusal::TOO_MANY_WRONG_TOKENS);
+        }
+        let person = match token().map(|token| token.hash()) {
+            Some(hash) => site.intake.store.person_of_api_token(&hash, site.intake.clock.now_ms()).await?,
+            None => None,
+        };
+        let Some(person) = person else {
+            if let Some(client) = client {
+                site.wrong_tokens.count(client);
+            }
+            return Err(Refusal::UNAUTHENTICATED);
+        };
+        return Ok(Caller { person, place: None, may_manage: true });
     }
     // Without a token: somebody with a browser, perhaps.
     let session = site.session_person(parts).await?.ok_or(Refusal::UNAUTHENTICATED)?;
-    let counted_as = format!("{}:{}", session.person.platform.as_str(), session.person.id);
     let may_manage = session.scope == Scope::Manage;
-    Ok(Caller { person: session.person, place: Some(session.place), may_manage, counted_as })
+    Ok(Caller { person: session.person, place: Some(session.place), may_manage })
 }
 
 impl Caller {

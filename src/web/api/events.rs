@@ -1,6 +1,11 @@
 //! The same status each time it changes, as server-sent events.
 
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, hash_map::Entry},
+    convert::Infallible,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use axum::{
     extract::State,
@@ -11,12 +16,12 @@ use axum::{
     },
 };
 use futures::{Stream, stream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use uuid::Uuid;
 
 use super::{caller::Caller, json::Named, openapi::Problems, status::RequestStatus};
 use crate::{
-    account::Person,
+    account::{Person, PersonRef},
     web::{
         Site,
         error::{Problem, Refusal},
@@ -24,11 +29,58 @@ use crate::{
 };
 
 /// Streams open at once; each holds a connection.
-pub(in crate::web) const MAX_STREAMS: usize = 128;
+const MAX_STREAMS: usize = 128;
+/// Streams that one person may open at once.
+const MAX_STREAMS_PER_PERSON: usize = 4;
 /// A comment this often keeps proxies from closing a silent stream.
 const HEARTBEAT: Duration = Duration::from_secs(15);
 /// Changes closer together than this are told as one.
 const PACE: Duration = Duration::from_millis(200);
+
+/// The streams that are open.
+pub(in crate::web) struct Streams {
+    places: Arc<Semaphore>,
+    readers: Arc<Mutex<HashMap<PersonRef, usize>>>,
+}
+
+impl Default for Streams {
+    fn default() -> Self {
+        Streams { places: Arc::new(Semaphore::new(MAX_STREAMS)), readers: Arc::default() }
+    }
+}
+
+impl Streams {
+    fn open(&self, person: &Person) -> Result<OpenStream, Refusal> {
+        let place = self.places.clone().try_acquire_owned().map_err(|_| Refusal::BUSY)?;
+        let reader = PersonRef::from(person);
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        let open = readers.entry(reader.clone()).or_default();
+        if *open >= MAX_STREAMS_PER_PERSON {
+            return Err(Refusal::TOO_MANY_STREAMS);
+        }
+        *open += 1;
+        Ok(OpenStream { reader, readers: self.readers.clone(), _place: place })
+    }
+}
+
+/// The place of one stream; free again when dropped.
+struct OpenStream {
+    reader: PersonRef,
+    readers: Arc<Mutex<HashMap<PersonRef, usize>>>,
+    _place: OwnedSemaphorePermit,
+}
+
+impl Drop for OpenStream {
+    fn drop(&mut self) {
+        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Entry::Occupied(mut open) = readers.entry(self.reader.clone()) {
+            *open.get_mut() -= 1;
+            if *open.get() == 0 {
+                open.remove();
+            }
+        }
+    }
+}
 
 /// One reader's stream.
 struct Follower {
@@ -38,7 +90,7 @@ struct Follower {
     changes: watch::Receiver<u64>,
     told: Option<RequestStatus>,
     over: bool,
-    _place: OwnedSemaphorePermit,
+    _open: OpenStream,
 }
 
 impl Follower {
@@ -89,10 +141,10 @@ pub(super) async fn events(
     if site.intake.store.posts_of_request(&caller.person, request).await?.is_empty() {
         return Err(Refusal::NO_REQUEST.into());
     }
-    let place = site.streams.clone().try_acquire_owned().map_err(|_| Refusal::BUSY)?;
+    let open = site.streams.open(&caller.person)?;
     let changes = site.intake.store.changes();
     let follower =
-        Follower { site, person: caller.person, request, changes, told: None, over: false, _place: place };
+        Follower { site, person: caller.person, request, changes, told: None, over: false, _open: open };
     let events = Sse::new(follow(follower)).keep_alive(KeepAlive::new().interval(HEARTBEAT));
     // Asks nginx not to hold events back.
     Ok((

@@ -1,8 +1,14 @@
 //! How often one caller may ask.
 
 use std::{
+    collections::HashMap,
+    net::IpAddr,
     num::NonZeroU32,
-    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::{Duration, Instant},
 };
 
 use axum::{
@@ -16,7 +22,10 @@ use governor::{
     state::keyed::HashMapStateStore,
 };
 
-use crate::web::error::{Problem, Refusal};
+use crate::{
+    account::{Person, PersonRef},
+    web::error::{Problem, Refusal},
+};
 
 /// Requests at once, after which they come back one by one.
 const BURST: NonZeroU32 = NonZeroU32::new(300).unwrap();
@@ -25,9 +34,9 @@ const PER_MINUTE: NonZeroU32 = NonZeroU32::new(1_200).unwrap();
 /// Callers that were not heard of lately are forgotten each so many requests.
 const TIDY_EVERY: u64 = 1_000;
 
-/// Counts the requests of each caller.
+/// Counts the requests of each person, by whatever token or browser they come.
 pub(in crate::web) struct Limits {
-    limiter: RateLimiter<String, HashMapStateStore<String>, DefaultClock, StateInformationMiddleware>,
+    limiter: RateLimiter<PersonRef, HashMapStateStore<PersonRef>, DefaultClock, StateInformationMiddleware>,
     taken: AtomicU64,
 }
 
@@ -49,15 +58,49 @@ pub(super) struct TooMany {
 }
 
 impl Limits {
-    /// Takes one request off what `caller` may ask.
-    pub(super) fn take(&self, caller: &str) -> Result<Pass, TooMany> {
+    /// Takes one request off those that a person may send.
+    pub(super) fn take(&self, person: &Person) -> Result<Pass, TooMany> {
         if self.taken.fetch_add(1, Relaxed) % TIDY_EVERY == TIDY_EVERY - 1 {
             self.limiter.retain_recent();
         }
-        match self.limiter.check_key(&caller.to_owned()) {
+        match self.limiter.check_key(&PersonRef::from(person)) {
             Ok(state) => Ok(Pass { left: state.remaining_burst_capacity() }),
             Err(until) => Err(TooMany { seconds: seconds(&until) }),
         }
+    }
+}
+
+/// Wrong tokens that one address may send within [`WRONG_TOKENS_SPAN`].
+const MAX_WRONG_TOKENS: u32 = 60;
+const WRONG_TOKENS_SPAN: Duration = Duration::from_secs(60);
+/// Addresses remembered at once. When there are more, those whose span is over are forgotten.
+const MAX_ADDRESSES: usize = 10_000;
+
+/// Counts the wrong tokens of each address, so that guessing costs no database query.
+#[derive(Default)]
+pub(in crate::web) struct WrongTokens {
+    by_address: Mutex<HashMap<IpAddr, (Instant, u32)>>,
+}
+
+impl WrongTokens {
+    /// Tells whether an address has sent too many of late.
+    pub(super) fn are_too_many(&self, client: IpAddr) -> bool {
+        let by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        by_address
+            .get(&client)
+            .is_some_and(|(since, count)| since.elapsed() < WRONG_TOKENS_SPAN && *count >= MAX_WRONG_TOKENS)
+    }
+
+    pub(super) fn count(&self, client: IpAddr) {
+        let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
+        if by_address.len() >= MAX_ADDRESSES {
+            by_address.retain(|_, (since, _)| since.elapsed() < WRONG_TOKENS_SPAN);
+        }
+        let (since, count) = by_address.entry(client).or_insert((Instant::now(), 0));
+        if since.elapsed() >= WRONG_TOKENS_SPAN {
+            (*since, *count) = (Instant::now(), 0);
+        }
+        *count += 1;
     }
 }
 

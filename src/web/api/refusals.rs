@@ -64,7 +64,7 @@ impl Refusal {
     pub(super) const TOO_MANY_REQUESTS: Refusal = refusal(
         StatusCode::TOO_MANY_REQUESTS,
         "too_many_requests",
-        "This token asks more often than it may.",
+        "You send more requests than one person may.",
         "Wait as long as Retry-After says. To follow a post, use its events instead of asking again and again.",
     );
     pub(super) const BUSY: Refusal = refusal(
@@ -72,6 +72,18 @@ impl Refusal {
         "busy",
         "Too many people are following posts at this moment.",
         "Ask for GET /api/social/uploads/{request_id} every few seconds instead.",
+    );
+    pub(super) const TOO_MANY_STREAMS: Refusal = refusal(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_streams",
+        "You already follow as many posts as one person may at once.",
+        "Close one of your event streams, or ask for GET /api/social/uploads/{request_id} every few seconds.",
+    );
+    pub(super) const TOO_MANY_WRONG_TOKENS: Refusal = refusal(
+        StatusCode::TOO_MANY_REQUESTS,
+        "too_many_wrong_tokens",
+        "Too many requests with a wrong token came from your address.",
+        "Wait a minute. Then send /token in your chat for a token that works.",
     );
     pub(super) const NO_UPLOAD: Refusal = refusal(
         StatusCode::NOT_FOUND,
@@ -218,6 +230,8 @@ impl Refusal {
         Refusal::BODY_CUT_SHORT,
         Refusal::TOO_MANY_REQUESTS,
         Refusal::BUSY,
+        Refusal::TOO_MANY_STREAMS,
+        Refusal::TOO_MANY_WRONG_TOKENS,
         Refusal::NO_UPLOAD,
         Refusal::NOT_VIDEO,
         Refusal::EMPTY_FILE,

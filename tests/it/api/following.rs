@@ -58,3 +58,30 @@ async fn a_reader_does_not_keep_the_service_from_stopping() {
     gate.open();
     stopping.await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_person_follows_four_posts_at_once() {
+    let world = World::linked().await;
+    let (program, other) = (world.program("alice").await, world.program("bob").await);
+    let (gate, _) = world.hold(Call::Initialize);
+    let request = program.publish(&sample(), "Follow me", &world.account_id("alice_makes")).await;
+    let path = format!("uploads/{request}/events");
+    let mut streams = Vec::new();
+    for _ in 0..4 {
+        let answer = program.request(Method::GET, &path).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        streams.push(answer);
+    }
+    program.get(&path).await.is_problem(429, "too_many_streams");
+    other.get("accounts").await.ok();
+    drop(streams.pop());
+    // The server notices that a reader is gone when it next has something to say to it, or its connection closes.
+    let reopened = async {
+        while program.request(Method::GET, &path).send().await.unwrap().status() != 200 {
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, reopened).await.expect("a closed stream keeps its place");
+    gate.open();
+    world.settle().await;
+}
