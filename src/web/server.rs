@@ -122,7 +122,7 @@ pub async fn serve(listener: TcpListener, router: Router, limits: ServerLimits, 
     }
 }
 
-/// What each connection works with.
+/// The parts that a connection needs.
 struct Context {
     router: Router,
     limits: Arc<ServerLimits>,
