@@ -39,7 +39,7 @@ pub use linking::{LINK_LIFE_MS, LinkError, LinkOffer};
 pub use posting::{PostRequest, Posted};
 pub use status::{PostStatus, Progress};
 pub use tokens::TOKEN_PREFIX;
-pub use uploads::{Begun, MAX_PUT_BYTES, Sent, Signed, SignedPart, UploadError, Wanted};
+pub use uploads::{Begun, Sent, Signed, SignedPart, UploadError, Wanted};
 
 /// How many posts `/posts` shows.
 const RECENT: u32 = 5;

@@ -66,7 +66,7 @@ pub use sessions::{Invitation, Scope, Session};
 pub use sqlite::missing_file;
 pub use status::StatusJob;
 pub use tickets::{LinkRequest, PendingLink};
-pub use uploads::{Handed, Repeatable, Upload, UploadId};
+pub use uploads::{Handed, MAX_OPEN, MAX_PUT_BYTES, Repeatable, Upload, UploadBegun, UploadId};
 pub use vault::{Vault, VaultError};
 
 /// The database of one installation. Cheap to clone.

@@ -11,6 +11,7 @@ mod pages;
 mod prometheus;
 mod server;
 mod session;
+mod shares;
 mod staging;
 #[cfg(test)]
 mod tests;
@@ -69,6 +70,8 @@ struct Site {
     readiness: ops::Readiness,
     limits: api::Limits,
     wrong_tokens: api::WrongTokens,
+    /// Files that people are sending to the embedded storage, by the key of their users.
+    sending: shares::Shares<String>,
     streams: api::Streams,
     door: Option<Door>,
     public_url: Url,
@@ -85,6 +88,7 @@ pub fn router(web: Web) -> Router {
         readiness: ops::Readiness::new(&web.intake, web.staging, web.chats.clone()),
         limits: api::Limits::default(),
         wrong_tokens: api::WrongTokens::default(),
+        sending: shares::Shares::new(staging::MAX_SENDING_PER_PERSON),
         streams: api::Streams::default(),
         door: web.door,
         stop: web.stop,

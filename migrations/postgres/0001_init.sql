@@ -151,6 +151,7 @@ CREATE TABLE uploads (
     part_bytes   BIGINT,                       -- of an upload in parts
     multipart_id TEXT COLLATE "C",             -- storage's name for it, until it is complete
     bytes        BIGINT,                       -- as found, once it is complete
+    closed       BIGINT  NOT NULL DEFAULT 0,          -- given up by its person; takes no bytes any more
     expires_at   BIGINT NOT NULL,              -- deleted then, unless posted
     created_at   BIGINT NOT NULL
 );

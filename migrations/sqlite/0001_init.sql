@@ -148,6 +148,7 @@ CREATE TABLE uploads (
     part_bytes   INTEGER,                             -- of an upload in parts
     multipart_id TEXT,                                -- storage's name for it, until it is complete
     bytes        INTEGER,                             -- as found, once it is complete
+    closed       INTEGER NOT NULL DEFAULT 0,          -- given up by its person; takes no bytes any more
     expires_at   INTEGER NOT NULL,                    -- deleted then, unless posted
     created_at   INTEGER NOT NULL
 ) STRICT;

@@ -11,21 +11,17 @@ use crate::{
     caption::CaptionError,
     post::{AltTextTooLong, OverLimit},
     staging::{Part, StagingError},
-    store::{StoreError, Upload, UploadId},
+    store::{MAX_OPEN, MAX_PUT_BYTES, StoreError, Upload, UploadBegun, UploadId},
     video::MAX_BYTES,
 };
 
-/// The most that one PUT may carry, in bytes
-/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html>).
-pub const MAX_PUT_BYTES: u64 = 5 * 1024 * 1024 * 1024;
 /// Length of each part but the last. A thousand of them are the most that X takes.
 pub const PART_BYTES: u64 = 8 * 1024 * 1024;
-/// How long a signed address takes a file; more can be had while the upload lives.
-pub const URL_LIFE: Duration = Duration::from_secs(3_600);
+/// How long a signed address takes a file; more can be had while the upload lives. A bucket knows nothing of our rows,
+/// so this is how long the address of an upload that was given up still works there.
+pub const URL_LIFE: Duration = Duration::from_secs(15 * 60);
 /// How long an upload is kept for its person to post it.
 pub const UPLOAD_LIFE_MS: i64 = 24 * 3_600_000;
-/// Uploads that one person may have begun and not posted.
-pub const MAX_OPEN: u32 = 20;
 /// A file that somebody wants to upload, as they describe it.
 #[derive(Clone, Debug)]
 pub struct Wanted {
@@ -154,8 +150,10 @@ impl Intake {
         };
         let key = upload.id.to_string();
         // Written first: what a crash leaves in storage is then found and removed with the row.
-        if !self.store.begin_upload(person, &upload, MAX_OPEN, now).await? {
-            return Err(UploadError::TooMany);
+        match self.store.begin_upload(person, &upload, &self.limits, now).await? {
+            UploadBegun::Begun => {}
+            UploadBegun::TooMany => return Err(UploadError::TooMany),
+            UploadBegun::Over(over) => return Err(UploadError::Over(over)),
         }
         let by = match upload.parts() {
             Some(parts) => {
@@ -253,11 +251,13 @@ impl Intake {
     /// Gives up an upload that is not posted.
     pub async fn discard_upload(&self, person: &Person, id: UploadId) -> Result<(), UploadError> {
         let upload = self.upload(person, id).await?;
+        // Closed first: what arrives from now on is refused, or removed by whoever takes it.
+        self.store.close_upload(id).await?;
         if let Some(multipart) = upload.multipart.as_deref() {
             self.staging.abort_parts(&id.to_string(), multipart).await?;
         }
         self.staging.delete(&id.to_string()).await?;
-        Ok(self.store.drop_upload(id).await?)
+        Ok(())
     }
 
     pub(super) async fn upload(&self, person: &Person, id: UploadId) -> Result<Upload, UploadError> {

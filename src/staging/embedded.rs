@@ -11,7 +11,7 @@ use aws_sdk_s3::{
 };
 use bytes::Bytes;
 use hyper::{
-    Request, Response,
+    Request, Response, Uri,
     body::Body,
     header::{self, HeaderValue},
     server::conn::http1,
@@ -60,6 +60,11 @@ impl Door {
     /// Whether an address that [`Staging`] signed leads to this server.
     pub fn leads_here(&self, url: &Url) -> bool {
         url.host_str() == Some("127.0.0.1") && url.port() == Some(self.address.port())
+    }
+
+    /// The key that a path of this server names.
+    pub fn key<'a>(&self, target: &'a Uri) -> Option<&'a str> {
+        target.path().strip_prefix('/')?.strip_prefix(BUCKET)?.strip_prefix('/')
     }
 
     /// Hands on a request as if it had been sent to the server's own address, for which it was signed.

@@ -14,15 +14,16 @@ pub struct Swept {
 }
 
 impl Staging {
-    /// Of what is `ours` by its key, deletes what was last written before `older_than` and is not `known`, and aborts
-    /// uploads begun before then, known or not. Needs `s3:ListBucket` and `s3:ListBucketMultipartUploads`.
+    /// Deletes objects that are `ours` by their key, not `known`, and last written before `older_than`. Aborts uploads in
+    /// parts that were begun before then and are not known, and all that were begun before `abandoned`. Needs `s3:ListBucket` and `s3:ListBucketMultipartUploads`.
     pub async fn sweep(
         &self,
         ours: impl Fn(&str) -> bool,
         known: impl Fn(&str) -> bool,
         older_than: SystemTime,
+        abandoned: SystemTime,
     ) -> Result<Swept, StagingError> {
-        let older_than = DateTime::from(older_than);
+        let (older_than, abandoned) = (DateTime::from(older_than), DateTime::from(abandoned));
         let mut swept = Swept::default();
         for prefix in PREFIXES {
             let list = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
@@ -39,7 +40,7 @@ impl Staging {
                     }
                 }
             }
-            swept.uploads += self.sweep_uploads(prefix, &ours, older_than).await?;
+            swept.uploads += self.sweep_uploads(prefix, &ours, &known, older_than, abandoned).await?;
         }
         Ok(swept)
     }
@@ -48,7 +49,9 @@ impl Staging {
         &self,
         prefix: &str,
         ours: impl Fn(&str) -> bool,
+        known: impl Fn(&str) -> bool,
         older_than: DateTime,
+        abandoned: DateTime,
     ) -> Result<usize, StagingError> {
         let list = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(prefix);
         let page = match list.send().await {
@@ -65,7 +68,8 @@ impl Staging {
             else {
                 continue;
             };
-            if *begun < older_than && ours(key) {
+            let unneeded = *begun < abandoned || (*begun < older_than && !known(key));
+            if unneeded && ours(key) {
                 self.abort(key, id).await?;
                 aborted += 1;
             }

@@ -70,7 +70,7 @@ impl Store {
     pub async fn staged_keys(&self) -> Result<Vec<String>, StoreError> {
         Ok(query(
             "SELECT object_key FROM posts WHERE object_key IS NOT NULL
-              UNION SELECT 'uploads/' || id FROM uploads",
+              UNION SELECT 'uploads/' || id FROM uploads WHERE closed = 0",
         )
         .fetch_values(&self.read)
         .await?)

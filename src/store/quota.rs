@@ -4,6 +4,7 @@ use super::{
     Lease, Store, StoreError,
     engine::{On, Tx, query},
     locks,
+    uploads::MAX_PUT_BYTES,
 };
 use crate::{
     clock::Month,
@@ -103,15 +104,8 @@ pub(super) async fn room(
             return Ok(Some(OverLimit::Posts { limit, frees_at: created_at + DAY_MS }));
         }
     }
-    if let Some(limit) = limits.bytes_per_person_per_day {
-        let left = limit.saturating_sub(bytes(&mut *tx, wanted.user, "", now).await?);
-        if left == 0 || wanted.bytes.is_some_and(|bytes| bytes > left) {
-            let frees_at = match wanted.bytes {
-                Some(bytes) if bytes > limit => None,
-                _ => Some(bytes_free_at(tx, wanted, limit, now).await?),
-            };
-            return Ok(Some(OverLimit::Bytes { limit, left, frees_at }));
-        }
+    if let Some(over) = bytes_over(tx, limits, wanted.user, wanted.bytes.unwrap_or(1), now).await? {
+        return Ok(Some(over));
     }
     if let Some(budget) = limits.monthly_budget {
         let month = Month::of(now);
@@ -124,30 +118,65 @@ pub(super) async fn room(
     Ok(None)
 }
 
-/// What a person has sent within a day, whatever became of it, without the post `but`.
+/// The limit that `wanted` more bytes would exceed, if a person's day has no room for them.
+pub(super) async fn bytes_over(
+    tx: &mut Tx,
+    limits: &Limits,
+    user: &str,
+    wanted: u64,
+    now: i64,
+) -> Result<Option<OverLimit>, StoreError> {
+    let Some(limit) = limits.bytes_per_person_per_day else { return Ok(None) };
+    let left = limit.saturating_sub(bytes(&mut *tx, user, "", now).await?);
+    if wanted <= left {
+        return Ok(None);
+    }
+    let frees_at = match wanted > limit {
+        true => None,
+        false => Some(bytes_free_at(tx, user, wanted, limit, now).await?),
+    };
+    Ok(Some(OverLimit::Bytes { limit, left, frees_at }))
+}
+
+/// What a person has sent within a day, whatever became of it, without the post `but`. Uploads count from their
+/// beginning, as declared.
 async fn bytes(on: impl Into<On<'_>>, user: &str, but: &str, now: i64) -> Result<u64, sqlx::Error> {
     let used: i64 = query(
-        "SELECT CAST(COALESCE(sum(counted_bytes), 0) AS BIGINT) FROM posts WHERE user_id = $1 AND created_at > $2 AND id <> $3",
+        "SELECT CAST(COALESCE((SELECT sum(counted_bytes) FROM posts
+                                WHERE user_id = $1 AND created_at > $2 AND id <> $3), 0)
+                   + COALESCE((SELECT sum(COALESCE(bytes, size, $4)) FROM uploads
+                                WHERE user_id = $1 AND created_at > $2), 0) AS BIGINT)",
     )
     .bind(user)
     .bind(now - DAY_MS)
     .bind(but)
+    .bind(i64::try_from(MAX_PUT_BYTES).unwrap_or(i64::MAX))
     .fetch_value(on)
     .await?;
     Ok(u64::try_from(used).unwrap_or(0))
 }
 
 /// When enough has grown a day old for what is wanted, which is no more than a whole day's.
-async fn bytes_free_at(tx: &mut Tx, wanted: &Wanted<'_>, limit: u64, now: i64) -> Result<i64, sqlx::Error> {
+async fn bytes_free_at(
+    tx: &mut Tx,
+    user: &str,
+    wanted: u64,
+    limit: u64,
+    now: i64,
+) -> Result<i64, sqlx::Error> {
     let rows: Vec<(i64, i64)> = query(
         "SELECT created_at, counted_bytes FROM posts
-          WHERE user_id = $1 AND created_at > $2 AND counted_bytes > 0 ORDER BY created_at DESC",
+          WHERE user_id = $1 AND created_at > $2 AND counted_bytes > 0
+          UNION ALL
+         SELECT created_at, COALESCE(bytes, size, $3) FROM uploads WHERE user_id = $1 AND created_at > $2
+          ORDER BY 1 DESC",
     )
-    .bind(wanted.user)
+    .bind(user)
     .bind(now - DAY_MS)
+    .bind(i64::try_from(MAX_PUT_BYTES).unwrap_or(i64::MAX))
     .fetch_all(&mut *tx)
     .await?;
-    let mut used = wanted.bytes.unwrap_or(1);
+    let mut used = wanted;
     for (created_at, bytes) in &rows {
         used = used.saturating_add(u64::try_from(*bytes).unwrap_or(0));
         if used > limit {

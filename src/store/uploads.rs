@@ -88,6 +88,24 @@ fn stored(bytes: Option<u64>) -> Option<i64> {
     bytes.map(|bytes| i64::try_from(bytes).unwrap_or(i64::MAX))
 }
 
+/// The most that one PUT may carry, in bytes
+/// (<https://docs.aws.amazon.com/AmazonS3/latest/userguide/upload-objects.html>).
+pub const MAX_PUT_BYTES: u64 = 5 * 1024 * 1024 * 1024;
+/// Uploads that one person may have begun and not posted.
+pub const MAX_OPEN: u32 = 20;
+/// Uploads that one person may give up within a day.
+const MAX_CLOSED: u32 = 100;
+
+/// Outcome of a request to begin an upload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UploadBegun {
+    Begun,
+    /// The person has as many as one may.
+    TooMany,
+    /// The person's day has no room for these bytes.
+    Over(OverLimit),
+}
+
 /// What became of a request to post an upload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Handed {
@@ -115,20 +133,30 @@ pub struct Repeatable {
 }
 
 impl Store {
-    /// Keeps an upload that is about to begin. False when the person has `most` under way already.
+    /// Keeps an upload that is about to begin, and counts its bytes towards its person's day.
     pub async fn begin_upload(
         &self,
         person: &Person,
         upload: &Upload,
-        most: u32,
+        limits: &Limits,
         now: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<UploadBegun, StoreError> {
         let mut tx = self.begin().await?;
         let user = accounts::upsert_user(&mut tx, person, now).await?;
-        let under_way: i64 =
-            query("SELECT count(*) FROM uploads WHERE user_id = $1").bind(&user).fetch_value(&mut tx).await?;
-        if under_way >= i64::from(most) {
-            return Ok(false);
+        for (closed, most) in [(0_i64, MAX_OPEN), (1, MAX_CLOSED)] {
+            let held: i64 = query("SELECT count(*) FROM uploads WHERE user_id = $1 AND closed = $2")
+                .bind(&user)
+                .bind(closed)
+                .fetch_value(&mut tx)
+                .await?;
+            if held >= i64::from(most) {
+                return Ok(UploadBegun::TooMany);
+            }
+        }
+        // Nothing bounds a file whose size is not declared, so it counts as the largest that one request may carry.
+        let bytes = upload.size.unwrap_or(MAX_PUT_BYTES);
+        if let Some(over) = quota::bytes_over(&mut tx, limits, &user, bytes, now).await? {
+            return Ok(UploadBegun::Over(over));
         }
         query(
             "INSERT INTO uploads (id, user_id, filename, content_type, size, part_bytes, expires_at, created_at)
@@ -145,7 +173,41 @@ impl Store {
         .execute(&mut tx)
         .await?;
         tx.commit().await?;
-        Ok(true)
+        Ok(UploadBegun::Begun)
+    }
+
+    /// The user whose upload still takes bytes; `None` when it is complete, closed, posted or expired.
+    pub async fn open_upload(&self, id: UploadId, now: i64) -> Result<Option<String>, StoreError> {
+        Ok(query(
+            "SELECT user_id FROM uploads WHERE id = $1 AND closed = 0 AND bytes IS NULL AND expires_at > $2",
+        )
+        .bind(id.0.to_string())
+        .bind(now)
+        .fetch_value_optional(&self.read)
+        .await?)
+    }
+
+    /// Tells whether anything still needs an upload's file: the open upload itself, or a post.
+    pub async fn knows_upload(&self, id: UploadId) -> Result<bool, StoreError> {
+        let known: i64 = query(
+            "SELECT (SELECT count(*) FROM uploads WHERE id = $1 AND closed = 0)
+                  + (SELECT count(*) FROM posts WHERE object_key = $2)",
+        )
+        .bind(id.0.to_string())
+        .bind(id.to_string())
+        .fetch_value(&self.read)
+        .await?;
+        Ok(known > 0)
+    }
+
+    /// Closes an upload that its person gave up. Its row stays until it expires, because its bytes count towards the
+    /// person's day, and because a signed address may still bring bytes that are to be removed.
+    pub async fn close_upload(&self, id: UploadId) -> Result<(), StoreError> {
+        query("UPDATE uploads SET closed = 1 WHERE id = $1")
+            .bind(id.0.to_string())
+            .execute(&self.write)
+            .await?;
+        Ok(())
     }
 
     /// Keeps storage's name for an upload in parts.
@@ -176,7 +238,7 @@ impl Store {
         now: i64,
     ) -> Result<Option<Upload>, StoreError> {
         let row: Option<UploadRow> =
-            query("SELECT * FROM uploads WHERE id = $1 AND user_id = $2 AND expires_at > $3")
+            query("SELECT * FROM uploads WHERE id = $1 AND user_id = $2 AND closed = 0 AND expires_at > $3")
                 .bind(id.0.to_string())
                 .bind(accounts::user_id(person))
                 .bind(now)
@@ -220,12 +282,13 @@ impl Store {
             return Ok(known);
         }
         let Some(request) = posts.first().map(|post| post.request) else { return Ok(Handed::Gone) };
-        let taken = query("DELETE FROM uploads WHERE id = $1 AND user_id = $2 AND expires_at > $3")
-            .bind(upload.0.to_string())
-            .bind(&user)
-            .bind(now)
-            .execute(&mut tx)
-            .await?;
+        let taken =
+            query("DELETE FROM uploads WHERE id = $1 AND user_id = $2 AND closed = 0 AND expires_at > $3")
+                .bind(upload.0.to_string())
+                .bind(&user)
+                .bind(now)
+                .execute(&mut tx)
+                .await?;
         if taken == 0 {
             return Ok(Handed::Gone);
         }

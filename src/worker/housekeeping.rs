@@ -21,9 +21,11 @@ const BATCH: u32 = 50;
 const HOUSEKEEPING_MS: i64 = 60_000;
 /// When storage does not delete a file, it is asked again after this long.
 const CLEAN_AGAIN_MS: i64 = 60_000;
-/// Staged files that no post knows are looked for each so many rounds, six hours, and are removed at this age.
-const SWEEP_EVERY: u64 = 360;
-const ORPHANED_FOR: Duration = Duration::from_secs(48 * 3_600);
+/// Staged files that no row knows are looked for this often, and removed at this age: within the hour.
+const SWEEP_EVERY_MS: i64 = 20 * 60_000;
+const ORPHANED_FOR: Duration = Duration::from_secs(30 * 60);
+/// Age of an upload in parts that a process left behind, although its post is known.
+const ABANDONED_FOR: Duration = Duration::from_secs(48 * 3_600);
 /// How long the audit trail of posts is kept.
 const KEEP_EVENTS_MS: i64 = 30 * 24 * 3_600_000;
 /// How long it is kept where people were seen; `intake` believes it for less.
@@ -39,9 +41,14 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
 
 async fn keep_house(worker: &Worker, stop: CancellationToken) -> Result<(), Infallible> {
     let rounds = async {
-        for round in 0_u64.. {
-            let next = worker.clock.now_ms() + HOUSEKEEPING_MS;
-            housekeep(worker, round).await;
+        let mut sweep_at = 0;
+        loop {
+            let now = worker.clock.now_ms();
+            let next = now + HOUSEKEEPING_MS;
+            housekeep(worker, now >= sweep_at).await;
+            if now >= sweep_at {
+                sweep_at = now + SWEEP_EVERY_MS;
+            }
             tokio::select! {
                 () = worker.clock.sleep_until(next) => {}
                 () = stop.cancelled() => return,
@@ -89,7 +96,7 @@ async fn clean(worker: &Worker, now: i64) -> Result<(), StoreError> {
 }
 
 /// What wants doing now and then: gives unconfirmed links back to X, and removes what nobody needs any more.
-async fn housekeep(worker: &Worker, round: u64) {
+async fn housekeep(worker: &Worker, sweeps: bool) {
     let now = worker.clock.now_ms();
     let done = async {
         revoke_unconfirmed(worker, now).await?;
@@ -98,7 +105,7 @@ async fn housekeep(worker: &Worker, round: u64) {
         worker.store.prune_leases(now).await?;
         let rearmed = worker.store.rearm_stranded(now).await?;
         metrics::counter!("toall_lanes_rearmed_total").increment(rearmed);
-        if round.is_multiple_of(SWEEP_EVERY) { sweep(worker, now).await } else { Ok(()) }
+        if sweeps { sweep(worker, now).await } else { Ok(()) }
     };
     if let Err(error) = done.await {
         tracing::error!(error = chain(&error), "housekeeping did not work");
@@ -116,7 +123,8 @@ async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
         name.strip_prefix(PROBE).unwrap_or(name).parse::<PostId>().is_ok()
     };
     let now = UNIX_EPOCH + Duration::from_millis(now.max(0).unsigned_abs());
-    match worker.staging.sweep(ours, |key| known.contains(key), now - ORPHANED_FOR).await {
+    let known = |key: &str| known.contains(key);
+    match worker.staging.sweep(ours, known, now - ORPHANED_FOR, now - ABANDONED_FOR).await {
         Ok(swept) if swept.objects + swept.uploads > 0 => tracing::info!(?swept, "orphaned files removed"),
         Ok(_) => {}
         Err(error) => tracing::warn!(%error, "staging could not be swept"),

@@ -1,5 +1,6 @@
 //! The HTTP API, used as a program uses it.
 
+mod bounded;
 mod described;
 mod documented;
 mod following;

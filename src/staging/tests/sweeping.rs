@@ -13,9 +13,10 @@ async fn a_sweep_takes_what_is_old_and_not_known() {
     }
     let ours = |key: &str| !key.ends_with("theirs");
     let known = |key: &str| key == "posts/known";
-    let young = staging.sweep(ours, known, SystemTime::now() - 60 * MINUTE).await;
+    let (past, future) = (SystemTime::now() - 60 * MINUTE, SystemTime::now() + 60 * MINUTE);
+    let young = staging.sweep(ours, known, past, past).await;
     assert_eq!(young.unwrap(), Swept::default());
-    let old = staging.sweep(ours, known, SystemTime::now() + 60 * MINUTE).await;
+    let old = staging.sweep(ours, known, future, past).await;
     assert_eq!(old.unwrap(), Swept { objects: 1, uploads: 0 });
     assert_eq!(staging.size("posts/stray").await, Err(StagingError::Missing));
     assert_eq!(staging.size("posts/known").await, Ok(1));
@@ -44,14 +45,22 @@ async fn a_sweep_aborts_old_uploads_where_they_can_be_listed() {
                  <Initiated>{year}-01-01T00:00:00.000Z</Initiated></Upload>"
             )
         };
-        let (old, young) = (upload("a", "old", 2001), upload("a", "young", 2999));
-        let theirs = upload("theirs", "theirs", 2001);
+        let uploads = [
+            upload("a", "abandoned", 2001),
+            upload("a", "going-on", 2010),
+            upload("stray", "stray", 2010),
+            upload("stray", "young", 2999),
+            upload("theirs", "theirs", 2001),
+        ];
         let list = "ListMultipartUploadsResult";
-        response("200 OK", &format!("<{list}>{theirs}{old}{young}</{list}>"))
+        response("200 OK", &format!("<{list}>{}</{list}>", uploads.concat()))
     })
     .await;
-    let swept = staging.sweep(|key| key == "posts/a", |_| true, SystemTime::now()).await.unwrap();
-    assert_eq!(swept, Swept { objects: 0, uploads: 1 });
-    assert!(aborts.recv().await.unwrap().contains("uploadId=old"));
+    let (ours, known) = (|key: &str| key != "posts/theirs", |key: &str| key == "posts/a");
+    let year_2005 = std::time::UNIX_EPOCH + Duration::from_secs(1_104_537_600);
+    let swept = staging.sweep(ours, known, SystemTime::now(), year_2005).await.unwrap();
+    assert_eq!(swept, Swept { objects: 0, uploads: 2 });
+    assert!(aborts.recv().await.unwrap().contains("uploadId=abandoned"));
+    assert!(aborts.recv().await.unwrap().contains("uploadId=stray"));
     assert!(aborts.try_recv().is_err());
 }

@@ -26,7 +26,7 @@ const REST: &str = "
     INSERT INTO media_segments VALUES ('m1', 0), ('m1', 10), ('m2', 9);
     UPDATE posts SET caption = 'Grüße 🏄 ''quoted'' \\ and' || chr10, sha256 = '' WHERE id = (SELECT min(id) FROM posts);
     UPDATE x_accounts SET lease_owner = 'a dead process', due_at = 5 WHERE id = 'at bob';
-    INSERT INTO uploads VALUES ('u', 'telegram:alice', 'a.mp4', 'video/mp4', 9223372036854775807, NULL, NULL, 0, 1, -1);
+    INSERT INTO uploads VALUES ('u', 'telegram:alice', 'a.mp4', 'video/mp4', 9223372036854775807, NULL, NULL, 0, 0, 1, -1);
     INSERT INTO idempotency VALUES ('telegram:alice', 'key', 'hash', 'request', 1);
     INSERT INTO api_tokens VALUES ('hash', 'id', 'telegram:alice', '', 'last', 1, NULL);
     INSERT INTO limits (scope, until, reason) VALUES ('app', 1, 'reason');

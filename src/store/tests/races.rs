@@ -286,7 +286,7 @@ async fn a_request_that_comes_twice_at_once_is_answered_alike() {
         expires_at: NOW + 1,
     };
     let alice = person("alice");
-    two.one.begin_upload(&alice, &upload, 1, NOW).await.unwrap();
+    two.one.begin_upload(&alice, &upload, &Limits::default(), NOW).await.unwrap();
     let key = Repeatable { key: "k".to_owned(), body_hash: "h".to_owned(), expires_at: NOW + 1 };
     let limits = Limits::default();
     let (one, other) = ([new_post("alice", "alice")], [new_post("alice", "alice")]);

@@ -1,11 +1,6 @@
 //! The same status each time it changes, as server-sent events.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    convert::Infallible,
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use axum::{
     extract::State,
@@ -25,6 +20,7 @@ use crate::{
     web::{
         Site,
         error::{Problem, Refusal},
+        shares::{Share, Shares},
     },
 };
 
@@ -40,46 +36,30 @@ const PACE: Duration = Duration::from_millis(200);
 /// The streams that are open.
 pub(in crate::web) struct Streams {
     places: Arc<Semaphore>,
-    readers: Arc<Mutex<HashMap<PersonRef, usize>>>,
+    readers: Shares<PersonRef>,
 }
 
 impl Default for Streams {
     fn default() -> Self {
-        Streams { places: Arc::new(Semaphore::new(MAX_STREAMS)), readers: Arc::default() }
+        Streams {
+            places: Arc::new(Semaphore::new(MAX_STREAMS)),
+            readers: Shares::new(MAX_STREAMS_PER_PERSON),
+        }
     }
 }
 
 impl Streams {
     fn open(&self, person: &Person) -> Result<OpenStream, Refusal> {
         let place = self.places.clone().try_acquire_owned().map_err(|_| Refusal::BUSY)?;
-        let reader = PersonRef::from(person);
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        let open = readers.entry(reader.clone()).or_default();
-        if *open >= MAX_STREAMS_PER_PERSON {
-            return Err(Refusal::TOO_MANY_STREAMS);
-        }
-        *open += 1;
-        Ok(OpenStream { reader, readers: self.readers.clone(), _place: place })
+        let share = self.readers.take(PersonRef::from(person)).ok_or(Refusal::TOO_MANY_STREAMS)?;
+        Ok(OpenStream { _place: place, _share: share })
     }
 }
 
 /// The place of one stream; free again when dropped.
 struct OpenStream {
-    reader: PersonRef,
-    readers: Arc<Mutex<HashMap<PersonRef, usize>>>,
     _place: OwnedSemaphorePermit,
-}
-
-impl Drop for OpenStream {
-    fn drop(&mut self) {
-        let mut readers = self.readers.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Entry::Occupied(mut open) = readers.entry(self.reader.clone()) {
-            *open.get_mut() -= 1;
-            if *open.get() == 0 {
-                open.remove();
-            }
-        }
-    }
+    _share: Share<PersonRef>,
 }
 
 /// One reader's stream.

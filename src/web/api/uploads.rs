@@ -14,8 +14,8 @@ use super::{
     openapi::Problems,
 };
 use crate::{
-    intake::{MAX_PUT_BYTES, Sent, Wanted},
-    store::UploadId,
+    intake::{Sent, Wanted},
+    store::{MAX_PUT_BYTES, UploadId},
     video::MAX_BYTES,
     web::{
         Site,

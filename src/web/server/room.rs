@@ -16,9 +16,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::ServerLimits;
-
-/// Counts by address.
-type Counts = HashMap<IpAddr, usize>;
+use crate::web::shares::{Share, Shares};
 
 /// The open connections.
 #[derive(Clone)]
@@ -32,7 +30,7 @@ pub(super) struct Connections {
 struct Open {
     next_id: u64,
     by_id: HashMap<u64, Connection>,
-    per_peer: Counts,
+    per_peer: HashMap<IpAddr, usize>,
 }
 
 struct Connection {
@@ -130,8 +128,7 @@ pub(super) struct Requests {
     ordinary: Arc<Semaphore>,
     webhooks: Arc<Semaphore>,
     uploads: Arc<Semaphore>,
-    most_per_client: usize,
-    clients: Arc<Mutex<Counts>>,
+    clients: Shares<IpAddr>,
 }
 
 impl Requests {
@@ -140,8 +137,7 @@ impl Requests {
             ordinary: Arc::new(Semaphore::new(limits.requests)),
             webhooks: Arc::new(Semaphore::new(limits.webhooks)),
             uploads: Arc::new(Semaphore::new(limits.uploads)),
-            most_per_client: limits.requests_per_client,
-            clients: Arc::default(),
+            clients: Shares::new(limits.requests_per_client),
         })
     }
 
@@ -156,26 +152,18 @@ impl Requests {
         let permits = kinds.iter().map(|kind| Arc::clone(kind).try_acquire_owned().ok());
         let permits = permits.collect::<Option<Vec<_>>>()?;
         let client = match client {
-            Some(client) => {
-                let mut clients = lock(&self.clients);
-                let count = clients.entry(client).or_default();
-                if *count >= self.most_per_client {
-                    return None;
-                }
-                *count += 1;
-                Some((client, self.clients.clone()))
-            }
+            Some(client) => Some(self.clients.take(client)?),
             None => None,
         };
         held.begin();
-        Some(Admission { held, client, _permits: permits })
+        Some(Admission { held, _client: client, _permits: permits })
     }
 }
 
 /// A request's room; free again when dropped.
 pub(super) struct Admission {
     held: Arc<Held>,
-    client: Option<(IpAddr, Arc<Mutex<Counts>>)>,
+    _client: Option<Share<IpAddr>>,
     _permits: Vec<OwnedSemaphorePermit>,
 }
 
@@ -189,14 +177,11 @@ impl Admission {
 impl Drop for Admission {
     fn drop(&mut self) {
         self.held.end();
-        if let Some((client, clients)) = &self.client {
-            release(&mut lock(clients), *client);
-        }
     }
 }
 
 /// Counts one less, and forgets an address at zero, so that the map holds no more than there is.
-fn release(counts: &mut Counts, address: IpAddr) {
+fn release(counts: &mut HashMap<IpAddr, usize>, address: IpAddr) {
     if let Entry::Occupied(mut count) = counts.entry(address) {
         *count.get_mut() -= 1;
         if *count.get() == 0 {

@@ -1,15 +1,10 @@
 //! Files that arrive whole, and what becomes of them.
 
-use std::path::Path;
-
 use futures::future::join_all;
 use serde_json::json;
 use toall::post::State;
 
-use crate::{
-    bell::Bell,
-    world::{PATIENCE, World, sample, sha256_hex},
-};
+use crate::world::{World, sample, sha256_hex};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_sent_in_one_piece_is_posted_and_told_to_its_link() {
@@ -161,17 +156,5 @@ async fn an_upload_that_nobody_posts_is_gone_after_a_day() {
 
     world.pass(std::time::Duration::from_secs(24 * 3_600));
     program.post("upload-parts", wanted).await.is_problem(404, "upload_not_found");
-    let gone = tokio::time::timeout(PATIENCE, async {
-        loop {
-            let folders: Vec<_> =
-                world.staged().iter().filter_map(|file| file.parent().map(Path::to_path_buf)).collect();
-            // One that has just gone cannot be watched.
-            let Ok(bell) = Bell::on(&folders) else { continue };
-            if world.staged().is_empty() {
-                return;
-            }
-            bell.rung().await;
-        }
-    });
-    assert!(gone.await.is_ok(), "still there: {:?}", world.staged());
+    super::bounded::emptied(&world).await;
 }
