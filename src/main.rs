@@ -2,6 +2,8 @@
 
 use std::{io, path::Path, process::ExitCode};
 
+#[cfg(target_os = "linux")]
+use rustix::process::{DumpableBehavior, set_dumpable_behavior};
 use rustix::{
     fs::Mode,
     process::{Resource, Rlimit, setrlimit, umask},
@@ -34,12 +36,16 @@ fn main() -> ExitCode {
     }
 }
 
-/// What this process writes is for its own user, whatever the umask was; and it leaves no core dump, which would hold
-/// every key and token in its memory.
+/// Keeps what this process writes to its own user, whatever the umask was, and prevents core dumps: one would hold every
+/// key and token in memory.
 fn keep_private() {
     umask(Mode::RWXG | Mode::RWXO);
     // Refused only where the limit could not be lowered any more, and then it is lower still.
     let _ = setrlimit(Resource::Core, Rlimit { current: Some(0), maximum: Some(0) });
+    // A limit of 0 does not stop a dump that the kernel pipes to a program (core(5)); this does. It also keeps other
+    // processes of the same user from reading the memory.
+    #[cfg(target_os = "linux")]
+    let _ = set_dumpable_behavior(DumpableBehavior::NotDumpable);
 }
 
 async fn run(command: Command) -> anyhow::Result<ExitCode> {

@@ -1,9 +1,10 @@
 //! Files of messages: from Telegram over HTTP, or from a local Bot API server's disk.
 
-use std::{io, path::Path, time::Duration};
+use std::{io, os::fd::AsRawFd, path::Path, time::Duration};
 
 use futures::{StreamExt, TryStreamExt};
 use reqwest::{StatusCode, Url, header::RETRY_AFTER};
+use rustix::fs::OFlags;
 use teloxide::{Bot, payloads::GetFile, types::FileId};
 use tokio_util::io::ReaderStream;
 
@@ -64,17 +65,20 @@ async fn download(client: &reqwest::Client, url: Url) -> Result<Download, ChatEr
 /// Reads a file that the server keeps for this bot, and no other file of the machine, whatever the server says.
 async fn from_disk(path: &Path, token: &str) -> Result<Download, ChatError> {
     let open = async {
-        // Links are followed before the question where it lies.
-        let path = tokio::fs::canonicalize(path).await?;
-        if !is_of_bot(&path, token) {
+        // Without NONBLOCK, opening a pipe would wait for its other end.
+        let mut options = tokio::fs::OpenOptions::new();
+        let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).map_err(io::Error::other)?;
+        let file = options.read(true).custom_flags(nonblocking).open(path).await?;
+        // The opened file is judged, not the path: whoever may write in that folder could swap it for a link in between.
+        let opened = match cfg!(target_os = "linux") {
+            true => tokio::fs::canonicalize(format!("/proc/self/fd/{}", file.as_raw_fd())).await?,
+            false => tokio::fs::canonicalize(path).await?,
+        };
+        let about = file.metadata().await?;
+        if !is_of_bot(&opened, token) || !about.is_file() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        // Asked before opening: to open a pipe would wait for its other end.
-        let about = tokio::fs::metadata(&path).await?;
-        if !about.is_file() {
-            return Err(io::ErrorKind::InvalidInput.into());
-        }
-        Ok((tokio::fs::File::open(path).await?, about.len()))
+        Ok((file, about.len()))
     };
     let (file, bytes) = open.await.map_err(unreadable)?;
     Ok(Download {

@@ -199,6 +199,9 @@ async fn no_secret_stays_in_logs_database_metrics_pages_or_a_dump() {
     let limits = fs::read_to_string(format!("/proc/{}/limits", day.real.pid())).unwrap();
     let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
     assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
+    // The kernel gives the memory of a process that must not be dumped to root.
+    let memory = fs::metadata(format!("/proc/{}/environ", day.real.pid())).unwrap();
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&memory), 0);
     day.says("Posted to @alice_makes").await;
     // Another pair of tokens, ended at X.
     day.real.telegram.private(ALICE).text("/disconnect");
