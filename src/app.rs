@@ -1,14 +1,18 @@
 //! Puts the parts together as the config says, runs them, and stops them in order.
 
+pub mod backup;
 pub mod check;
 pub mod demo;
 mod doors;
 mod existing;
+mod healthcheck;
 pub mod migrate;
 pub mod reconcile;
 pub mod rotate;
 mod shards;
 mod storage;
+#[cfg(target_os = "linux")]
+mod supervisor;
 
 use std::{path::Path, time::Duration};
 
@@ -19,6 +23,8 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 use tokio_util::sync::CancellationToken;
+
+pub use healthcheck::healthcheck;
 
 use crate::{
     chat::{Chat, ChatError, Chats, console::Console, discord::Discord, telegram::Telegram},
@@ -386,11 +392,15 @@ pub async fn serve(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
     };
     let node = app.store.among_others();
     tracing::info!(listen = %config.web.listen, public_url = %config.public_url, node, "ready");
+    #[cfg(target_os = "linux")]
+    supervisor::notify(supervisor::Notice::Ready);
     let outcome = tokio::select! {
         signal = stop => signal.map_err(Into::into),
         error = app.failed() => Err(error.into()),
     };
     tracing::info!("stopping");
+    #[cfg(target_os = "linux")]
+    supervisor::notify(supervisor::Notice::Stopping);
     app.stop().await;
     outcome
 }

@@ -1,11 +1,11 @@
-//! The command line: what can be asked of the binary, and the two answers that need no service, `init` and `completions`.
+//! The command line: its commands and options, and the two commands that need no service, `init` and `completions`.
 
 mod init;
 mod logs;
 #[cfg(test)]
 mod tests;
 
-use std::{io, path::PathBuf};
+use std::{io, net::SocketAddr, path::PathBuf};
 
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use clap_complete::Shell;
@@ -13,7 +13,7 @@ use clap_complete::Shell;
 use crate::app::Role;
 
 pub use init::{InitError, init};
-pub use logs::start_logs;
+pub use logs::{print_error, start_logs};
 
 /// Publish video to X from the chat you already sit in.
 #[derive(Debug, Parser)]
@@ -32,17 +32,27 @@ struct Cli {
     command: Command,
 }
 
-/// What was asked.
+/// The command to run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     Demo(Demo),
     Serve(Serve),
     Check(Check),
+    Healthcheck(Healthcheck),
     Init(Init),
+    Backup(Backup),
     RotateKey(RotateKey),
     MigrateDatabase(MigrateDatabase),
     Reconcile(Reconcile),
     Completions(Completions),
+}
+
+/// The option that names the configuration file, the same for every command.
+#[derive(Debug, Args)]
+pub struct ConfigFile {
+    /// The configuration; without it, environment variables alone
+    #[arg(long = "config", value_name = "FILE", env = "TOALL_CONFIG", hide_env_values = true)]
+    pub path: Option<PathBuf>,
 }
 
 /// See it work on this machine: simulated X, embedded storage, a chat in the terminal
@@ -54,7 +64,8 @@ pub enum Command {
 Examples:
   toall demo
   toall demo --video surf.mov --caption \"First wave of the year\"
-  toall demo --exit                 for scripts: post, then stop")]
+  toall demo --exit                 for scripts: post, then stop
+  toall demo --listen 0.0.0.0:8080  in a container: docker run -p 8080-8081:8080-8081")]
 pub struct Demo {
     /// The video to post [default: a small sample]
     #[arg(long, value_name = "FILE")]
@@ -65,6 +76,9 @@ pub struct Demo {
     /// Stop once the post is out, instead of serving its page
     #[arg(long)]
     pub exit: bool,
+    /// The address and port of its pages; the simulated X takes the next port [default: free ports of this machine only]
+    #[arg(long, value_name = "ADDR")]
+    pub listen: Option<SocketAddr>,
 }
 
 /// Run everything that is configured, until Ctrl-C or SIGTERM
@@ -76,9 +90,8 @@ Examples:
   toall serve --config config.toml
   toall serve --config config.toml --role web,worker")]
 pub struct Serve {
-    /// The configuration; `toall init` writes one
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFile,
     /// The parts this process runs, separated by commas
     #[arg(long = "role", value_name = "ROLES", value_delimiter = ',', hide_possible_values = true)]
     #[arg(default_value = "chat,web,worker")]
@@ -94,9 +107,36 @@ pub struct Serve {
 Example:
   toall check --config config.toml && toall serve --config config.toml")]
 pub struct Check {
-    /// The configuration; `toall init` writes one
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// Ask the service on this machine if it is ready
+///
+/// Reads web.listen from the configuration and asks /readyz there. The exit code is 0 unless the answer is not_ready or
+/// there is none.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  toall healthcheck --config config.toml")]
+pub struct Healthcheck {
+    #[command(flatten)]
+    pub config: ConfigFile,
+}
+
+/// Copy the database to a file while toall runs
+///
+/// SQLite only; for PostgreSQL it prints the pg_dump command. The copy needs the encryption key, which is not in it.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Example:
+  toall backup --config config.toml /backups/toall-$(date +%F).db")]
+pub struct Backup {
+    #[command(flatten)]
+    pub config: ConfigFile,
+    /// The file to write; must not exist
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
 }
 
 /// Write config.toml with every setting explained, and an encryption key
@@ -122,9 +162,8 @@ pub struct Init {
 Example:
   systemctl stop toall && toall rotate-key --config config.toml && systemctl start toall")]
 pub struct RotateKey {
-    /// The configuration; `toall init` writes one
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFile,
 }
 
 /// Move everything to another database, from SQLite to PostgreSQL or back
@@ -139,9 +178,8 @@ Example:
 An address is sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE. One with a password is better kept in a file
 (file:PATH) or a parameter (ssm:NAME): others on the machine can read a command line.")]
 pub struct MigrateDatabase {
-    /// The configuration, for the encryption key, which stays the same
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFile,
     /// The database to read
     #[arg(long, value_name = "ADDRESS")]
     pub from: String,
@@ -160,9 +198,8 @@ Examples:
   toall reconcile --config config.toml              after restoring a backup
   toall reconcile --config config.toml --failover   after a failover of PostgreSQL that lost the last commits")]
 pub struct Reconcile {
-    /// The configuration; `toall init` writes one
-    #[arg(long, value_name = "FILE")]
-    pub config: PathBuf,
+    #[command(flatten)]
+    pub config: ConfigFile,
     /// Only seconds were lost: posts that had no upload at X go on without asking
     #[arg(long)]
     pub failover: bool,

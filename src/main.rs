@@ -1,6 +1,6 @@
 //! The `toall` binary: reads the command line, runs what was asked, and turns errors into words.
 
-use std::{io, path::Path, process::ExitCode};
+use std::{io, process::ExitCode};
 
 #[cfg(target_os = "linux")]
 use rustix::process::{DumpableBehavior, set_dumpable_behavior};
@@ -10,9 +10,9 @@ use rustix::{
 };
 use toall::{
     app::{self, demo::Demo},
-    cli::{self, Command},
+    cli::{self, Command, ConfigFile},
     clock::Clock,
-    config::{self, Config, Settings},
+    config::{self, Config, ConfigErrors, Settings},
     parameters,
     store::Lost,
 };
@@ -30,11 +30,17 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::FAILURE
+            cli::print_error(format_args!("{error:#}"));
+            match error.downcast_ref::<ConfigErrors>() {
+                Some(errors) if !errors.temporary => ExitCode::from(BAD_CONFIGURATION),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }
+
+/// EX_CONFIG of sysexits(3): starting again cannot help until somebody corrects the settings.
+const BAD_CONFIGURATION: u8 = 78;
 
 /// Keeps what this process writes to its own user, whatever the umask was, and prevents core dumps: one would hold every
 /// key and token in memory.
@@ -52,12 +58,18 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     match command {
         Command::Demo(demo) => {
             cli::start_logs("error")?;
-            app::demo::demo(Demo { video: demo.video, caption: demo.caption, exit: demo.exit }).await?;
+            app::demo::demo(Demo {
+                video: demo.video,
+                caption: demo.caption,
+                exit: demo.exit,
+                listen: demo.listen,
+            })
+            .await?;
         }
         Command::Serve(serve) => {
             cli::start_logs("info")?;
             let config = settings(&serve.config).await?;
-            if let Some(warning) = config::exposed(&serve.config) {
+            if let Some(warning) = serve.config.path.as_deref().and_then(config::exposed) {
                 tracing::warn!("{warning}");
             }
             app::serve(&config, &serve.roles).await?;
@@ -65,10 +77,20 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Check(check) => {
             cli::start_logs("error")?;
             let config = settings(&check.config).await?;
-            let exposed = config::exposed(&check.config);
+            let exposed = check.config.path.as_deref().and_then(config::exposed);
             if !app::check::check(&config, exposed, &mut io::stdout()).await? {
                 return Ok(ExitCode::FAILURE);
             }
+        }
+        Command::Healthcheck(healthcheck) => {
+            let listen =
+                Settings::read(healthcheck.config.path.as_deref(), config::environment())?.web_listen()?;
+            println!("{}", app::healthcheck(listen).await?);
+        }
+        Command::Backup(backup) => {
+            cli::start_logs("error")?;
+            let config = settings(&backup.config).await?;
+            app::backup::backup(&config, &backup.file, &mut io::stdout()).await?;
         }
         Command::RotateKey(rotate) => {
             cli::start_logs("error")?;
@@ -92,9 +114,9 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The configuration, with what of it is kept in a Parameter Store.
-async fn settings(file: &Path) -> anyhow::Result<Config> {
-    let settings = Settings::read(file, config::environment())?;
+/// Reads the configuration, and the settings that are kept in a Parameter Store.
+async fn settings(file: &ConfigFile) -> anyhow::Result<Config> {
+    let settings = Settings::read(file.path.as_deref(), config::environment())?;
     let fetched = parameters::fetch(settings.parameters(), &Clock::system()).await;
     Ok(settings.check(fetched)?)
 }

@@ -141,7 +141,11 @@ impl Sandbox {
     pub async fn start(settings: Settings) -> io::Result<Self> {
         fs::create_dir_all(&settings.dir)?;
         let listener = TcpListener::bind(settings.listen).await?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let mut address = listener.local_addr()?;
+        if address.ip().is_unspecified() {
+            address.set_ip(Ipv4Addr::LOCALHOST.into());
+        }
+        let url = format!("http://{address}");
         let x = Arc::new(X::new(settings, url));
         let server = tokio::spawn(serve(listener, router(&x)));
         Ok(Self { x, server: AbortOnDropHandle::new(server) })

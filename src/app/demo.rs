@@ -4,7 +4,7 @@ mod browser;
 mod screen;
 
 use std::{
-    net::Ipv4Addr,
+    net::{IpAddr, Ipv4Addr, SocketAddr},
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -43,6 +43,8 @@ pub struct Demo {
     pub caption: Option<String>,
     /// Stop once the post is out.
     pub exit: bool,
+    /// Address of its pages, with the simulated X on the next port; `None` takes free ports of this machine only.
+    pub listen: Option<SocketAddr>,
 }
 
 /// Plays the demo, and keeps serving unless asked to exit. Leaves no file behind.
@@ -57,17 +59,21 @@ pub async fn demo(args: Demo) -> anyhow::Result<()> {
 
 async fn play(args: &Demo, folder: &Path) -> anyhow::Result<()> {
     let video = video(args, folder)?;
-    let listener =
-        TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.context("Cannot listen on this machine")?;
-    let public_url: Url = format!("http://{}", listener.local_addr()?).parse()?;
+    let pages = args.listen.unwrap_or((Ipv4Addr::LOCALHOST, 0).into());
+    let x_pages = next_port(pages)?;
+    let listener = TcpListener::bind(pages)
+        .await
+        .with_context(|| format!("Cannot listen on {pages}. Choose another address with --listen"))?;
+    let public_url: Url = format!("http://{}", reachable(listener.local_addr()?)).parse()?;
     let x = Sandbox::start(Settings {
+        listen: x_pages,
         latency: LATENCY,
         processing: Processing { steps: 3, check_after_secs: 1 },
         redirect_uris: vec![format!("{public_url}api/social/callback")],
         ..Settings::new(folder.join("simulated-x"))
     })
     .await
-    .context("The simulated X could not be started")?;
+    .with_context(|| format!("The simulated X cannot listen on {x_pages}, the port after --listen"))?;
     let config = config(&public_url, x.url().parse()?, folder);
     let console = Console::default();
     let app = App::start_on(
@@ -96,6 +102,26 @@ async fn play(args: &Demo, folder: &Path) -> anyhow::Result<()> {
     app.stop().await;
     x.shutdown().await;
     outcome
+}
+
+/// The port for the simulated X, which a container publishes beside that of the pages.
+fn next_port(pages: SocketAddr) -> anyhow::Result<SocketAddr> {
+    let port = match pages.port() {
+        0 => 0,
+        port => {
+            port.checked_add(1).context("Choose a port below 65535 with --listen: X takes the next one")?
+        }
+    };
+    Ok(SocketAddr::new(pages.ip(), port))
+}
+
+/// The address for links. A browser on this machine, or on the host of this container, finds an unspecified one by the
+/// loopback.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    match address.ip().is_unspecified() {
+        true => SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), address.port()),
+        false => address,
+    }
 }
 
 /// The demo's own chat and its one person.

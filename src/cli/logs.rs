@@ -1,9 +1,13 @@
 //! Logs: to stderr, for people on a terminal and as JSON lines elsewhere.
 
-use std::io::{self, IsTerminal};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+};
 
 use anyhow::anyhow;
-use tracing_subscriber::EnvFilter;
+use tracing::{Level, Metadata};
+use tracing_subscriber::{EnvFilter, fmt::MakeWriter};
 
 /// Libraries that write what they send and receive, tokens included, when they are let: they never are. What goes
 /// wrong in the embedded S3 is said by its client.
@@ -38,10 +42,76 @@ pub fn start_logs(default: &str) -> anyhow::Result<()> {
         )
     })?;
     let filter = QUIET.iter().filter_map(|quiet| quiet.parse().ok()).fold(filter, EnvFilter::add_directive);
-    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
+    let writer = Stderr { journal: is_journal() };
+    let logs = tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer);
     match io::stderr().is_terminal() {
         true => logs.with_target(false).try_init(),
         false => logs.json().flatten_event(true).try_init(),
     }
     .map_err(|error| anyhow!("Logging could not be started: {error}."))
+}
+
+/// Prints what made the program end to stderr.
+pub fn print_error(error: impl Display) {
+    let error = error.to_string();
+    // The journal takes each line for an entry of its own.
+    let prefix = if is_journal() { priority(Level::ERROR) } else { "" };
+    for line in error.lines() {
+        eprintln!("{prefix}{line}");
+    }
+}
+
+/// True if stderr leads to systemd's journal (systemd.exec(5), `JOURNAL_STREAM`). The variable alone does not tell: a
+/// child whose stderr leads elsewhere inherits it.
+fn is_journal() -> bool {
+    let Ok(stderr) = rustix::fs::fstat(io::stderr()) else { return false };
+    std::env::var("JOURNAL_STREAM")
+        .is_ok_and(|stream| stream == format!("{}:{}", stderr.st_dev, stderr.st_ino))
+}
+
+/// The prefix by which the journal knows how important a line is (sd-daemon(3)).
+fn priority(level: Level) -> &'static str {
+    match level {
+        Level::ERROR => "<3>",
+        Level::WARN => "<4>",
+        Level::INFO => "<6>",
+        Level::DEBUG | Level::TRACE => "<7>",
+    }
+}
+
+/// Writes log lines to stderr; in the journal, with their priority.
+struct Stderr {
+    journal: bool,
+}
+
+impl<'a> MakeWriter<'a> for Stderr {
+    type Writer = Line;
+
+    fn make_writer(&'a self) -> Line {
+        Line { prefix: "" }
+    }
+
+    fn make_writer_for(&'a self, meta: &Metadata<'_>) -> Line {
+        Line { prefix: if self.journal { priority(*meta.level()) } else { "" } }
+    }
+}
+
+/// One line of the log.
+struct Line {
+    prefix: &'static str,
+}
+
+impl Write for Line {
+    /// The subscriber writes a line whole, in one call. So does this, or lines of other threads would come between.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        match self.prefix {
+            "" => io::stderr().write_all(line)?,
+            prefix => io::stderr().write_all(&[prefix.as_bytes(), line].concat())?,
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        io::stderr().flush()
+    }
 }

@@ -28,24 +28,46 @@ fn commands_are_those_of_the_contract() {
         Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect();
     assert_eq!(
         names,
-        ["demo", "serve", "check", "init", "rotate-key", "migrate-database", "reconcile", "completions"]
+        [
+            "demo",
+            "serve",
+            "check",
+            "healthcheck",
+            "init",
+            "backup",
+            "rotate-key",
+            "migrate-database",
+            "reconcile",
+            "completions"
+        ]
     );
     assert!(matches!(
         parse_words("demo --video surf.mov --caption hi --exit"),
-        Ok(Command::Demo(Demo { video: Some(_), caption: Some(_), exit: true }))
+        Ok(Command::Demo(Demo { video: Some(_), caption: Some(_), exit: true, listen: None }))
     ));
     assert!(matches!(
         parse_words("demo"),
-        Ok(Command::Demo(Demo { video: None, caption: None, exit: false }))
+        Ok(Command::Demo(Demo { video: None, caption: None, exit: false, listen: None }))
+    ));
+    assert!(matches!(
+        parse_words("demo --listen 0.0.0.0:8080"),
+        Ok(Command::Demo(Demo { listen: Some(address), .. })) if address.port() == 8080
     ));
     assert!(
-        matches!(parse_words("check --config c.toml"), Ok(Command::Check(check)) if check.config == Path::new("c.toml"))
+        matches!(parse_words("backup copy.db"), Ok(Command::Backup(backup)) if backup.file == Path::new("copy.db"))
+    );
+    assert!(
+        matches!(parse_words("serve"), Ok(Command::Serve(serve)) if serve.config.path.is_none()),
+        "without --config the environment is enough"
+    );
+    assert!(
+        matches!(parse_words("check --config c.toml"), Ok(Command::Check(check)) if check.config.path.as_deref() == Some(Path::new("c.toml")))
     );
     assert!(matches!(parse_words("init"), Ok(Command::Init(init)) if init.dir == Path::new(".")));
     assert!(matches!(parse_words("completions fish"), Ok(Command::Completions(_))));
     for (words, kind) in [
-        ("serve", ErrorKind::MissingRequiredArgument),
-        ("check", ErrorKind::MissingRequiredArgument),
+        ("backup", ErrorKind::MissingRequiredArgument),
+        ("demo --listen 8080", ErrorKind::ValueValidation),
         ("post", ErrorKind::InvalidSubcommand),
         ("completions cmd", ErrorKind::InvalidValue),
         ("--version", ErrorKind::DisplayVersion),
@@ -70,9 +92,9 @@ fn roles_are_all_unless_named() {
 fn every_help_page_reads_well() {
     let mut pages = String::new();
     let pages_of =
-        ["", "demo", "serve", "check", "init", "rotate-key", "migrate-database", "reconcile", "completions"];
-    for page in pages_of {
-        let words = ["toall", page, "--help"].into_iter().filter(|word| !word.is_empty());
+        Cli::command().get_subcommands().map(|command| command.get_name().to_owned()).collect::<Vec<_>>();
+    for page in iter::once(String::new()).chain(pages_of) {
+        let words = ["toall", page.as_str(), "--help"].into_iter().filter(|word| !word.is_empty());
         // A fixed width, because the terminal's is anyone's.
         let help = Cli::command().term_width(100).try_get_matches_from(words).unwrap_err();
         pages += &format!("$ toall --help {page}\n{help}\n");

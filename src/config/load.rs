@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
+    net::SocketAddr,
     path::{Path, PathBuf},
 };
 
@@ -29,43 +30,51 @@ impl Config {
     /// # Errors
     /// As [`Settings::read`] and [`Settings::check`].
     pub fn load(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Config, ConfigErrors> {
-        Settings::read(path, env)?.check(Parameters::new())
+        Settings::read(Some(path), env)?.check(Parameters::new())
     }
 }
 
 /// The settings as given: read, and not looked at yet.
 pub struct Settings {
-    file: String,
+    /// `None` when the environment is the only source.
+    file: Option<String>,
     values: Dict,
     variables: BTreeMap<&'static str, (String, String)>,
     problems: Vec<Problem>,
 }
 
 impl Settings {
-    /// Reads the file and lays the environment over it: `env` is as in [`super::environment`], and a variable wins.
+    /// Reads the file, if there is one, and lays the environment over it: `env` is as in [`super::environment`], and a
+    /// variable wins.
     ///
     /// # Errors
     /// When the file cannot be read or is not TOML.
-    pub fn read(path: &Path, env: impl Iterator<Item = (String, String)>) -> Result<Settings, ConfigErrors> {
-        let errors = |problems| ConfigErrors { file: path.display().to_string(), problems };
-        let text = file::read(path).map_err(|why| {
-            let mend = match path.exists() {
-                true => "",
-                false => " `toall init` writes one to start from.",
-            };
-            let fault = format!("could not be read: {why}.{mend}");
-            errors(vec![Problem::in_file("the file", fault)])
-        })?;
-
+    pub fn read(
+        path: Option<&Path>,
+        env: impl Iterator<Item = (String, String)>,
+    ) -> Result<Settings, ConfigErrors> {
+        let file = path.map(|path| path.display().to_string());
+        let errors = |problems| ConfigErrors { file: file.clone(), problems, temporary: false };
         let mut problems = Vec::new();
-        let variables = sources::environment(env, &mut problems);
-        let dict = match sources::parse(&text) {
-            Ok(dict) => dict,
-            Err(problem) => {
-                problems.insert(0, problem);
-                return Err(errors(problems));
-            }
-        };
+        let variables = sources::environment(env, path.is_none(), &mut problems);
+        let mut dict = Dict::new();
+        if let Some(path) = path {
+            let text = file::read(path).map_err(|why| {
+                let mend = match path.exists() {
+                    true => "",
+                    false => " `toall init` writes one to start from.",
+                };
+                let fault = format!("could not be read: {why}.{mend}");
+                errors(vec![Problem::in_file("the file", fault)])
+            })?;
+            dict = match sources::parse(&text) {
+                Ok(dict) => dict,
+                Err(problem) => {
+                    problems.insert(0, problem);
+                    return Err(errors(problems));
+                }
+            };
+        }
         problems.splice(0..0, sources::unknown(&dict));
         let values = match sources::merge(dict, &variables) {
             Ok(values) => values,
@@ -76,7 +85,7 @@ impl Settings {
                 )]));
             }
         };
-        Ok(Settings { file: path.display().to_string(), values, variables, problems })
+        Ok(Settings { file, values, variables, problems })
     }
 
     /// The names of the parameters that settings are kept in, given as `ssm:NAME`.
@@ -86,6 +95,24 @@ impl Settings {
         texts.filter_map(parameter).map(str::to_owned).collect()
     }
 
+    /// Reads `web.listen` alone, so that a health check does not need the rest to be in order.
+    ///
+    /// # Errors
+    /// When it is not an address.
+    pub fn web_listen(self) -> Result<SocketAddr, ConfigErrors> {
+        let Settings { file, values, variables, .. } = self;
+        let mut reader = Reader {
+            values,
+            variables,
+            without_file: file.is_none(),
+            parameters: Parameters::new(),
+            problems: Vec::new(),
+            temporary: false,
+        };
+        let listen = reader.required("web.listen", parse::listen);
+        listen.ok_or(ConfigErrors { file, problems: reader.problems, temporary: false })
+    }
+
     /// Checks every setting.
     ///
     /// # Errors
@@ -93,10 +120,11 @@ impl Settings {
     /// cannot be read.
     pub fn check(self, parameters: Parameters) -> Result<Config, ConfigErrors> {
         let Settings { file, values, variables, problems } = self;
-        let mut reader = Reader { values, variables, parameters, problems };
+        let without_file = file.is_none();
+        let mut reader = Reader { values, variables, without_file, parameters, problems, temporary: false };
         match config(&mut reader) {
             Some(config) if reader.problems.is_empty() => Ok(config),
-            _ => Err(ConfigErrors { file, problems: reader.problems }),
+            _ => Err(ConfigErrors { file, problems: reader.problems, temporary: reader.temporary }),
         }
     }
 }
@@ -130,8 +158,11 @@ pub fn database_address(given: &str, parameters: &Parameters) -> Result<SecretSt
 struct Reader {
     values: Dict,
     variables: BTreeMap<&'static str, (String, String)>,
+    without_file: bool,
     parameters: Parameters,
     problems: Vec<Problem>,
+    /// A parameter could not be fetched, which may work at the next start.
+    temporary: bool,
 }
 
 impl Reader {
@@ -184,6 +215,7 @@ impl Reader {
                         "is kept in the parameter {}, which could not be read: {why}.",
                         parse::quote(name)
                     );
+                    self.temporary = true;
                     self.problem(key, fault);
                     return None;
                 }
@@ -213,6 +245,7 @@ impl Reader {
     fn problem(&mut self, key: &str, fault: impl Into<String>) {
         self.problems.push(match self.variables.get(key) {
             Some((variable, _)) => Problem::in_environment(variable, fault),
+            None if self.without_file => Problem::in_environment(keys::variable(key), fault),
             None => Problem::in_file(key, fault),
         });
     }

@@ -5,10 +5,12 @@ use std::fmt;
 /// Everything that keeps a configuration from being used. Its text names each setting, the fault and the mend.
 #[derive(Debug, PartialEq, Eq)]
 pub struct ConfigErrors {
-    /// The file as the operator named it.
-    pub file: String,
+    /// The file as the operator named it; `None` when only the environment was read.
+    pub file: Option<String>,
     /// At least one.
     pub problems: Vec<Problem>,
+    /// The next start may succeed without a change: a parameter could not be fetched.
+    pub temporary: bool,
 }
 
 /// One setting that is wrong. Never holds the value of a secret.
@@ -51,10 +53,10 @@ impl fmt::Display for ConfigErrors {
         let in_file = self.problems.iter().any(|problem| matches!(problem.place, Place::File(_)));
         let in_environment =
             self.problems.iter().any(|problem| matches!(problem.place, Place::Environment(_)));
-        match (in_file, in_environment) {
-            (true, true) => write!(f, "{} and the environment have ", self.file)?,
-            (false, true) => f.write_str("the environment has ")?,
-            _ => write!(f, "{} has ", self.file)?,
+        match (&self.file, in_file, in_environment) {
+            (Some(file), true, true) => write!(f, "{file} and the environment have ")?,
+            (None, ..) | (_, false, true) => f.write_str("the environment has ")?,
+            (Some(file), ..) => write!(f, "{file} has ")?,
         }
         match self.problems.len() {
             1 => f.write_str("1 problem:")?,
@@ -64,6 +66,9 @@ impl fmt::Display for ConfigErrors {
             self.problems.iter().map(|problem| problem.place.name().chars().count()).fold(21, usize::max);
         for problem in &self.problems {
             write!(f, "\n  {:width$}  {}", problem.place.name(), problem.fault)?;
+        }
+        if self.file.is_none() {
+            f.write_str("\nNo file was read: --config FILE or TOALL_CONFIG names one.")?;
         }
         Ok(())
     }

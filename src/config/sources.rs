@@ -1,6 +1,6 @@
 //! The file and the environment, laid one over the other, and what in them is no setting.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::IpAddr};
 
 use figment::{
     Error, Figment, Metadata, Profile, Provider,
@@ -10,8 +10,8 @@ use figment::{
 
 use super::{keys, parse::shorten, problem::Problem};
 
-/// The variable that sets the log filter; read by `cli`, not a setting of the file.
-const NOT_SETTINGS: &[&str] = &["TOALL_LOG"];
+/// The log filter and the path of the configuration file; the command line reads them, and neither is a setting.
+const NOT_SETTINGS: &[&str] = &["TOALL_LOG", "TOALL_CONFIG"];
 
 /// Parses the text of the file.
 ///
@@ -80,22 +80,26 @@ fn unknown_top(name: &str) -> Problem {
 }
 
 /// The settings among the variables: key, then variable and value. An unknown `TOALL_` variable is a problem.
+///
+/// Without a file, `PORT` sets `web.listen`: hosting platforms that configure by environment alone choose the port.
 pub(super) fn environment(
     variables: impl Iterator<Item = (String, String)>,
+    without_file: bool,
     problems: &mut Vec<Problem>,
 ) -> BTreeMap<&'static str, (String, String)> {
     let variables: BTreeMap<String, String> = variables.collect();
-    let in_kubernetes = variables.contains_key("KUBERNETES_SERVICE_HOST");
     let mut given = BTreeMap::new();
     for (variable, value) in variables {
         if let Some(key) = keys::of_variable(&variable) {
             given.insert(key, (variable, value));
         } else if let Some(key) = keys::of_alias(&variable) {
-            // Variables come in alphabetical order: a TOALL_ one is already there.
+            // Variables come in alphabetical order, so a TOALL_ one may already be there or replace this one later.
             given.entry(key).or_insert((variable, value));
+        } else if variable == "PORT" && without_file {
+            given.entry("web.listen").or_insert_with(|| (variable, format!("0.0.0.0:{}", value.trim())));
         } else if variable.starts_with("TOALL_")
             && !NOT_SETTINGS.contains(&variable.as_str())
-            && !(in_kubernetes && is_service_link(&variable))
+            && !is_service_link(&variable, &value)
         {
             problems.push(unknown_variable(&variable));
         }
@@ -113,11 +117,42 @@ fn unknown_variable(variable: &str) -> Problem {
     Problem::in_environment(shorten(variable), format!("is not a setting. {mend}"))
 }
 
-/// Whether Kubernetes made this variable, because a service is called `toall` or `toall-…`
-/// (Kubernetes documentation, "Service", environment variables).
-fn is_service_link(variable: &str) -> bool {
-    ["_SERVICE_HOST", "_SERVICE_PORT", "_PORT"].iter().any(|end| variable.ends_with(end))
-        || ["_SERVICE_PORT_", "_PORT_"].iter().any(|middle| variable.contains(middle))
+/// True for a variable that a kubelet injects because a Service is called `toall` or `toall-…` (Kubernetes
+/// documentation, "Service", environment variables). Name and value must both fit, so that a misspelt setting such as
+/// `TOALL_WEB_PORT=8080` is still reported.
+fn is_service_link(variable: &str, value: &str) -> bool {
+    let is_ip = |text: &str| text.parse::<IpAddr>().is_ok();
+    let is_port = |text: &str| text.parse::<u16>().is_ok();
+    let is_protocol = |text: &str| ["tcp", "udp", "sctp"].contains(&text);
+    let is_address = || {
+        let parts =
+            value.split_once("://").and_then(|(protocol, rest)| Some((protocol, rest.rsplit_once(':')?)));
+        parts.is_some_and(|(protocol, (ip, port))| {
+            is_protocol(protocol) && is_ip(ip.trim_matches(['[', ']'])) && is_port(port)
+        })
+    };
+    if variable.ends_with("_SERVICE_HOST") {
+        return is_ip(value);
+    }
+    if variable.ends_with("_SERVICE_PORT") || variable.contains("_SERVICE_PORT_") {
+        return is_port(value);
+    }
+    if variable.ends_with("_PORT") && is_address() {
+        return true;
+    }
+    // TOALL_PORT_8080_TCP, then perhaps _PROTO, _PORT or _ADDR.
+    let Some((_, rest)) = variable.split_once("_PORT_") else { return false };
+    let mut words = rest.split('_');
+    let (number, protocol) = (words.next().unwrap_or_default(), words.next().unwrap_or_default());
+    is_port(number)
+        && is_protocol(&protocol.to_lowercase())
+        && match (words.next(), words.next()) {
+            (None, _) => is_address(),
+            (Some("PROTO"), None) => is_protocol(value),
+            (Some("PORT"), None) => is_port(value),
+            (Some("ADDR"), None) => is_ip(value),
+            _ => false,
+        }
 }
 
 /// Lays the environment over the file.

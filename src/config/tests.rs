@@ -20,7 +20,7 @@ fn load_bytes(text: &[u8], env: &[(&str, &str)]) -> Result<Config, ConfigErrors>
     let path = dir.path().join("config.toml");
     fs::write(&path, text).unwrap();
     let env = env.iter().map(|(name, value)| (name.to_string(), value.to_string()));
-    Config::load(&path, env).map_err(|errors| ConfigErrors { file: "config.toml".into(), ..errors })
+    Config::load(&path, env).map_err(|errors| ConfigErrors { file: Some("config.toml".into()), ..errors })
 }
 
 fn load(text: &str, env: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
@@ -236,19 +236,76 @@ fn a_secret_may_live_in_a_file() {
     );
 }
 
+/// Injected into every pod of a namespace with Services called `toall` (two ports, one of them UDP) and `toall-web`
+/// (IPv6). Docker's and Podman's tests of the same image have no KUBERNETES_ variables beside them.
 #[test]
-fn the_variables_kubernetes_makes_for_a_service_are_no_settings() {
+fn the_variables_a_kubelet_injects_are_no_settings() {
     let links = [
-        ("KUBERNETES_SERVICE_HOST", "10.0.0.1"),
         ("TOALL_SERVICE_HOST", "10.0.0.2"),
-        ("TOALL_SERVICE_PORT_HTTP", "8080"),
-        ("TOALL_PORT", "tcp://10.0.0.2:8080"),
-        ("TOALL_PORT_8080_TCP_ADDR", "10.0.0.2"),
+        ("TOALL_SERVICE_PORT", "80"),
+        ("TOALL_SERVICE_PORT_HTTP", "80"),
+        ("TOALL_SERVICE_PORT_METRICS", "9464"),
+        ("TOALL_PORT", "tcp://10.0.0.2:80"),
+        ("TOALL_PORT_80_TCP", "tcp://10.0.0.2:80"),
+        ("TOALL_PORT_80_TCP_PROTO", "tcp"),
+        ("TOALL_PORT_80_TCP_PORT", "80"),
+        ("TOALL_PORT_80_TCP_ADDR", "10.0.0.2"),
+        ("TOALL_PORT_443_UDP", "udp://10.0.0.2:443"),
+        ("TOALL_PORT_443_UDP_PROTO", "udp"),
+        ("TOALL_WEB_SERVICE_HOST", "fd00::2"),
         ("TOALL_WEB_SERVICE_PORT", "8080"),
+        ("TOALL_WEB_PORT", "tcp://[fd00::2]:8080"),
+        ("TOALL_WEB_PORT_8080_TCP", "tcp://[fd00::2]:8080"),
+        ("TOALL_WEB_PORT_8080_TCP_ADDR", "fd00::2"),
+        ("TOALL_LOG", "info"),
+        ("TOALL_CONFIG", "config.toml"),
     ];
     load_with_id("", &links).unwrap();
-    let outside = load_with_id("", &links[1..]).unwrap_err();
-    assert_eq!(outside.problems.len(), 5);
+}
+
+/// Also in a cluster: a misspelt setting must not pass for a variable of the kubelet.
+#[test]
+fn a_misspelt_variable_is_no_kubelets() {
+    let mistakes = [
+        ("TOALL_PORT", "8080"),
+        ("TOALL_WEB_PORT", "8080"),
+        ("TOALL_SERVICE_HOST", "toall.example.org"),
+        ("TOALL_SERVICE_PORT", "http"),
+        ("TOALL_PORT_80_TCP_NAME", "tcp"),
+        ("TOALL_PORT_X_TCP_ADDR", "10.0.0.2"),
+        ("TOALL_WEB_LISTEN", "0.0.0.0:8080"),
+    ];
+    let cluster = ("KUBERNETES_SERVICE_HOST", "10.0.0.1");
+    for mistake in mistakes {
+        let errors = load_with_id("", &[cluster, mistake]).unwrap_err().to_string();
+        assert!(errors.contains(mistake.0), "{errors}");
+    }
+    let near = load_with_id("", &[("TOALL_WEB_LISTEN", "0.0.0.0:8080")]).unwrap_err().to_string();
+    assert!(near.contains("Did you mean TOALL_WEB__LISTEN?"), "{near}");
+}
+
+fn load_environment(env: &[(&str, &str)]) -> Result<Config, ConfigErrors> {
+    let env = env.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+    Settings::read(None, env)?.check(Parameters::new())
+}
+
+#[test]
+fn the_environment_alone_is_enough() {
+    let id = ("TOALL_TWITTER__CLIENT_ID", "id");
+    let config = load_environment(&[id, ("TOALL_TELEGRAM__TOKEN", "1:t"), ("PORT", "9000")]).unwrap();
+    assert!(config.telegram.is_some() && config.discord.is_none());
+    assert_eq!(config.web.listen.to_string(), "0.0.0.0:9000");
+    let config = load_environment(&[id, ("PORT", "9000"), ("TOALL_WEB__LISTEN", "127.0.0.1:1")]).unwrap();
+    assert_eq!(config.web.listen.to_string(), "127.0.0.1:1");
+    let beside_a_file = load_with_id("", &[("PORT", "9000")]).unwrap();
+    assert_eq!(beside_a_file.web.listen.to_string(), "127.0.0.1:8080");
+
+    let errors = load_environment(&[("PORT", "many")]).unwrap_err();
+    assert!(!errors.temporary);
+    let said = errors.to_string();
+    assert!(said.starts_with("the environment has 2 problems:\n"), "{said}");
+    assert!(said.contains("  PORT  ") && said.contains("  TOALL_TWITTER__CLIENT_ID"), "{said}");
+    assert!(said.ends_with("--config FILE or TOALL_CONFIG names one."), "{said}");
 }
 
 #[test]

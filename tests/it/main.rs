@@ -13,6 +13,7 @@ mod contract;
 #[cfg(unix)]
 mod crash;
 mod database_gone;
+mod deploying;
 mod discord;
 mod discord_adapter;
 mod doors;

@@ -197,8 +197,11 @@ fn the_value_of_a_parameter_is_never_shown_and_its_line_end_does_not_count() {
         fs::write(&path, format!("twitter.client_id = 'ssm:id'\n{key} = 'ssm:/mine'")).unwrap();
         let kept = |name: &str, value: &str| (name.to_owned(), Ok(SecretString::from(value)));
         let parameters = Parameters::from([kept("id", "abc\n"), kept("/mine", "hush hush")]);
-        let said =
-            Settings::read(&path, std::iter::empty()).unwrap().check(parameters).unwrap_err().to_string();
+        let said = Settings::read(Some(&path), std::iter::empty())
+            .unwrap()
+            .check(parameters)
+            .unwrap_err()
+            .to_string();
         assert!(!said.contains("hush") && said.contains("the value of the parameter \"/mine\""), "{said}");
         assert!(!said.contains("client_id"), "{said}");
     }

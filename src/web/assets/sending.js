@@ -169,6 +169,8 @@ function hold(why) {
 
 /** @param {unknown} error */
 export function reason(error) {
+  // Storage takes parts of any size that it hands out addresses for, so a limit is a proxy's.
+  if (error instanceof StorageRefuses && error.status === 413) return say("proxy_refuses");
   if (error instanceof StorageRefuses) return say("storage_refuses", { status: error.status });
   if (error instanceof FileChanged) return say("file_changed");
   return error instanceof Refused ? error.message : say("fault");
