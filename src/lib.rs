@@ -11,6 +11,7 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod intake;
+pub mod network;
 pub mod parameters;
 pub mod post;
 pub mod sandbox;

@@ -15,12 +15,12 @@ use aws_sigv4::{
     sign::v4::SigningParams,
 };
 use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use reqwest::{Client, RequestBuilder, redirect};
+use reqwest::{RequestBuilder, redirect};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use crate::{clock::Clock, config::Parameters};
+use crate::{clock::Clock, config::Parameters, network};
 
 /// The most names that one call may ask for (AWS API reference, `GetParameters`).
 const BATCH: usize = 10;
@@ -154,7 +154,7 @@ async fn request(aws: &SdkConfig, names: &[String], clock: &Clock) -> Result<Req
             .map_err(unsigned)?;
     let (signature, _) = sign(signable, &params).map_err(unsigned)?.into_parts();
 
-    let http = Client::builder().redirect(redirect::Policy::none()).timeout(TIMEOUT).build();
+    let http = network::client().redirect(redirect::Policy::none()).timeout(TIMEOUT).build();
     let mut request = http.map_err(|error| format!("the HTTP client could not be made ({error})"))?.post(url);
     for (name, value) in headers.into_iter().chain(signature.headers()) {
         request = request.header(name, value);

@@ -112,7 +112,7 @@ impl Staging {
         };
         Ok(stream::try_unfold((body, length), |(mut body, left)| async move {
             let chunk = match tokio::time::timeout(IDLE_TIMEOUT, body.next()).await {
-                Err(_) => return Err(StagingError::Unreachable),
+                Err(_) => return Err(StagingError::Unreachable("it does not answer in time".to_owned())),
                 Ok(Some(Ok(chunk))) => chunk,
                 Ok(None) if left == 0 => return Ok(None),
                 Ok(None | Some(Err(_))) => return Err(StagingError::CutShort),

@@ -31,7 +31,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use url::Url;
 
-use crate::config;
+use crate::{config, network};
 
 /// How long a call that carries no video may take.
 const CALL_TIMEOUT: Duration = Duration::from_secs(20);
@@ -83,7 +83,7 @@ impl X {
         }
         // HTTP/1.1 gives each parallel chunk a connection, and so a congestion window, of its own. A connection idle
         // for long may already be closed at the other end, and a post lost on it would be a post in doubt.
-        let http = Client::builder()
+        let http = network::client()
             .http1_only()
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())

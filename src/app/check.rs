@@ -16,6 +16,7 @@ use crate::{
     chat::{ChatError, discord::Discord, telegram::Telegram},
     clock::Clock,
     config::{self, Config},
+    network,
     staging::{Staging, cors_rule},
     store::{OpenError, look_for_installation},
     twitter::{OAuthError, X, XError},
@@ -255,8 +256,9 @@ fn x_mend(api_url: &str, error: &OAuthError) -> String {
              make the app a Web App; leave the secret out for a Native App."
                 .to_owned()
         }
-        OAuthError::X(XError::Unreachable(_)) => {
-            format!("X could not be reached. Check this machine's network, and twitter.api_url ({api_url}).")
+        OAuthError::X(XError::Unreachable(cause)) => {
+            let cause = network::cause(cause);
+            format!("X could not be reached: {cause}. Check this machine's network, and twitter.api_url ({api_url}).")
         }
         error => format!("{error}. Try again in a few minutes."),
     }

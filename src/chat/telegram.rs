@@ -286,7 +286,7 @@ impl From<Sent> for MessageRef {
 
 /// A client that gives up on silence, and never carries the token elsewhere.
 fn client(patience: Duration) -> reqwest::ClientBuilder {
-    reqwest::Client::builder()
+    crate::network::client()
         .connect_timeout(Duration::from_secs(10))
         .read_timeout(patience)
         .redirect(reqwest::redirect::Policy::none())

@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Method, header, redirect::Policy};
+use reqwest::{Method, header, redirect::Policy};
 use serde_json::json;
 
 use super::{Staging, StagingError, UPLOADS};
+use crate::network;
 
 const PATIENCE: Duration = Duration::from_secs(10);
 
@@ -17,7 +18,7 @@ impl Staging {
     /// [`StagingError::Unreachable`] when the bucket does not answer at all.
     pub async fn lets_browsers_put(&self, origin: &str) -> Result<bool, StagingError> {
         let url = self.presign_put(&format!("{UPLOADS}probe"), "video/mp4", None, PATIENCE).await?;
-        let client = Client::builder().redirect(Policy::none()).timeout(PATIENCE).build();
+        let client = network::client().redirect(Policy::none()).timeout(PATIENCE).build();
         let client = client.map_err(|_| StagingError::Other("no client".into()))?;
         let answer = client
             .request(Method::OPTIONS, url)
@@ -26,7 +27,7 @@ impl Staging {
             .header(header::ACCESS_CONTROL_REQUEST_HEADERS, "content-type")
             .send()
             .await
-            .map_err(|_| StagingError::Unreachable)?;
+            .map_err(|error| StagingError::Unreachable(network::cause(&error)))?;
         let said =
             |name| answer.headers().get(name).and_then(|value| value.to_str().ok()).unwrap_or_default();
         let lists = |name, wanted: &str| {

@@ -5,6 +5,8 @@ use aws_sdk_s3::{
     error::{ProvideErrorMetadata, SdkError},
 };
 
+use crate::network;
+
 /// Why storage did not do what was asked. Says what to mend; never holds a credential or a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StagingError {
@@ -16,8 +18,9 @@ pub enum StagingError {
     Denied,
     #[error("The bucket is in another region. Correct staging.region in the config.")]
     WrongRegion,
-    #[error("The storage does not answer. Check staging.endpoint_url and the network between.")]
-    Unreachable,
+    /// With the cause.
+    #[error("The storage does not answer: {0}. Check staging.endpoint_url and the network between.")]
+    Unreachable(String),
     #[error("The storage is full. Free some space and try again.")]
     Full,
     #[error("The stored file is not there any more. Send the video again.")]
@@ -53,9 +56,17 @@ impl<E: ProvideErrorMetadata> From<SdkError<E, HttpResponse>> for StagingError {
         match error {
             SdkError::ServiceError(answer) => refusal(answer.raw().status().as_u16(), answer.err().code()),
             SdkError::ResponseError(answer) => refusal(answer.raw().status().as_u16(), None),
-            SdkError::TimeoutError(_) => StagingError::Unreachable,
-            SdkError::DispatchFailure(failure) if failure.is_io() || failure.is_timeout() => {
-                StagingError::Unreachable
+            SdkError::TimeoutError(_) => StagingError::Unreachable("it does not answer in time".to_owned()),
+            SdkError::DispatchFailure(failure) if failure.is_timeout() => {
+                StagingError::Unreachable("it does not answer in time".to_owned())
+            }
+            // TLS and proxies fail as errors of no kind.
+            SdkError::DispatchFailure(failure)
+                if failure.is_io()
+                    || failure.as_connector_error().is_some_and(|error| network::is_known(error)) =>
+            {
+                let cause = failure.as_connector_error().map(|error| network::cause(error));
+                StagingError::Unreachable(cause.unwrap_or_else(|| "the connection failed".to_owned()))
             }
             // Without a usable credential the SDK does not get as far as a connection.
             SdkError::DispatchFailure(_) => StagingError::Denied,

@@ -155,7 +155,7 @@ async fn storage_that_fails_half_way_is_named() {
     });
     let body = pieces(&sample(PART_BYTES + 5)).chain(stop).chain(pieces(&sample(2 * PART_BYTES)));
     let failed = staging.put_stream("posts/a", body, NO_LIMIT, |_| {}).await;
-    assert!(matches!(failed, Err(PutError::Storage(StagingError::Unreachable))), "{failed:?}");
+    assert!(matches!(failed, Err(PutError::Storage(StagingError::Unreachable(_)))), "{failed:?}");
 }
 
 /// `/dev/full` stands in for the file that s3s-fs is about to write: every write to it finds no space.

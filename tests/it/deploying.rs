@@ -17,7 +17,10 @@ use std::{
 use sqlx::{Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use toall::app;
 
-use crate::{postgres, world::World};
+use crate::{
+    postgres,
+    world::{PATIENCE, World},
+};
 
 /// The program with an environment of its own.
 fn toall(args: &[&str], env: &[(&str, &str)]) -> Output {

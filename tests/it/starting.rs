@@ -54,7 +54,8 @@ async fn every_part_that_cannot_be_reached_is_named_at_once() {
     assert_eq!(lines[0], "toall cannot start:");
     assert_eq!(
         lines[1],
-        "  staging: The storage does not answer. Check staging.endpoint_url and the network between."
+        "  staging: The storage does not answer: nothing listens there (connection refused). Check \
+         staging.endpoint_url and the network between."
     );
     assert!(lines[2].starts_with("  Discord: "), "{said}");
     assert!(

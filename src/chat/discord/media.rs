@@ -6,7 +6,10 @@ use futures::{StreamExt, TryStreamExt};
 use reqwest::{Client, StatusCode, redirect};
 use url::Url;
 
-use crate::chat::{ChatError, Download};
+use crate::{
+    chat::{ChatError, Download},
+    network,
+};
 
 use super::rest::trouble;
 
@@ -20,8 +23,7 @@ pub(super) struct Media {
 
 impl Media {
     pub(super) fn new(hosts: &[String]) -> Result<Self, ChatError> {
-        let client = Client::builder()
-            .use_rustls_tls()
+        let client = network::client()
             .redirect(redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(Duration::from_secs(30))

@@ -13,7 +13,7 @@ use serenity::{
 
 use url::Url;
 
-use crate::{account::Interaction, chat::ChatError, config};
+use crate::{account::Interaction, chat::ChatError, config, network};
 
 use super::commands;
 
@@ -44,8 +44,7 @@ pub(super) struct Rest {
 
 impl Rest {
     pub(super) fn new(settings: &config::Discord) -> Result<Self, ChatError> {
-        let client = reqwest::Client::builder()
-            .use_rustls_tls()
+        let client = network::client()
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(20))
@@ -263,14 +262,10 @@ impl From<Problem> for ChatError {
 
 /// Says what went wrong on the way, without the address: it may hold an interaction token.
 pub(super) fn trouble(error: reqwest::Error) -> Problem {
-    let error = error.without_url();
-    let mut reason = error.to_string();
-    let mut source = std::error::Error::source(&error);
-    while let Some(cause) = source {
-        reason = format!("{reason}: {cause}");
-        source = cause.source();
-    }
-    Problem::Trouble(reason)
+    Problem::Trouble(match error.is_connect() {
+        true => format!("no connection to Discord: {}", network::cause(&error)),
+        false => format!("the connection to Discord broke: {}", network::cause(&error)),
+    })
 }
 
 /// The bot's application, as far as it matters here.

@@ -17,7 +17,7 @@ const DESCRIPTION_CHARS: usize = 300;
 pub(super) fn sort(error: RequestError) -> ChatError {
     match error {
         RequestError::RetryAfter(wait) => ChatError::SlowDown(wait.duration()),
-        RequestError::Network(error) => ChatError::Trouble(network(&error).into()),
+        RequestError::Network(error) => ChatError::Trouble(network(&error)),
         RequestError::InvalidJson { .. } => ChatError::Trouble("Telegram's answer could not be read".into()),
         RequestError::Io(_) => ChatError::Trouble("the connection broke".into()),
         RequestError::MigrateToChatId(_) => ChatError::Gone("the group moved again".into()),
@@ -68,13 +68,13 @@ pub(super) fn is_webhook(error: &RequestError) -> bool {
 }
 
 /// What happened on the way, without the address that holds the token.
-pub(super) fn network(error: &reqwest::Error) -> &'static str {
+pub(super) fn network(error: &reqwest::Error) -> String {
     if error.is_timeout() {
-        "Telegram did not answer in time"
+        "Telegram did not answer in time".to_owned()
     } else if error.is_connect() {
-        "no connection to Telegram"
+        format!("no connection to Telegram: {}", crate::network::cause(error))
     } else {
-        "the connection to Telegram broke"
+        format!("the connection to Telegram broke: {}", crate::network::cause(error))
     }
 }
 

@@ -40,7 +40,7 @@ fn append(url: &mut Url, token: &str, path: &str) -> Result<(), ChatError> {
 }
 
 async fn download(client: &reqwest::Client, url: Url) -> Result<Download, ChatError> {
-    let trouble = |error: reqwest::Error| ChatError::Trouble(network(&error).into());
+    let trouble = |error: reqwest::Error| ChatError::Trouble(network(&error));
     let answer = client.get(url).send().await.map_err(trouble)?;
     match answer.status() {
         StatusCode::OK => {}

@@ -82,5 +82,5 @@ async fn a_server_that_is_gone_is_unreachable() {
     drop(listener);
     let staging = at(&format!("http://{address}")).await;
     let failed = put(&staging, "posts/a", &sample(1)).await;
-    assert!(matches!(failed, Err(PutError::Storage(StagingError::Unreachable))), "{failed:?}");
+    assert!(matches!(failed, Err(PutError::Storage(StagingError::Unreachable(_)))), "{failed:?}");
 }

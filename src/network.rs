@@ -1,0 +1,141 @@
+//! Outgoing HTTPS: the certificate authorities that every client trusts, and the cause of a failed connection in words.
+
+use std::{error::Error, sync::OnceLock};
+
+use reqwest::{Certificate, Client, ClientBuilder};
+use rustls::RootCertStore;
+
+/// Begins a client that trusts the system's certificate authorities beside the built-in ones.
+///
+/// The system's are those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else of the usual places.
+pub fn client() -> ClientBuilder {
+    system_authorities()
+        .iter()
+        .cloned()
+        .fold(Client::builder().use_rustls_tls(), ClientBuilder::add_root_certificate)
+}
+
+/// Read once: every client of the process has the same.
+fn system_authorities() -> &'static [Certificate] {
+    static AUTHORITIES: OnceLock<Vec<Certificate>> = OnceLock::new();
+    AUTHORITIES.get_or_init(|| {
+        let found = rustls_native_certs::load_native_certs();
+        for error in &found.errors {
+            tracing::warn!(%error, "some of the system's certificate authorities cannot be read");
+        }
+        // One that cannot be used would keep the client from being made at all.
+        let usable = found.certs.iter().filter(|der| RootCertStore::empty().add((*der).clone()).is_ok());
+        usable.filter_map(|der| Certificate::from_der(der).ok()).collect()
+    })
+}
+
+/// The system's certificate authorities as PEM, for clients that take no other form.
+pub fn system_authorities_pem() -> String {
+    use base64::{Engine, engine::general_purpose::STANDARD};
+    let found = rustls_native_certs::load_native_certs();
+    let mut pem = String::new();
+    for der in found.certs {
+        if RootCertStore::empty().add(der.clone()).is_err() {
+            continue;
+        }
+        pem += "-----BEGIN CERTIFICATE-----\n";
+        for line in STANDARD.encode(&der).as_bytes().chunks(64) {
+            pem += &String::from_utf8_lossy(line);
+            pem.push('\n');
+        }
+        pem += "-----END CERTIFICATE-----\n";
+    }
+    pem
+}
+
+/// Parts of libraries' messages, each with the cause in words. The first that occurs counts, so TLS goes before the rest.
+const CAUSES: &[(&str, &str)] = &[
+    (
+        "UnknownIssuer",
+        "its certificate is from an authority that this machine does not know: add that to the system's, or name its file \
+         in SSL_CERT_FILE",
+    ),
+    ("CaUsedAsEndEntity", "its certificate is one of an authority, not of a server"),
+    ("NotValidForName", "its certificate is for another name"),
+    ("not valid for name", "its certificate is for another name"),
+    ("NotValidYet", "its certificate is not valid yet, or this machine's clock is wrong"),
+    ("not valid yet", "its certificate is not valid yet, or this machine's clock is wrong"),
+    ("Expired", "its certificate has expired, or this machine's clock is wrong"),
+    ("certificate expired", "its certificate has expired, or this machine's clock is wrong"),
+    ("invalid peer certificate", "its certificate cannot be used"),
+    ("InvalidContentType", "it does not speak TLS: use http:// or another port"),
+    ("received fatal alert", "it refuses a TLS connection"),
+    ("tunnel", "the proxy lets no connection through"),
+    ("proxy auth", "the proxy wants a user and a password"),
+    ("dns error", "its name is not found (DNS)"),
+    ("failed to lookup address", "its name is not found (DNS)"),
+    ("Name or service not known", "its name is not found (DNS)"),
+    ("Connection refused", "nothing listens there (connection refused)"),
+    ("Network is unreachable", "there is no way to its network"),
+    ("No route to host", "there is no way to its network"),
+    ("Connection reset", "it closed the connection"),
+    ("connection closed", "it closed the connection"),
+    ("unexpected eof", "it closed the connection"),
+    ("timed out", "it does not answer in time"),
+    ("deadline has elapsed", "it does not answer in time"),
+];
+
+/// Variables that send requests through a proxy.
+const PROXIES: [&str; 6] =
+    ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
+
+/// The cause of a failed connection, as the rest of a sentence about the server. Never holds an address: those hold tokens.
+pub fn cause(error: &(dyn Error + 'static)) -> String {
+    let messages = messages(error);
+    let said = messages.join(": ");
+    let known = CAUSES.iter().find(|(part, _)| said.contains(part)).map(|(_, cause)| (*cause).to_owned());
+    let cause = known.unwrap_or_else(|| match messages.last() {
+        Some(last) if !last.contains("://") => last.chars().take(160).collect(),
+        _ => "the connection failed".to_owned(),
+    });
+    match PROXIES.iter().find(|proxy| std::env::var_os(proxy).is_some_and(|value| !value.is_empty())) {
+        Some(proxy) => format!("{cause} ({proxy} sends connections through a proxy)"),
+        None => cause,
+    }
+}
+
+/// True if the connection failed, rather than what was sent on it.
+pub fn is_known(error: &(dyn Error + 'static)) -> bool {
+    let said = messages(error).join(": ");
+    CAUSES.iter().any(|(part, _)| said.contains(part))
+}
+
+/// What an error and its sources say, outermost first.
+fn messages(error: &(dyn Error + 'static)) -> Vec<String> {
+    let mut messages = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(error) = source {
+        messages.push(error.to_string());
+        source = error.source();
+    }
+    messages
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_cause_is_named_without_the_address() {
+        let nowhere = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let asked =
+            client().no_proxy().build().unwrap().get(format!("https://{nowhere}/bot1:hush")).send().await;
+        assert_eq!(cause(&asked.unwrap_err()), "nothing listens there (connection refused)");
+
+        let asked =
+            client().no_proxy().build().unwrap().get("https://nowhere.invalid/bot1:hush").send().await;
+        assert_eq!(cause(&asked.unwrap_err()), "its name is not found (DNS)");
+    }
+
+    #[test]
+    fn an_unknown_cause_holds_no_address() {
+        let odd = std::io::Error::other("error for url (https://api.telegram.org/bot1:hush/getMe)");
+        assert_eq!(cause(&odd), "the connection failed");
+        assert_eq!(cause(&std::io::Error::other("something else")), "something else");
+    }
+}
