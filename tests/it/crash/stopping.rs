@@ -178,13 +178,13 @@ async fn what_keeps_it_from_starting_fits_on_a_screen() {
     refused(&folder.path().join("absent.toml"), &["absent.toml"]).await;
 }
 
-/// It says each of these on one screen, no secret, and ends with 1.
+/// It says each of these on one screen, no secret, and ends with 78.
 async fn refused(config: &Path, names: &[&str]) {
     let child = Child::new(config);
     child.start();
     let (status, _) = child.end().await;
     let said = child.said();
-    assert_eq!(status.code(), Some(1), "{said}");
+    assert_eq!(status.code(), Some(78), "{said}");
     let lines = sentences(&said);
     assert!(!lines.is_empty() && lines.len() <= 24 && lines.iter().all(|line| line.len() < 240), "{said}");
     for name in names {
