@@ -1,6 +1,6 @@
 //! From an authorisation link to a linked account.
 
-use secrecy::SecretString;
+use secrecy::{ExposeSecret, SecretString};
 
 use super::{Intake, IntakeError};
 use crate::{
@@ -63,6 +63,11 @@ impl Intake {
         code: SecretString,
     ) -> Result<(PendingLink, Ticket), LinkError> {
         let now = self.clock.now_ms();
+        // A page that is loaded again shows the same question. Its secrets show that it is the same browser.
+        let ticket = Ticket::derive(&[state, code.expose_secret()]);
+        if let Some(pending) = self.store.pending(&ticket, now).await? {
+            return Ok((pending, ticket));
+        }
         let request = self.take_request(state, now).await?;
         if !self.admits(&request.person).await? {
             return Err(LinkError::NotAdmitted);
@@ -94,16 +99,11 @@ impl Intake {
             }
         };
         let pending = PendingLink { person: request.person, place: request.place, profile, tokens };
-        let kept = async {
-            let ticket = Ticket::draw()?;
-            self.store.keep_pending(&ticket, &pending, now + LINK_LIFE_MS).await?;
-            Ok(ticket)
-        };
-        match kept.await {
-            Ok(ticket) => Ok((pending, ticket)),
+        match self.store.keep_pending(&ticket, &pending, now + LINK_LIFE_MS).await {
+            Ok(()) => Ok((pending, ticket)),
             Err(error) => {
                 let _ = self.x.revoke(&pending.tokens).await;
-                Err(error)
+                Err(error.into())
             }
         }
     }

@@ -81,6 +81,11 @@ impl Store {
         self.keep_ticket(CONFIRM, ticket, pending, expires_at).await
     }
 
+    /// An authorised account that waits for its person to confirm.
+    pub async fn pending(&self, ticket: &Ticket, now: i64) -> Result<Option<PendingLink>, StoreError> {
+        self.peek_ticket(CONFIRM, ticket, now).await
+    }
+
     /// Takes an authorised account to be forgotten.
     pub async fn take_pending(&self, ticket: &Ticket, now: i64) -> Result<Option<PendingLink>, StoreError> {
         self.take_ticket(CONFIRM, ticket, now).await

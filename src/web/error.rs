@@ -84,6 +84,14 @@ impl Refusal {
         why: "Your answer did not arrive in time, so nothing was changed.",
         remedy: "Go back and press the button again.",
     };
+    /// A browser drops what it fetched ahead of time when the answer is an error, and asks again when it is wanted.
+    pub(super) const NOT_YET: Refusal = Refusal {
+        status: StatusCode::SERVICE_UNAVAILABLE,
+        code: "not_yet",
+        title: "Not yet",
+        why: "This page works once, so it can't be loaded ahead of time.",
+        remedy: "Open it when you want to see it.",
+    };
     const LINK_GONE: Refusal = Refusal {
         status: StatusCode::GONE,
         code: "link_gone",
@@ -257,6 +265,7 @@ fn of_x(error: &XError) -> Refusal {
         XError::OutOfCredits
         | XError::SpendCap
         | XError::ReadCap
+        | XError::PostCap
         | XError::NotEnrolled
         | XError::AccessLevel => Refusal::APP_REJECTED,
         XError::AccountRestricted { .. } | XError::Hidden => Refusal::RESTRICTED,

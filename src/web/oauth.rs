@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{
     Form,
     extract::{FromRequest, RawQuery, Request, State},
-    http::{HeaderValue, StatusCode},
+    http::{HeaderMap, HeaderValue, StatusCode},
 };
 use secrecy::SecretString;
 use serde::Deserialize;
@@ -60,11 +60,25 @@ impl Returned {
     }
 }
 
+/// True if a browser fetches the page before anybody has asked for it, which would use up the code unseen.
+fn is_ahead_of_time(headers: &HeaderMap) -> bool {
+    ["sec-purpose", "purpose", "x-purpose", "x-moz"].into_iter().any(|name| {
+        headers.get_all(name).iter().any(|value| {
+            let value = value.to_str().unwrap_or_default().to_ascii_lowercase();
+            ["prefetch", "prerender", "preview"].into_iter().any(|purpose| value.contains(purpose))
+        })
+    })
+}
+
 /// `GET /api/social/callback`: takes the code at once, for it lives 30 seconds, and asks whether to link.
 pub(super) async fn returned(
     State(site): State<Arc<Site>>,
+    headers: HeaderMap,
     RawQuery(query): RawQuery,
 ) -> Result<Page, ErrorPage> {
+    if is_ahead_of_time(&headers) {
+        return Err(Refusal::NOT_YET.into());
+    }
     match Returned::read(&query.unwrap_or_default())? {
         Returned::Authorised { state, code } => {
             let (pending, ticket) = site.intake.authorised(&state, code).await?;

@@ -47,7 +47,17 @@ async fn the_answer_counts_once() {
 async fn a_state_counts_once_and_for_ten_minutes() {
     let world = World::start().await;
     let url = world.agreed(&alice(), "alice_makes").await;
-    world.get(url.clone()).await.says(200, "Link @alice_makes");
+    let page = world.get(url.clone()).await;
+    page.says(200, "Link @alice_makes");
+    let again = world.get(url.clone()).await;
+    again.says(200, "Link @alice_makes");
+    assert_eq!(again.forms(), page.forms(), "a page that is loaded again asks the same");
+    assert_eq!(world.calls(Call::Token).len(), 1, "X is asked once");
+    let mut other = url.clone();
+    let state = url.query_pairs().find(|(name, _)| name == "state").unwrap().1.into_owned();
+    other.query_pairs_mut().clear().append_pair("state", &state).append_pair("code", "guessed");
+    world.get(other).await.says(410, "/connect twitter");
+    world.press(&again, 1).await.says(200, "Nothing was linked");
     world.get(url).await.says(410, "/connect twitter");
 
     let consent = world.offer(&alice()).await;
@@ -60,6 +70,19 @@ async fn a_state_counts_once_and_for_ten_minutes() {
     world.clock.set(START + 2 * LINK_LIFE_MS);
     world.press(&page, 0).await.says(410, "This link no longer works");
     assert_eq!(world.linked(&alice()).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_prefetch_uses_nothing_up() {
+    let world = World::start().await;
+    let url = world.agreed(&alice(), "alice_makes").await;
+    for (name, value) in
+        [("sec-purpose", "prefetch;prerender"), ("purpose", "prefetch"), ("x-moz", "Prefetch")]
+    {
+        shown(world.http.get(url.clone()).header(name, value)).await.says(503, "Not yet");
+    }
+    assert_eq!(world.calls(Call::Token).len(), 0);
+    world.get(url).await.says(200, "Link @alice_makes");
 }
 
 #[tokio::test]
@@ -115,6 +138,9 @@ async fn trouble_at_x_is_named_with_what_to_do() {
     for (call, effect, status, text) in [
         (Call::Token, Effect::Drop, 502, "X is not answering"),
         (Call::Token, Effect::Refuse(Answer::html(503)), 502, "Wait a few minutes"),
+        (Call::Token, Effect::Refuse(Answer::html(403)), 502, "X is not answering"),
+        (Call::Token, Effect::Refuse(Answer::empty(400)), 502, "X is not answering"),
+        (Call::Me, Effect::Refuse(Answer::html(403)), 502, "X is not answering"),
         (Call::Token, Effect::Garble, 502, "X is not answering"),
         (
             Call::Token,
