@@ -255,10 +255,19 @@ pub struct Tokens {
     pub access: SecretString,
     #[serde(with = "secret")]
     pub refresh: SecretString,
+    /// When X gave them, in Unix milliseconds.
+    pub issued_at: i64,
     /// Unix milliseconds.
     pub access_expires_at: i64,
     /// Space separated, as X granted them.
     pub scope: String,
+}
+
+impl Tokens {
+    /// The access token's life, in milliseconds.
+    pub fn lifetime(&self) -> i64 {
+        self.access_expires_at.saturating_sub(self.issued_at).max(0)
+    }
 }
 
 /// Secrets inside values that are only ever serialised to be sealed.

@@ -15,7 +15,7 @@ mod users;
 mod watched;
 
 pub use error::XError;
-pub use limit::{AppDay, Limit};
+pub use limit::{AppDay, Limit, Reopens};
 pub use media::{Media, MediaStatus, Processing, ProcessingError};
 pub use oauth::{Authorize, OAuthError};
 pub use posts::CreateError;
@@ -33,8 +33,9 @@ use url::Url;
 
 use crate::{config, network};
 
-/// How long a call that carries no video may take.
-const CALL_TIMEOUT: Duration = Duration::from_secs(20);
+/// How long a call that carries no video may take. A stop waits 17 seconds, so that a creation or a refresh under way
+/// is not cut off.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 /// The longest answer read: a page of 100 posts stays far below.
 const ANSWER_LIMIT: usize = 1024 * 1024;
 /// How much of an error's body is read.
@@ -60,6 +61,8 @@ pub struct X {
     redirect_uri: Url,
     /// How long a call that carries no video may take.
     patience: Duration,
+    /// How long an upload may stand still.
+    stall: Duration,
     /// What was last said of the app's 24 hours, by call.
     days: Arc<Mutex<HashMap<&'static str, HeaderMap>>>,
 }
@@ -83,7 +86,11 @@ impl X {
         }
         // HTTP/1.1 gives each parallel chunk a connection, and so a congestion window, of its own. A connection idle
         // for long may already be closed at the other end, and a post lost on it would be a post in doubt.
-        let http = network::client()
+        let http = network::client();
+        // The system's buffers hide how far a body is. It gives a connection up when nothing of it arrives any more.
+        #[cfg(target_os = "linux")]
+        let http = http.tcp_user_timeout(media::STALL);
+        let http = http
             .http1_only()
             .redirect(redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -97,6 +104,7 @@ impl X {
             settings: Arc::new(settings.clone()),
             redirect_uri,
             patience: CALL_TIMEOUT,
+            stall: media::STALL,
             days: Arc::default(),
         })
     }

@@ -13,12 +13,23 @@ pub enum Pause {
     SpendCap,
     /// The operator's app may not use this API.
     NotEnrolled,
+    /// The operator's plan allows no more posts this month.
+    PostCap,
+    /// The account has made as many posts as X lets it make in a day.
+    DailyLimit,
 }
 
 impl Pause {
     /// The pauses of the whole app.
-    pub const OF_THE_APP: [Pause; 3] = [Pause::Credits, Pause::SpendCap, Pause::NotEnrolled];
-    const ALL: [Pause; 4] = [Pause::RateLimit, Pause::Credits, Pause::SpendCap, Pause::NotEnrolled];
+    pub const OF_THE_APP: [Pause; 4] = [Pause::Credits, Pause::SpendCap, Pause::NotEnrolled, Pause::PostCap];
+    const ALL: [Pause; 6] = [
+        Pause::RateLimit,
+        Pause::Credits,
+        Pause::SpendCap,
+        Pause::NotEnrolled,
+        Pause::PostCap,
+        Pause::DailyLimit,
+    ];
 
     /// The word that is stored, logged and counted.
     pub fn as_str(self) -> &'static str {
@@ -27,6 +38,8 @@ impl Pause {
             Pause::Credits => "credits",
             Pause::SpendCap => "spend_cap",
             Pause::NotEnrolled => "not_enrolled",
+            Pause::PostCap => "post_cap",
+            Pause::DailyLimit => "daily_limit",
         }
     }
 
@@ -41,7 +54,7 @@ impl Pause {
         match self {
             Pause::RateLimit => 15 * 60_000,
             Pause::Credits => 10 * 60_000,
-            Pause::SpendCap | Pause::NotEnrolled => 60 * 60_000,
+            Pause::SpendCap | Pause::NotEnrolled | Pause::PostCap | Pause::DailyLimit => 60 * 60_000,
         }
     }
 
@@ -52,6 +65,8 @@ impl Pause {
             Pause::Credits => Waiting::Credits { until },
             Pause::SpendCap => Waiting::SpendCap { until },
             Pause::NotEnrolled => Waiting::NotEnrolled { until },
+            Pause::PostCap => Waiting::PostCap { until },
+            Pause::DailyLimit => Waiting::DailyLimit { until },
         }
     }
 }
@@ -66,7 +81,7 @@ mod tests {
             assert_eq!(Pause::from_stored(pause.as_str()), pause);
             let stored = serde_json::to_string(&pause.waiting(7)).unwrap();
             assert_eq!(stored, format!(r#"{{"for":"{}","until":7}}"#, pause.as_str()));
-            assert_eq!(pause.waiting(7).is_for_the_app(), pause != Pause::RateLimit);
+            assert_eq!(pause.waiting(7).is_for_the_app(), Pause::OF_THE_APP.contains(&pause));
         }
         assert_eq!(Pause::from_stored("of a later version"), Pause::RateLimit);
     }

@@ -115,6 +115,11 @@ impl Answer {
         )
     }
 
+    /// 403: the account has made its posts of the day, in the old form.
+    pub fn over_daily_limit() -> Self {
+        Self::legacy(403, 185, "User is over daily status update limit.")
+    }
+
     /// 403: the app is not in the right package or environment.
     pub fn client_not_enrolled() -> Self {
         Self::problem_with(

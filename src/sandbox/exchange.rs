@@ -5,10 +5,11 @@ use std::{sync::Arc, time::Instant};
 use axum::{
     body::{Body, Bytes, to_bytes},
     extract::{Request, State},
-    http::{HeaderMap, Uri, header},
+    http::{HeaderMap, HeaderValue, Uri, header},
     middleware::Next,
     response::{IntoResponse, Response},
 };
+use jiff::{Timestamp, fmt::rfc2822::DateTimePrinter};
 use serde_json::Value;
 use url::form_urlencoded;
 
@@ -85,10 +86,20 @@ pub struct Part {
 ///
 /// The work goes on in a task of its own: X finishes what was asked even if the client leaves.
 pub(super) async fn record(State(x): State<Arc<X>>, request: Request, next: Next) -> Response {
-    match tokio::spawn(answer(x, request, next)).await {
-        Ok(response) => response,
+    match tokio::spawn(answer(x.clone(), request, next)).await {
+        Ok(response) => dated(&x, response),
         Err(_) => Answer::html(500).into_response(),
     }
+}
+
+/// Stamps the answer with the simulator's own time, which X's other times are to be read by.
+fn dated(x: &X, mut response: Response) -> Response {
+    let now = Timestamp::try_from(x.now()).unwrap_or_default();
+    let date = DateTimePrinter::new().timestamp_to_rfc9110_string(&now).unwrap_or_default();
+    if let Ok(date) = HeaderValue::try_from(date) {
+        response.headers_mut().entry(header::DATE).or_insert(date);
+    }
+    response
 }
 
 async fn answer(x: Arc<X>, request: Request, next: Next) -> Response {

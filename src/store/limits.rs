@@ -81,14 +81,20 @@ impl Store {
         Ok(done == 1)
     }
 
-    /// Closes what a rate limit concerns until `until`, or for a quarter of an hour and then ever longer when X
-    /// named no time. Returns until when it is closed.
-    pub async fn shut(&self, scope: &str, until: Option<i64>, now: i64) -> Result<i64, StoreError> {
+    /// Closes a scope until `until`. Where X named no time, closes it for the pause's own span, doubled with each
+    /// refusal in a row. Returns when the scope opens again.
+    pub async fn shut(
+        &self,
+        scope: &str,
+        why: Pause,
+        until: Option<i64>,
+        now: i64,
+    ) -> Result<i64, StoreError> {
         let mut tx = self.begin().await?;
         // A row that is not there cannot be locked; one that never closed anything can.
         query("INSERT INTO limits (scope, until, reason) VALUES ($1, 0, $2) ON CONFLICT (scope) DO NOTHING")
             .bind(scope)
-            .bind(Pause::RateLimit.as_str())
+            .bind(why.as_str())
             .execute(&mut tx)
             .await?;
         let former: (i64, i64) = query(locking!("SELECT until, times FROM limits WHERE scope = $1"))
@@ -102,12 +108,13 @@ impl Store {
             (None, (at, times)) => {
                 let times = if at + REMEMBER_MS > now { times } else { 0 };
                 let doublings = u32::try_from(times).unwrap_or(u32::MAX).min(MOST_DOUBLINGS);
-                (now + (Pause::RateLimit.span_ms() << doublings), times.saturating_add(1))
+                (now + (why.span_ms() << doublings), times.saturating_add(1))
             }
         };
-        query("UPDATE limits SET until = $1, times = $2 WHERE scope = $3")
+        query("UPDATE limits SET until = $1, times = $2, reason = $3 WHERE scope = $4")
             .bind(until)
             .bind(times)
+            .bind(why.as_str())
             .bind(scope)
             .execute(&mut tx)
             .await?;
@@ -213,14 +220,16 @@ pub(super) async fn is_paused(tx: &mut Tx) -> Result<bool, sqlx::Error> {
 /// Makes every post due that waits for the app, has its status written anew, and makes its lane due. Their number is
 /// bounded by the posts under way, so they are found by what they say that they wait for.
 async fn wake(tx: &mut Tx, now: i64) -> Result<(), sqlx::Error> {
-    let [one, two, three] = Pause::OF_THE_APP.map(stored_wait);
+    let [one, two, three, four] = Pause::OF_THE_APP.map(stored_wait);
     let accounts: Vec<String> = query(
         "SELECT DISTINCT account_id FROM posts
-          WHERE due_at IS NOT NULL AND (waiting LIKE $1 OR waiting LIKE $2 OR waiting LIKE $3)",
+          WHERE due_at IS NOT NULL
+            AND (waiting LIKE $1 OR waiting LIKE $2 OR waiting LIKE $3 OR waiting LIKE $4)",
     )
     .bind(&one)
     .bind(&two)
     .bind(&three)
+    .bind(&four)
     .fetch_values(&mut *tx)
     .await?;
     let accounts: Vec<AccountId> = accounts.into_iter().map(AccountId).collect();
@@ -230,13 +239,14 @@ async fn wake(tx: &mut Tx, now: i64) -> Result<(), sqlx::Error> {
             "UPDATE posts SET due_at = $1, waiting = NULL, status_want = status_want + 1, status_attempts = 0,
                     status_due_at = CASE WHEN place_sealed IS NULL THEN NULL
                                          WHEN status_not_before > $1 THEN status_not_before ELSE $1 END
-              WHERE account_id = $5 AND due_at IS NOT NULL
-                AND (waiting LIKE $2 OR waiting LIKE $3 OR waiting LIKE $4)",
+              WHERE account_id = $6 AND due_at IS NOT NULL
+                AND (waiting LIKE $2 OR waiting LIKE $3 OR waiting LIKE $4 OR waiting LIKE $5)",
         )
         .bind(now)
         .bind(&one)
         .bind(&two)
         .bind(&three)
+        .bind(&four)
         .bind(&account.0)
         .execute(&mut *tx)
         .await?;

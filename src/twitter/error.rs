@@ -25,6 +25,12 @@ pub enum XError {
     ReadCap,
     #[error("X asks to wait")]
     RateLimited(Limit),
+    /// The account has made as many posts as X lets it make in a day.
+    #[error("the account has reached its daily limit")]
+    DailyLimit(Limit),
+    /// The app has made as many posts as its plan allows for this month.
+    #[error("the X app has reached its cap on posts")]
+    PostCap,
     /// The app is outside the package or environment that may call this.
     #[error("the X app is not enrolled for this API")]
     NotEnrolled,
@@ -154,17 +160,18 @@ impl Problem {
     fn sorted(self, call: &'static str, status: StatusCode, headers: &HeaderMap) -> XError {
         let on_media = call.contains("/2/media/");
         match status.as_u16() {
+            403 if self.is_daily_limit() => XError::DailyLimit(Limit::from_headers(call, headers)),
             401 => XError::SignedOut,
             402 if self.says("spend cap") || self.says("spendcapreached") => XError::SpendCap,
             402 => XError::OutOfCredits,
-            403 => self.forbidden(on_media),
+            403 => self.forbidden(call, on_media),
             404 if on_media => XError::UploadGone,
             404 if self.kind == "resource-not-found" => XError::NotFound,
             // A bare 404 is the edge's, not the API's: incidents have looked like this for hours.
             404 if self.said.is_empty() => XError::Trouble(status),
             404 => XError::NotFound,
             413 | 431 => XError::TooLarge(status),
-            429 if self.kind == "usage-capped" || self.says("usage cap") => XError::ReadCap,
+            429 if self.kind == "usage-capped" || self.says("usage cap") => usage_cap(call),
             429 => XError::RateLimited(Limit::from_headers(call, headers)),
             400 if self.rejects_media() => XError::InvalidMedia,
             400 if self.says("segments do not add up") => XError::IncompleteUpload,
@@ -174,12 +181,12 @@ impl Problem {
     }
 
     /// X uses 403 for a dozen unrelated things; only words tell some of them apart.
-    fn forbidden(self, on_media: bool) -> XError {
+    fn forbidden(self, call: &str, on_media: bool) -> XError {
         match self.kind.as_str() {
             "credits" | "credits-depleted" => return XError::OutOfCredits,
             "client-forbidden" => return XError::NotEnrolled,
             "unsupported-authentication" => return XError::WrongToken,
-            "usage-capped" => return XError::ReadCap,
+            "usage-capped" => return usage_cap(call),
             "duplicate-rules" => return XError::Duplicate,
             "user-suspended" => return XError::AccountRestricted { detail: self.shown },
             "not-authorized-for-resource" => return XError::Hidden,
@@ -210,6 +217,11 @@ impl Problem {
         }
     }
 
+    /// Legacy code 185, *User is over daily status update limit*, or the same in the words of version 2.
+    fn is_daily_limit(&self) -> bool {
+        self.code == Some(185) || self.says("daily") && self.says("limit") && !self.says("cap")
+    }
+
     fn says(&self, words: &str) -> bool {
         self.said.contains(words)
     }
@@ -225,6 +237,11 @@ impl Problem {
         let word = |wanted: &str| self.said.split(|c: char| !c.is_alphanumeric()).any(|word| word == wanted);
         self.says("not permitted to access this feature") || word("suspended") || word("locked")
     }
+}
+
+/// X has one name for two caps: on what is read, and on what is made.
+fn usage_cap(call: &str) -> XError {
+    if call.starts_with("GET ") { XError::ReadCap } else { XError::PostCap }
 }
 
 /// The number before the word *minutes*.

@@ -1,10 +1,9 @@
 //! Whom a rate limit concerns, and how long it lasts.
 
-use reqwest::header::HeaderMap;
+use reqwest::header::{DATE, HeaderMap};
 
 const SECOND: i64 = 1_000;
-const MINUTE: i64 = 60 * SECOND;
-const DAY: i64 = 24 * 60 * MINUTE;
+const DAY: i64 = 24 * 3_600 * SECOND;
 
 /// The families of limits that concern the account whose token was used, by the prefix of their headers: the
 /// endpoint's 15 minutes, and the account's 24 hours.
@@ -21,23 +20,48 @@ pub struct Limit {
     app: Spent,
 }
 
-/// Whether a family of limits is used up, and until when: Unix milliseconds as X said, hence any number.
+/// State of a family of limits, as an answer of X's shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spent {
     No,
-    Until(i64),
+    /// Used up until `reset`, any number that X may name. It answered at `said_at`. Both are Unix milliseconds by X's
+    /// clock.
+    Until {
+        reset: i64,
+        said_at: Option<i64>,
+    },
+    /// Used up, and X does not say until when.
     Unsaid,
 }
 
+/// End of a closure.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reopens {
+    /// Unix milliseconds by our clock, at most 24 hours away.
+    At(i64),
+    /// X names no time, or one that is past.
+    Unsaid,
+}
+
+impl Reopens {
+    /// The moment, if X named one.
+    pub fn at(self) -> Option<i64> {
+        match self {
+            Reopens::At(at) => Some(at),
+            Reopens::Unsaid => None,
+        }
+    }
+}
+
 impl Limit {
-    /// Until when the account may not make this call, in Unix milliseconds; `None` when the account is not meant.
-    pub fn account_until(&self, now_ms: i64) -> Option<i64> {
-        self.account.until(now_ms)
+    /// When the account may make this call again; `None` when the limit does not concern the account.
+    pub fn account(&self, now_ms: i64) -> Option<Reopens> {
+        self.account.reopens(now_ms)
     }
 
-    /// Until when nobody may make this call with this app.
-    pub fn app_until(&self, now_ms: i64) -> Option<i64> {
-        self.app.until(now_ms)
+    /// When this app may make this call again for anybody; `None` when the limit does not concern the app.
+    pub fn app(&self, now_ms: i64) -> Option<Reopens> {
+        self.app.reopens(now_ms)
     }
 
     /// Every family that is used up counts for what it concerns: a 24-hour block can come while the 15-minute
@@ -48,15 +72,30 @@ impl Limit {
 }
 
 impl Spent {
-    /// The reset, yet 1 second to 24 hours from `now_ms`; 15 minutes when X names none.
-    fn until(self, now_ms: i64) -> Option<i64> {
+    /// The reset and `said_at` are by the same clock, so their difference is right whatever our own clock says.
+    fn reopens(self, now_ms: i64) -> Option<Reopens> {
         let wait = match self {
             Spent::No => return None,
-            Spent::Until(at) => at.saturating_sub(now_ms).clamp(SECOND, DAY),
-            Spent::Unsaid => 15 * MINUTE,
+            Spent::Until { reset, said_at } => reset.saturating_sub(said_at.unwrap_or(now_ms)),
+            Spent::Unsaid => 0,
         };
-        Some(now_ms.saturating_add(wait))
+        Some(match wait {
+            1.. => Reopens::At(now_ms.saturating_add(wait.clamp(SECOND, DAY))),
+            // Asking again at once would end in a loop of refusals.
+            _ => Reopens::Unsaid,
+        })
     }
+}
+
+/// `at` is in epoch seconds.
+fn until(at: i64, headers: &HeaderMap) -> Spent {
+    Spent::Until { reset: at.saturating_mul(SECOND), said_at: said_at(headers) }
+}
+
+/// The time at X, from its `Date` header (RFC 9110 section 6.6.1).
+fn said_at(headers: &HeaderMap) -> Option<i64> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    Some(jiff::fmt::rfc2822::parse(date).ok()?.timestamp().as_millisecond())
 }
 
 /// The latest reset among those families that are used up.
@@ -65,7 +104,7 @@ fn spent(headers: &HeaderMap, families: &[&str]) -> Spent {
     let used_up = families.iter().filter(|family| number(family, "remaining").is_some_and(|left| left <= 0));
     let resets: Vec<Option<i64>> = used_up.map(|family| number(family, "reset")).collect();
     match resets.iter().flatten().max() {
-        Some(at) => Spent::Until(at.saturating_mul(SECOND)),
+        Some(at) => until(*at, headers),
         None if resets.is_empty() => Spent::No,
         None => Spent::Unsaid,
     }
@@ -91,7 +130,7 @@ impl AppDay {
         Some(AppDay {
             total: count(of("limit")?)?,
             remaining: left_of_app_day(headers)?,
-            resets_at: Spent::Until(of("reset")?.saturating_mul(SECOND)).until(now_ms)?,
+            resets_at: until(of("reset")?, headers).reopens(now_ms)?.at()?,
         })
     }
 }

@@ -7,7 +7,10 @@ use oauth2::{
     RequestTokenError, Scope, TokenResponse, TokenUrl,
     basic::{BasicClient, BasicErrorResponse, BasicTokenResponse},
 };
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
+use reqwest::{
+    StatusCode,
+    header::{ACCEPT, CONTENT_TYPE},
+};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use url::{Url, form_urlencoded};
@@ -201,7 +204,15 @@ impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
 /// Sorts a refusal of the OAuth endpoints (RFC 6749 section 5.2). X says `invalid_request` to nearly everything, and
 /// only its description tells what was invalid.
 fn refusal(answer: &Answer) -> OAuthError {
-    let value = serde_json::from_slice::<Value>(&answer.body).unwrap_or_default();
+    let Ok(value) = serde_json::from_slice::<Value>(&answer.body) else {
+        // A page from the edge: the OAuth service was not even asked.
+        return match answer.status {
+            StatusCode::TOO_MANY_REQUESTS => {
+                error::sort(answer.call, answer.status, &answer.headers, b"").into()
+            }
+            status => XError::Trouble(status).into(),
+        };
+    };
     let text = |name: &str| value.get(name).and_then(Value::as_str).unwrap_or_default().to_lowercase();
     let (error, description) = (text("error"), text("error_description"));
     match (answer.status.as_u16(), error.as_str()) {
@@ -242,6 +253,7 @@ fn tokens(granted: &BasicTokenResponse, refresh: &str, now_ms: i64) -> Tokens {
     Tokens {
         access: granted.access_token().secret().clone().into(),
         refresh: refresh.to_owned().into(),
+        issued_at: now_ms,
         access_expires_at: now_ms
             .saturating_add(i64::try_from(lifetime).unwrap_or(i64::MAX).saturating_mul(1_000)),
         scope: scope_of(granted),

@@ -6,7 +6,7 @@ use std::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -27,23 +27,31 @@ impl Watched {
         Arc::new(Watched { len, sent: AtomicU64::new(0), failure: Mutex::default() })
     }
 
-    /// Waits for the answer while the body moves. Once all of it is handed over, how slowly it leaves is the
-    /// system's secret, and only the request's own timeout counts.
+    /// Waits for the answer while the body moves: `stall` between two bytes. How fast the bytes leave that the system has
+    /// taken is unknown, so once it has all of them the answer gets the time `taken`.
     pub(super) async fn answer<T>(
         &self,
         stall: Duration,
+        taken: Duration,
         answer: impl Future<Output = Result<T, XError>>,
     ) -> Result<T, XError> {
         let mut answer = std::pin::pin!(answer);
         let mut seen = 0;
+        let mut whole_since = None;
         loop {
-            match tokio::time::timeout(stall, &mut answer).await {
-                Ok(answer) => return answer,
-                Err(_) if self.sent() < self.len && self.sent() == seen => {
+            if let Ok(answer) = tokio::time::timeout(stall, &mut answer).await {
+                return answer;
+            }
+            let sent = self.sent();
+            if sent >= self.len {
+                let since = *whole_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= taken {
                     return Err(XError::Stalled);
                 }
-                Err(_) => seen = self.sent(),
+            } else if sent == seen {
+                return Err(XError::Stalled);
             }
+            seen = sent;
         }
     }
 
@@ -106,7 +114,7 @@ mod tests {
             watched.sent.store(moving.min(polled), Ordering::Relaxed);
             if polled < polls { Poll::Pending } else { Poll::Ready(Ok(())) }
         });
-        watched.answer(Duration::ZERO, answer).await
+        watched.answer(Duration::ZERO, Duration::MAX, answer).await
     }
 
     #[tokio::test]
@@ -115,5 +123,13 @@ mod tests {
         assert!(matches!(watched(2, 9).await, Err(XError::Stalled)));
         watched(3, 9).await.unwrap();
         watched(0, 1).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_never_comes_is_given_up() {
+        let watched = Watched::new(3);
+        watched.sent.store(3, Ordering::Relaxed);
+        let never = std::future::pending::<Result<(), XError>>();
+        assert!(matches!(watched.answer(Duration::ZERO, Duration::ZERO, never).await, Err(XError::Stalled)));
     }
 }

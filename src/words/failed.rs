@@ -160,6 +160,19 @@ pub(super) fn explain(failure: &Failure, account: &Account) -> (String, Remedy) 
              or send the video without the warning and mark it on X.",
             TryAgain,
         ),
+        Failure::PartsTooLarge { bytes } if *bytes <= 1 << 20 => {
+            ("X doesn't accept any part of this video right now, however small. Try again later.", TryAgain)
+        }
+        Failure::PartsTooLarge { bytes } => {
+            return (
+                format!(
+                    "X only accepts parts of less than {} right now, and a video this large doesn't fit into the 1,000 \
+                     parts that X allows. Send a smaller version, or try again later.",
+                    size(*bytes)
+                ),
+                TryAgain,
+            );
+        }
         Failure::Refused { detail } if detail.is_empty() => (
             "X refused this post without saying why. Check its length and mentions, then try again.",
             TryAgain,

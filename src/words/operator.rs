@@ -16,7 +16,12 @@ pub fn operator_paused(why: Pause) -> Message {
             "Raise it at console.x.com, or wait for the next cycle.",
             "hour",
         ),
-        Pause::NotEnrolled | Pause::RateLimit => (
+        Pause::PostCap => (
+            "Your X app has made as many posts as its plan allows this month.",
+            "Choose a larger plan at console.x.com, or wait for the next month.",
+            "hour",
+        ),
+        Pause::NotEnrolled | Pause::RateLimit | Pause::DailyLimit => (
             "X does not let your app use its API.",
             "At console.x.com, put the app into the Pay-per-use package and the Production environment.",
             "hour",

@@ -199,7 +199,9 @@ pub fn lasts(waiting: &Waiting, now: i64) -> bool {
         | Waiting::Trouble { until, .. }
         | Waiting::Credits { until }
         | Waiting::SpendCap { until }
-        | Waiting::NotEnrolled { until } => *until > now,
+        | Waiting::NotEnrolled { until }
+        | Waiting::PostCap { until }
+        | Waiting::DailyLimit { until } => *until > now,
         Waiting::Reconnect => false,
         Waiting::Looking | Waiting::Unknown => true,
     }
@@ -267,6 +269,17 @@ fn wait(post: &Post, waiting: &Waiting, head: &str) -> Message {
         Waiting::NotEnrolled { until } => Message::text(format!(
             "X does not let this service post · {head}\nWhoever runs it has to set its app to Pay-per-use and \
              Production at console.x.com. The post is kept; the next try is at "
+        ))
+        .time(*until)
+        .then("."),
+        Waiting::PostCap { until } => Message::text(format!(
+            "This bot has made as many posts as its X plan allows this month · {head}\nThe person who runs it has been \
+             told. The post is kept; the next try is at "
+        ))
+        .time(*until)
+        .then("."),
+        Waiting::DailyLimit { until } => Message::text(format!(
+            "X's daily limit for posts is reached · {head}\nThe post is kept; I'll try again at "
         ))
         .time(*until)
         .then("."),

@@ -8,7 +8,7 @@ use super::{StepError, Worker};
 use crate::{
     post::{Pause, State},
     store::{Lease, StoreError},
-    twitter::Limit,
+    twitter::{Limit, Reopens},
     words::{self, Message},
 };
 
@@ -33,18 +33,30 @@ impl Worker {
         let [app, account] = scopes(lease, limit.call);
         let close = async {
             let mut until = None;
-            if let Some(at) = limit.app_until(now) {
-                until = Some(self.store.shut(&app, Some(at), now).await?);
+            if let Some(reopens) = limit.app(now) {
+                until = Some(self.store.shut(&app, Pause::RateLimit, reopens.at(), now).await?);
             }
             // Headers that blame nobody say least: the account that met them waits, and nobody else.
-            let of_account = limit.account_until(now);
+            let of_account = limit.account(now);
             if until.is_none() || of_account.is_some() {
-                until = until.max(Some(self.store.shut(&account, of_account, now).await?));
+                let at = of_account.and_then(Reopens::at);
+                until = until.max(Some(self.store.shut(&account, Pause::RateLimit, at, now).await?));
             }
             Ok::<_, StoreError>(until.unwrap_or(now))
         };
         match close.await {
             Ok(until) => StepError::Parked { until, why: Pause::RateLimit },
+            Err(error) => error.into(),
+        }
+    }
+
+    /// Writes down that an account has made its posts of the day. X rarely says when it may make more.
+    pub(super) async fn limited_for_the_day(&self, lease: &Lease, limit: Limit) -> StepError {
+        let now = self.clock.now_ms();
+        let [_, account] = scopes(lease, limit.call);
+        let at = limit.account(now).and_then(Reopens::at);
+        match self.store.shut(&account, Pause::DailyLimit, at, now).await {
+            Ok(until) => StepError::Parked { until, why: Pause::DailyLimit },
             Err(error) => error.into(),
         }
     }

@@ -1,11 +1,16 @@
 //! Limits reached, posts refused: each has its sentence and its remedy, and concerns nobody else.
 
-use std::time::UNIX_EPOCH;
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use futures::future::join_all;
 use toall::{
+    clock::Clock,
+    config::Config,
     post::{State, Waiting},
-    sandbox::{Answer, Call, Effect, Fault, Gate, Subscription},
+    sandbox::{Answer, Call, Effect, Fault, Gate, Settings, Subscription},
 };
 
 use crate::world::{NOON, World, moments, read, sample};
@@ -21,8 +26,8 @@ async fn a_rate_limit_says_until_when_and_resumes_then() {
         (refuse().limit("x-rate-limit", 100, 0, now + 700), 700),
         (refuse().limit("x-app-limit-24hour", 1_000, 0, now + 40_000), 40_000),
         (refuse().limit("x-user-limit-24hour", 100, 0, now + 30_000), 30_000),
-        // A reset that is over: a moment later.
-        (refuse().limit("x-rate-limit", 100, 0, now - 60), 1),
+        // A reset that is over names no time.
+        (refuse().limit("x-rate-limit", 100, 0, now - 60), 900),
         // The latest of those used up counts; one with room left does not.
         (
             refuse()
@@ -222,4 +227,79 @@ async fn a_limit_without_a_time_grows_with_every_refusal() {
     let quarters: Vec<i64> = spans.iter().map(|span| (span + 5) / 900).collect();
     assert_eq!(quarters, [1, 2, 4], "{waits:?}");
     world.assert_posted_once("alice", "Slowly", &sample()).await;
+}
+
+/// A world whose own clock is `ahead` of X's, in seconds.
+async fn with_clocks_apart(ahead: i64) -> World {
+    let clock = Clock::by_hand(NOON);
+    let hands = clock.clone();
+    let change = move |x: &mut Settings, _: &mut Config| {
+        x.clock = Arc::new(move || {
+            UNIX_EPOCH + Duration::from_millis((hands.now_ms() - ahead * 1_000).unsigned_abs())
+        });
+    };
+    World::with_clock(clock, change).await.and_linked().await
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_limit_lasts_as_long_whatever_our_clock_says() {
+    join_all([-600, 0, 600].map(|ahead| async move {
+        let world = with_clocks_apart(ahead).await;
+        let reset = noon().saturating_add_signed(240 - ahead);
+        let spent = || Answer::too_many_requests().limit("x-rate-limit", 100, 0, reset);
+        let refused = world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(spent())).times(u32::MAX));
+        world.post("alice", "Slowly", &sample()).await;
+        world.until("four minutes", |world| world.now() >= NOON + 240_000).await;
+        assert_eq!(refused.fired(), 1, "our clock {ahead} s ahead: X is not asked before it said");
+        world.x.lift(&refused);
+        world.settle().await;
+        world.assert_posted_once("alice", "Slowly", &sample()).await;
+        assert!(world.now() < NOON + 260_000, "nor long after: {}", world.now() - NOON);
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_reset_that_is_over_is_not_asked_about_in_a_loop() {
+    let world = World::linked().await;
+    let spent = Answer::too_many_requests().limit("x-rate-limit", 100, 0, noon() - 60);
+    let refused = world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(spent)).times(u32::MAX));
+    world.post("alice", "Slowly", &sample()).await;
+    world.until("two hours", |world| world.now() >= NOON + 2 * 3_600_000).await;
+    // After 0, 15, 45 and 105 minutes.
+    assert_eq!(refused.fired(), 4);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_daily_limit_pauses_its_account_and_fails_nothing() {
+    let words = "You have reached your daily limit for creating posts.";
+    for refusal in [Answer::over_daily_limit(), Answer::forbidden_because(words)] {
+        let world = two().await;
+        world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(refusal.clone())));
+        world.post("alice", "first", &sample()).await;
+        world.until("the limit", |world| world.last_text("alice").contains("daily limit")).await;
+        let said = world.last_text("alice");
+        let until = moments(&said)[0];
+        assert_eq!(
+            said,
+            format!(
+                "X's daily limit for posts is reached · {HEAD}\nThe post is kept; I'll try again at <{until}>. [Cancel]"
+            )
+        );
+        assert!((3_600..3_630).contains(&until), "{until}");
+        assert_eq!(
+            world.row("alice").await.waiting,
+            Some(Waiting::DailyLimit { until: NOON + until * 1_000 })
+        );
+        world.post("bob", "meanwhile", &sample()).await;
+        world.until("bob's post", |world| world.last_text("bob").starts_with("Posted")).await;
+        assert!(world.now() < NOON + 60_000);
+        let again = world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(refusal)));
+        world.settle().await;
+        assert_eq!(again.fired(), 1);
+        assert_eq!(world.x.posts().len(), 2);
+        // An hour, then two.
+        assert!(world.now() >= NOON + 3 * 3_600_000, "{}", world.now() - NOON);
+        world.assert_at_rest().await;
+    }
 }

@@ -48,8 +48,15 @@ async fn what_the_app_lacks_pauses_everybody_and_ends_by_itself() {
             3_600,
             "X does not let your app use its API.",
         ),
+        (
+            Answer::usage_capped("Monthly"),
+            "This bot has made as many posts as its X plan allows this month",
+            "The person who runs it has been told.",
+            3_600,
+            "Your X app has made as many posts as its plan allows this month.",
+        ),
     ];
-    let calls = [Call::CreatePost, Call::Initialize, Call::CreatePost, Call::Status];
+    let calls = [Call::CreatePost, Call::Initialize, Call::CreatePost, Call::Status, Call::CreatePost];
     join_all(cases.into_iter().zip(calls).map(|((answer, what, mend, span, told), call)| async move {
         let world = world().await;
         // Refused once, and again by the one post that tries.

@@ -48,6 +48,7 @@ pub(in crate::store) fn pending(of: &str) -> PendingLink {
         tokens: Tokens {
             access: format!("access of {of}").into(),
             refresh: format!("refresh of {of}").into(),
+            issued_at: NOW,
             access_expires_at: NOW,
             scope: String::new(),
         },

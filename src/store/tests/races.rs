@@ -457,9 +457,9 @@ async fn a_transaction_that_is_given_up_once_it_has_begun_unheard_holds_nothing(
 #[tokio::test]
 async fn of_two_limits_told_at_once_the_later_one_holds() {
     let Some(two) = Two::new().await else { return };
-    two.one.shut("call:create", Some(NOW + 1), NOW).await.unwrap();
-    let first = two.one.shut("call:create", Some(NOW + 9_000), NOW);
-    let second = two.other.shut("call:create", Some(NOW + 5_000), NOW);
+    two.one.shut("call:create", Pause::RateLimit, Some(NOW + 1), NOW).await.unwrap();
+    let first = two.one.shut("call:create", Pause::RateLimit, Some(NOW + 9_000), NOW);
+    let second = two.other.shut("call:create", Pause::RateLimit, Some(NOW + 5_000), NOW);
     let (first, second) = two.at_once("SELECT 1 FROM limits FOR UPDATE", first, second).await;
     assert_eq!((first.unwrap(), second.unwrap()), (NOW + 9_000, NOW + 9_000));
 }

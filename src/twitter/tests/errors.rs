@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use reqwest::{StatusCode, header::HeaderMap};
 
 use super::{World, json, token, told};
-use crate::twitter::{Limit, XError, error};
+use crate::twitter::{Limit, Reopens, XError, error};
 
 const POST: &str = "POST /2/tweets";
 const APPEND: &str = "POST /2/media/upload/{id}/append";
@@ -70,6 +70,10 @@ fn each_refusal_is_told_apart() {
         (POST, 429, r#"{"errors":[{"code":88,"message":"Rate limit exceeded"}]}"#.to_owned(), r#"RateLimited(Limit { call: "POST /2/tweets", account: No, app: No })"#),
         (POST, 429, of("rate-limit-exceeded"), r#"RateLimited(Limit { call: "POST /2/tweets", account: No, app: No })"#),
         (TIMELINE, 429, of("usage-capped"), "ReadCap"),
+        (POST, 429, of("usage-capped"), "PostCap"),
+        (POST, 403, of("usage-capped"), "PostCap"),
+        (POST, 403, r#"{"errors":[{"code":185,"message":"User is over daily status update limit."}]}"#.to_owned(), r#"DailyLimit(Limit { call: "POST /2/tweets", account: No, app: No })"#),
+        (POST, 403, r#"{"title":"Forbidden","detail":"You have reached your daily limit for creating posts.","status":403}"#.to_owned(), r#"DailyLimit(Limit { call: "POST /2/tweets", account: No, app: No })"#),
         (POST, 301, String::new(), "Trouble(301)"),
         (POST, 500, of("internal-error"), "Trouble(500)"),
         (POST, 502, "<html>".to_owned(), "Trouble(502)"),
@@ -96,19 +100,25 @@ fn a_detail_is_one_short_line_that_steers_nothing() {
     assert_eq!(detail, "é".repeat(300));
 }
 
+const NOW: i64 = 1_800_000_000_000;
+
+/// Minutes that the account has to wait, and the whole app; 0 when X names no time.
+fn waits(headers: &[(&'static str, String)]) -> (Option<f64>, Option<f64>) {
+    let headers = headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()));
+    let error = error::sort(POST, StatusCode::TOO_MANY_REQUESTS, &headers.collect(), b"");
+    let XError::RateLimited(limit) = error else { panic!("{error:?}") };
+    assert_eq!(limit.call, POST);
+    let wait = |reopens: Option<Reopens>| {
+        reopens.map(|reopens| reopens.at().map_or(0.0, |at| (at - NOW) as f64 / 60_000.0))
+    };
+    (wait(limit.account(NOW)), wait(limit.app(NOW)))
+}
+
 #[test]
 fn each_family_of_limits_counts_for_whom_it_concerns() {
-    const NOW: i64 = 1_800_000_000_000;
     let minutes = |minutes: i64| NOW / 1_000 + minutes * 60;
-    // Minutes that the account has to wait, and the whole app.
     let limit = |headers: &[(&'static str, i64)]| {
-        let headers =
-            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.to_string().parse().unwrap()));
-        let error = error::sort(POST, StatusCode::TOO_MANY_REQUESTS, &headers.collect(), b"");
-        let XError::RateLimited(limit) = error else { panic!("{error:?}") };
-        assert_eq!(limit.call, POST);
-        let wait = |until: Option<i64>| until.map(|until| (until - NOW) as f64 / 60_000.0);
-        (wait(limit.account_until(NOW)), wait(limit.app_until(NOW)))
+        waits(&headers.iter().map(|(name, value)| (*name, value.to_string())).collect::<Vec<_>>())
     };
     let quarter = |remaining, reset| [("x-rate-limit-remaining", remaining), ("x-rate-limit-reset", reset)];
     let user = |remaining, reset| {
@@ -129,15 +139,39 @@ fn each_family_of_limits_counts_for_whom_it_concerns() {
     // None is used up, whatever their resets.
     assert_eq!(limit(&quarter(1, minutes(4))), (None, None));
     // Used up, and no time named, or none that can be read.
-    assert_eq!(limit(&[("x-rate-limit-remaining", 0)]), (Some(15.0), None));
-    assert_eq!(limit(&[("x-app-limit-24hour-remaining", 0)]), (None, Some(15.0)));
-    // Resets that cannot be: long past, far away, absurd.
-    let second = 1.0 / 60.0;
-    for (reset, wait) in
-        [(minutes(-5), second), (minutes(10_000), 1_440.0), (i64::MAX, 1_440.0), (i64::MIN, second)]
-    {
+    assert_eq!(limit(&[("x-rate-limit-remaining", 0)]), (Some(0.0), None));
+    assert_eq!(limit(&[("x-app-limit-24hour-remaining", 0)]), (None, Some(0.0)));
+    // Resets that cannot be: past, far away, absurd.
+    for (reset, wait) in [
+        (minutes(0), 0.0),
+        (minutes(-5), 0.0),
+        (minutes(10_000), 1_440.0),
+        (i64::MAX, 1_440.0),
+        (i64::MIN, 0.0),
+    ] {
         assert_eq!(limit(&quarter(0, reset)), (Some(wait), None), "{reset}");
     }
+}
+
+/// Our clock differs from X's; the wait does not.
+#[test]
+fn a_reset_is_measured_by_xs_own_clock() {
+    for ours_is_ahead in [-600, 0, 600, 86_400 * 30] {
+        let xs_now = NOW / 1_000 - ours_is_ahead;
+        let date = jiff::Timestamp::from_second(xs_now).unwrap();
+        let date = jiff::fmt::rfc2822::DateTimePrinter::new().timestamp_to_rfc9110_string(&date).unwrap();
+        let limited = |reset: i64| {
+            waits(&[
+                ("date", date.clone()),
+                ("x-rate-limit-remaining", "0".to_owned()),
+                ("x-rate-limit-reset", reset.to_string()),
+            ])
+        };
+        assert_eq!(limited(xs_now + 240), (Some(4.0), None), "{date}");
+        assert_eq!(limited(xs_now - 240), (Some(0.0), None), "{date}");
+    }
+    let unreadable = [("date", "today".to_owned()), ("x-rate-limit-remaining", "0".to_owned())];
+    assert_eq!(waits(&unreadable), (Some(0.0), None));
 }
 
 #[tokio::test]
@@ -195,8 +229,8 @@ proptest! {
         let headers = [("x-rate-limit-remaining", 0), ("x-rate-limit-reset", reset)];
         let headers: HeaderMap =
             headers.iter().map(|(name, value)| (name.parse().unwrap(), value.to_string().parse().unwrap())).collect();
-        let until = Limit::from_headers(POST, &headers).account_until(now).unwrap();
-        let wait = i128::from(until) - i128::from(now);
+        let reopens = Limit::from_headers(POST, &headers).account(now).unwrap();
+        let wait = i128::from(reopens.at().unwrap_or(now)) - i128::from(now);
         prop_assert!((0..=86_400_000).contains(&wait));
     }
 }

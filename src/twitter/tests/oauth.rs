@@ -122,8 +122,13 @@ async fn a_refresh_gives_the_new_pair() {
 #[tokio::test]
 async fn both_tokens_are_revoked_even_if_the_first_fails() {
     let world = World::new([json(503, ""), json(200, r#"{"revoked":true}"#)]).await;
-    let tokens =
-        Tokens { access: token(), refresh: secret("hush-r"), access_expires_at: 0, scope: String::new() };
+    let tokens = Tokens {
+        access: token(),
+        refresh: secret("hush-r"),
+        issued_at: 0,
+        access_expires_at: 0,
+        scope: String::new(),
+    };
     let error = world.x.revoke(&tokens).await.unwrap_err();
     assert_eq!(told(&error), "X is in trouble (503 Service Unavailable)");
     let seen = world.seen();
@@ -200,6 +205,11 @@ async fn each_refusal_of_the_token_endpoint_is_told_apart() {
             r#"X(RateLimited(Limit { call: "POST /2/oauth2/token", account: No, app: No }))"#,
         ),
         (503, "<html>hush-code</html>".to_owned(), "X(Trouble(503))", "X(Trouble(503))"),
+        // The edge, which neither knows the code nor the client.
+        (403, "<html>hush-code</html>".to_owned(), "X(Trouble(403))", "X(Trouble(403))"),
+        (401, "<html>hush-code</html>".to_owned(), "X(Trouble(401))", "X(Trouble(401))"),
+        (400, "<html>hush-code</html>".to_owned(), "X(Trouble(400))", "X(Trouble(400))"),
+        (403, String::new(), "X(Trouble(403))", "X(Trouble(403))"),
         (
             200,
             "<html>hush-code</html>".to_owned(),

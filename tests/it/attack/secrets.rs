@@ -290,6 +290,7 @@ fn a_panic_prints_no_secret() {
     let tokens = Tokens {
         access: "hush-access".into(),
         refresh: "hush-refresh".into(),
+        issued_at: 0,
         access_expires_at: 0,
         scope: String::new(),
     };
