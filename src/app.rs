@@ -255,7 +255,7 @@ impl App {
                 settings: config.worker.clone(),
                 limits: config.limits.clone(),
                 operators: config.access.operators.clone(),
-                running: Running::default(),
+                running: Running::new(&config.worker),
             };
             tokio::spawn(worker.run(stop_worker.clone()))
         });

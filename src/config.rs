@@ -197,7 +197,7 @@ pub struct Staging {
 pub struct Worker {
     /// Steps in flight per process.
     pub concurrency: usize,
-    /// APPEND requests in flight per post.
+    /// The most APPEND requests in flight per post; the worker adapts their number below this.
     pub upload_parallelism: usize,
     pub on_unsure: OnUnsure,
     /// Seconds to keep looking for a post whose creation was not answered.

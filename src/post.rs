@@ -202,6 +202,10 @@ pub struct Post {
     pub processing_percent: Option<u8>,
     /// Upload sessions begun since the post was accepted or tried again.
     pub sessions: u32,
+    /// When X first refused the present session, or to begin one, in Unix milliseconds.
+    pub refused_since: Option<i64>,
+    /// Sessions given up because X kept refusing them.
+    pub refused_sessions: u32,
     /// When the last attempt to post was begun whose outcome is not known. While set, the post may be on X.
     pub intent_at: Option<i64>,
     /// When the first such attempt was begun: a look for the post must reach back to here.
@@ -253,6 +257,10 @@ pub enum Waiting {
     SpendCap { until: i64 },
     /// The operator's X app may not use this API.
     NotEnrolled { until: i64 },
+    /// The operator's plan at X allows no more posts this month.
+    PostCap { until: i64 },
+    /// The account has made as many posts as X lets it make in a day.
+    DailyLimit { until: i64 },
     /// The account must be linked again.
     Reconnect,
     /// The answer to the creation was lost; looking for the post.
@@ -265,7 +273,13 @@ pub enum Waiting {
 impl Waiting {
     /// Whether it is for the whole app to be let in again, and so may end before its time.
     pub fn is_for_the_app(&self) -> bool {
-        matches!(self, Waiting::Credits { .. } | Waiting::SpendCap { .. } | Waiting::NotEnrolled { .. })
+        matches!(
+            self,
+            Waiting::Credits { .. }
+                | Waiting::SpendCap { .. }
+                | Waiting::NotEnrolled { .. }
+                | Waiting::PostCap { .. }
+        )
     }
 }
 
@@ -331,6 +345,10 @@ pub enum Failure {
     TooManyCashtags,
     /// X did not take the warning that the person wanted shown before the video.
     WarningNotTaken,
+    /// X refused the smallest parts that the video can be sent in, of this many bytes.
+    PartsTooLarge {
+        bytes: u64,
+    },
     /// X refused for a reason of its own, in its words.
     Refused {
         detail: String,

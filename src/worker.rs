@@ -5,11 +5,13 @@
 
 mod access;
 mod announce;
+mod belief;
 mod budget;
 mod describe;
 mod housekeeping;
 mod inspect;
 mod limits;
+mod parallelism;
 mod process;
 mod publish;
 mod stage;
@@ -31,6 +33,7 @@ use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
+use parallelism::Parallelism;
 use verdict::ask;
 use writing::insist;
 
@@ -61,14 +64,27 @@ pub struct Worker {
 }
 
 /// What a worker has under way.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Running {
+    segments: Parallelism,
+    stopping: CancellationToken,
     tasks: TaskTracker,
     refreshes: Arc<Mutex<HashMap<AccountId, Arc<tokio::sync::Mutex<()>>>>>,
     days: budget::Kept,
 }
 
 impl Running {
+    /// Nothing yet.
+    pub fn new(settings: &config::Worker) -> Running {
+        Running {
+            segments: Parallelism::new(settings.upload_parallelism),
+            stopping: CancellationToken::new(),
+            tasks: TaskTracker::default(),
+            refreshes: Arc::default(),
+            days: budget::Kept::default(),
+        }
+    }
+
     /// Waits for the turn to refresh an account's tokens.
     async fn refresh_turn(&self, account: &AccountId) -> OwnedMutexGuard<()> {
         let turn = {
@@ -106,9 +122,15 @@ enum StepError {
     Parked { until: i64, why: Pause },
     #[error("the account must be linked again")]
     SignedOut,
+    /// X refused something for the first time: the same step again at `until` (Unix milliseconds).
+    #[error("X has yet to repeat its refusal: {why}")]
+    Unconfirmed { until: i64, why: String },
     /// What an earlier state did is void; go on from here, later each time.
     #[error("back to {to:?}: {why}")]
     Back { to: State, why: String },
+    /// The service is stopping, and there is no time for a request that must not be cut off.
+    #[error("the service is stopping")]
+    Stopping,
     #[error(transparent)]
     Store(#[from] StoreError),
 }
@@ -122,7 +144,8 @@ const POLL: i64 = 2_000;
 
 impl Worker {
     /// Does what is due until `stop`, then lets what is running come to a safe point.
-    pub async fn run(self, stop: CancellationToken) {
+    pub async fn run(mut self, stop: CancellationToken) {
+        self.running.stopping = stop.clone();
         let steps = &self.running.tasks;
         let silence = CancellationToken::new();
         let announcer = tokio::spawn(announce::run(self.clone(), silence.clone()));
@@ -245,7 +268,7 @@ impl Worker {
         };
         let kind;
         let due = match outcome {
-            Ok(Next::Stopped) => {
+            Ok(Next::Stopped) | Err(StepError::Stopping) => {
                 came_to("stopped");
                 self.write_down(&lease, || self.store.give_back(&lease, now)).await;
                 return;

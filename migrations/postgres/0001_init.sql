@@ -31,6 +31,7 @@ CREATE TABLE x_accounts (
     scope             TEXT COLLATE "C" NOT NULL,
     access_expires_at BIGINT NOT NULL,
     token_rev         BIGINT NOT NULL DEFAULT 0,    -- rises with every new pair
+    refused_at        BIGINT,                       -- when X first refused to refresh the present pair
     updated_at        BIGINT NOT NULL
 ) WITH (fillfactor = 80);
 CREATE INDEX x_accounts_due ON x_accounts (due_at) WHERE due_at IS NOT NULL;
@@ -70,6 +71,8 @@ CREATE TABLE posts (
     processing_since   BIGINT,
     processing_percent BIGINT,
     sessions           BIGINT NOT NULL DEFAULT 0,              -- upload sessions begun since accepted or tried again
+    refused_since      BIGINT,                                 -- when X first refused the present session
+    refused_sessions   BIGINT NOT NULL DEFAULT 0,              -- sessions given up because X kept refusing them
     intent_at          BIGINT,                                 -- the last attempt to post whose outcome is not known
     first_intent_at    BIGINT,                                 -- the first such attempt: looks begin there
     intents            BIGINT NOT NULL DEFAULT 0,

@@ -28,6 +28,7 @@ CREATE TABLE x_accounts (
     scope             TEXT NOT NULL,
     access_expires_at INTEGER NOT NULL,
     token_rev         INTEGER NOT NULL DEFAULT 0,     -- rises with every new pair
+    refused_at        INTEGER,                        -- when X first refused to refresh the present pair
     updated_at        INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX x_accounts_due ON x_accounts (due_at) WHERE due_at IS NOT NULL;
@@ -67,6 +68,8 @@ CREATE TABLE posts (
     processing_since   INTEGER,
     processing_percent INTEGER,
     sessions           INTEGER NOT NULL DEFAULT 0,    -- upload sessions begun since accepted or tried again
+    refused_since      INTEGER,                       -- when X first refused the present session
+    refused_sessions   INTEGER NOT NULL DEFAULT 0,    -- sessions given up because X kept refusing them
     intent_at          INTEGER,                       -- the last attempt to post whose outcome is not known
     first_intent_at    INTEGER,                       -- the first such attempt: looks begin there
     intents            INTEGER NOT NULL DEFAULT 0,

@@ -257,7 +257,7 @@ fn config(public_url: &Url, x: Url, folder: &Path) -> Config {
         staging: None,
         worker: config::Worker {
             concurrency: 4,
-            upload_parallelism: 4,
+            upload_parallelism: 16,
             on_unsure: config::OnUnsure::Ask,
             settle_secs: 60,
         },

@@ -42,7 +42,7 @@ pub(super) const KEYS: &[(&str, Absent)] = &[
     ("staging.secret_access_key", Nothing),
     ("staging.force_path_style", Nothing),
     ("worker.concurrency", Default("4")),
-    ("worker.upload_parallelism", Default("4")),
+    ("worker.upload_parallelism", Default("16")),
     ("worker.on_unsure", Default("ask")),
     ("worker.settle_secs", Default("60")),
     ("access.discord_servers", Nothing),

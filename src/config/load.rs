@@ -10,8 +10,8 @@ use figment::value::{Dict, Value};
 use secrecy::{ExposeSecret, SecretString};
 
 use super::{
-    Access, Config, Database, Discord, Limits, Metrics, Security, Staging, Telegram, Twitter, Web, Worker,
-    doors, file,
+    Access, Config, Database, Discord, Limits, Metrics, OnUnsure, Security, Staging, Telegram, Twitter, Web,
+    Worker, doors, file,
     keys::{self, Absent},
     lists, parse,
     problem::{ConfigErrors, Problem},
@@ -403,11 +403,20 @@ fn staging(reader: &mut Reader) -> Option<Staging> {
     })
 }
 
+/// Least time to settle before a post is made again without asking, in seconds: longer than a creation takes.
+const RETRY_SETTLES: u32 = 25;
+
 fn worker(reader: &mut Reader) -> Option<Worker> {
     let concurrency = reader.required("worker.concurrency", parse::whole(1..=64));
     let upload_parallelism = reader.required("worker.upload_parallelism", parse::whole(1..=16));
     let on_unsure = reader.required("worker.on_unsure", parse::on_unsure);
     let settle_secs = reader.required("worker.settle_secs", parse::whole(0..=3600));
+    if on_unsure == Some(OnUnsure::Retry) && settle_secs.is_some_and(|secs| secs < RETRY_SETTLES) {
+        let fault = format!(
+            "must be at least {RETRY_SETTLES} with on_unsure = \"retry\": a post that X is still making would be made twice."
+        );
+        reader.problem("worker.settle_secs", fault);
+    }
     Some(Worker {
         concurrency: concurrency? as usize,
         upload_parallelism: upload_parallelism? as usize,

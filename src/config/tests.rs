@@ -51,7 +51,7 @@ fn everything_has_its_default() {
     assert_eq!(config.twitter.web_url.as_str(), "https://x.com/");
     assert!(config.staging.is_none());
     assert_eq!(config.worker.concurrency, 4);
-    assert_eq!(config.worker.upload_parallelism, 4);
+    assert_eq!(config.worker.upload_parallelism, 16);
     assert_eq!(config.worker.on_unsure, OnUnsure::Ask);
     assert_eq!(config.worker.settle_secs, 60);
     assert!(config.access.is_open() && config.access.operators.is_empty());
@@ -118,7 +118,7 @@ fn every_setting_can_come_from_the_environment() {
             ("TOALL_WORKER__CONCURRENCY", "64"),
             ("TOALL_WORKER__UPLOAD_PARALLELISM", "1"),
             ("TOALL_WORKER__ON_UNSURE", "retry"),
-            ("TOALL_WORKER__SETTLE_SECS", "0"),
+            ("TOALL_WORKER__SETTLE_SECS", "25"),
             ("TOALL_ACCESS__DISCORD_SERVERS", "1, 2"),
             ("TOALL_ACCESS__DISCORD_ROLES", "3"),
             ("TOALL_ACCESS__TELEGRAM_CHATS", "-1004"),
@@ -141,7 +141,7 @@ fn every_setting_can_come_from_the_environment() {
     assert!(!config.staging.unwrap().force_path_style);
     assert_eq!(config.worker.concurrency, 64);
     assert_eq!(config.worker.on_unsure, OnUnsure::Retry);
-    assert_eq!(config.worker.settle_secs, 0);
+    assert_eq!(config.worker.settle_secs, 25);
     let groups: Vec<_> = config.access.groups.iter().map(ToString::to_string).collect();
     assert_eq!(groups, ["discord_server:1", "discord_server:2", "discord_role:3", "telegram_chat:-1004"]);
     let people: Vec<_> = config.access.people.iter().map(|person| (person.platform, &*person.id)).collect();

@@ -92,7 +92,7 @@ impl Store {
              ON CONFLICT (id) DO UPDATE SET username = excluded.username, name = excluded.name,
                  avatar_url = excluded.avatar_url, tier = excluded.tier, profile_at = excluded.profile_at, active = 1, token_state = 'ok',
                  tokens_sealed = excluded.tokens_sealed, scope = excluded.scope,
-                 access_expires_at = excluded.access_expires_at, token_rev = x_accounts.token_rev + 1,
+                 access_expires_at = excluded.access_expires_at, token_rev = x_accounts.token_rev + 1, refused_at = NULL,
                  updated_at = excluded.updated_at",
         )
         .bind(&profile.id.0)

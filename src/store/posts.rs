@@ -58,6 +58,8 @@ pub(super) struct PostRow {
     processing_since: Option<i64>,
     processing_percent: Option<i64>,
     sessions: i64,
+    refused_since: Option<i64>,
+    refused_sessions: i64,
     intent_at: Option<i64>,
     first_intent_at: Option<i64>,
     intents: i64,
@@ -116,6 +118,8 @@ impl TryFrom<PostRow> for Post {
                 .map(|percent| small(percent, "progress"))
                 .transpose()?,
             sessions: small(row.sessions, "upload sessions")?,
+            refused_since: row.refused_since,
+            refused_sessions: small(row.refused_sessions, "refused sessions")?,
             intent_at: row.intent_at,
             first_intent_at: row.first_intent_at,
             intents: small(row.intents, "intents")?,

@@ -39,7 +39,7 @@ impl Store {
             .await?;
         query(
             "UPDATE posts SET media_id = $1, media_expires_at = $2, chunk_bytes = $3, segments_done = 0, claims = 0,
-                    sessions = sessions + 1, waiting = NULL, processing_since = NULL, processing_percent = NULL
+                    sessions = sessions + 1, refused_since = NULL, waiting = NULL, processing_since = NULL, processing_percent = NULL
               WHERE id = $4",
         )
         .bind(&media.id)
@@ -218,8 +218,8 @@ impl Store {
                     segments_done = CASE WHEN CAST($8 AS TEXT) IS NULL THEN 0 ELSE segments_done END,
                     processing_since = $11, processing_percent = $12, intent_at = $13, looks = $14,
                     failure = $15, waiting = $16, clean_at = $17, updated_at = $18, first_intent_at = $19,
-                    resend = $20, notes = $21, billed_at = CASE WHEN CAST($13 AS BIGINT) IS NULL THEN NULL ELSE billed_at END
-              WHERE id = $22",
+                    resend = $20, notes = $21, intents = $22, refused_since = $23, refused_sessions = $24, billed_at = CASE WHEN CAST($13 AS BIGINT) IS NULL THEN NULL ELSE billed_at END
+              WHERE id = $25",
         )
         .bind(post.state.as_str())
         .bind(due_at)
@@ -242,6 +242,9 @@ impl Store {
         .bind(post.first_intent_at)
         .bind(i64::from(post.resend))
         .bind(&notes)
+        .bind(i64::from(post.intents))
+        .bind(post.refused_since)
+        .bind(i64::from(post.refused_sessions))
         .bind(post.id.to_string())
         .execute(&mut tx)
         .await?;

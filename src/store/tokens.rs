@@ -72,7 +72,7 @@ impl Store {
         let mut tx = self.begin().await?;
         let done = query(
             "UPDATE x_accounts SET tokens_sealed = $1, token_state = 'ok', scope = $2, access_expires_at = $3,
-                    token_rev = token_rev + 1, updated_at = $4
+                    refused_at = NULL, token_rev = token_rev + 1, updated_at = $4
               WHERE id = $5 AND token_rev = $6 AND tokens_sealed IS NOT NULL",
         )
         .bind(sealed)
@@ -90,6 +90,28 @@ impl Store {
         }
         self.commit(tx).await?;
         Ok(kept)
+    }
+
+    /// When X first refused to refresh the pair of revision `rev`, if it did.
+    pub async fn refresh_refused_at(&self, account: &AccountId, rev: i64) -> Result<Option<i64>, StoreError> {
+        let row: Option<Option<i64>> =
+            query("SELECT refused_at FROM x_accounts WHERE id = $1 AND token_rev = $2")
+                .bind(&account.0)
+                .bind(rev)
+                .fetch_value_optional(&self.write)
+                .await?;
+        Ok(row.flatten())
+    }
+
+    /// Keeps that X refused for the first time to refresh the pair of revision `rev`.
+    pub async fn refresh_refused(&self, account: &AccountId, rev: i64, now: i64) -> Result<(), StoreError> {
+        query("UPDATE x_accounts SET refused_at = $1 WHERE id = $2 AND token_rev = $3")
+            .bind(now)
+            .bind(&account.0)
+            .bind(rev)
+            .execute(&self.write)
+            .await?;
+        Ok(())
     }
 
     /// Marks an account as *reconnect needed* after X refused its refresh token, unless a relinking has

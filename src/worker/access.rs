@@ -3,7 +3,7 @@
 use secrecy::{ExposeSecret, SecretString};
 use tokio::sync::Mutex;
 
-use super::{StepError, Worker, chain, insist, stage::from_staging};
+use super::{StepError, Worker, belief::repeated, chain, insist, stage::from_staging};
 use crate::{
     account::{AccountId, Tokens},
     clock::Month,
@@ -14,13 +14,13 @@ use crate::{
     words,
 };
 
-/// A token with less than this left is refreshed before a step uses it.
+/// A token is refreshed when less than this is left, or less than a quarter of its life.
 const REFRESH_BEFORE_MS: i64 = 15 * 60_000;
 /// How long to leave X alone after a refresh that did not work, while the token at hand does.
 const REFRESH_PAUSE_MS: i64 = 60_000;
-/// A token with more than this left was made a moment ago (X gives 120 minutes): a refusal of it is X's trouble.
-const FRESH_MS: i64 = 110 * 60_000;
-/// A token with less than this left is not used when refreshing fails.
+/// X's refusal of a token younger than this, or than a quarter of its life, is X's trouble and no reason to refresh.
+const FRESH_MS: i64 = 10 * 60_000;
+/// A token with less than this left, or less than an eighth of its life, is not used when refreshing fails.
 const USABLE_MS: i64 = 30_000;
 
 /// The tokens of one step. Whoever needs one asks here, so that parallel requests refresh once.
@@ -35,6 +35,24 @@ struct Held {
     rev: i64,
     /// No refresh is tried before this moment: the last one did not work.
     not_before: i64,
+}
+
+impl Held {
+    fn left(&self, now: i64) -> i64 {
+        self.tokens.access_expires_at - now
+    }
+
+    fn is_usable(&self, now: i64) -> bool {
+        self.left(now) > USABLE_MS.min(self.tokens.lifetime() / 8)
+    }
+
+    fn is_due(&self, now: i64) -> bool {
+        self.left(now) < REFRESH_BEFORE_MS.min(self.tokens.lifetime() / 4)
+    }
+
+    fn is_fresh(&self, now: i64) -> bool {
+        now - self.tokens.issued_at < FRESH_MS.min(self.tokens.lifetime() / 4)
+    }
 }
 
 impl<'a> Access<'a> {
@@ -56,9 +74,8 @@ impl<'a> Access<'a> {
             *held = self.stored().await?;
         }
         let current = held.as_mut().ok_or(StepError::SignedOut)?;
-        let usable = current.tokens.access_expires_at - now > USABLE_MS;
-        let wanted = current.tokens.access_expires_at - now < REFRESH_BEFORE_MS;
-        if wanted && (now >= current.not_before || !usable) {
+        let usable = current.is_usable(now);
+        if current.is_due(now) && (now >= current.not_before || !usable) {
             match self.refresh(current).await {
                 Ok(()) => {}
                 Err(error @ (StepError::SignedOut | StepError::Store(_))) => return Err(error),
@@ -80,6 +97,8 @@ impl<'a> Access<'a> {
                 Err(error) => error,
             },
             XError::RateLimited(limit) => self.worker.limited(self.lease, limit).await,
+            XError::DailyLimit(limit) => self.worker.limited_for_the_day(self.lease, limit).await,
+            XError::PostCap => self.worker.paused(self.lease, Pause::PostCap).await,
             XError::OutOfCredits => self.worker.paused(self.lease, Pause::Credits).await,
             XError::SpendCap => self.worker.paused(self.lease, Pause::SpendCap).await,
             XError::NotEnrolled | XError::WrongToken | XError::AccessLevel => {
@@ -126,7 +145,7 @@ impl<'a> Access<'a> {
         match held.as_mut() {
             Some(current)
                 if current.tokens.access.expose_secret() == used.expose_secret()
-                    && current.tokens.access_expires_at - now < FRESH_MS =>
+                    && !current.is_fresh(now) =>
             {
                 self.refresh(current).await
             }
@@ -141,6 +160,9 @@ impl<'a> Access<'a> {
 
     /// Trades the refresh token. Only the lane's holder gets here; the new pair is stored before it is used.
     async fn refresh(&self, current: &mut Held) -> Result<(), StepError> {
+        if self.worker.running.stopping.is_cancelled() {
+            return Err(StepError::Stopping);
+        }
         self.worker.store.begin_refresh(self.lease, self.worker.clock.now_ms()).await?;
         // A task of its own, because it must not be cut short: the answer holds the only pair that works.
         let trade = trade(self.worker.clone(), self.lease.account.clone(), current.rev);
@@ -174,6 +196,11 @@ async fn trade(worker: Worker, account: AccountId, rev: i64) -> Result<Held, Ste
     if stored != rev {
         return Ok(Held { tokens, rev: stored, not_before: 0 });
     }
+    let mut refused_at = store.refresh_refused_at(&account, rev).await?;
+    if refused_at.is_some() {
+        // X is not asked again before its answer would count.
+        repeated(&mut refused_at, &OAuthError::RefreshRejected, clock.now_ms())?;
+    }
     let refreshed = x.refresh(&tokens.refresh, clock.now_ms()).await;
     let outcome = match &refreshed {
         Ok(_) => "kept",
@@ -199,7 +226,11 @@ async fn trade(worker: Worker, account: AccountId, rev: i64) -> Result<Held, Ste
                 }
             }
         }
-        Err(OAuthError::RefreshRejected) => {
+        Err(error @ OAuthError::RefreshRejected) => {
+            if refused_at.is_none() {
+                store.refresh_refused(&account, rev, clock.now_ms()).await?;
+            }
+            repeated(&mut refused_at, &error, clock.now_ms())?;
             if store.mark_broken(&account, rev, clock.now_ms()).await? {
                 tracing::warn!(%account, "X refused the refresh token; the account must be linked again");
             }
@@ -243,6 +274,8 @@ fn sort(error: XError) -> StepError {
         },
         error @ (XError::SignedOut
         | XError::RateLimited(_)
+        | XError::DailyLimit(_)
+        | XError::PostCap
         | XError::OutOfCredits
         | XError::SpendCap
         | XError::ReadCap

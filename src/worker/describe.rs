@@ -2,16 +2,16 @@
 
 use std::time::Duration;
 
-use super::{Next, StepError, Worker, access::Access};
+use super::{
+    Next, StepError, Worker,
+    access::Access,
+    belief::{repeated, send_again},
+};
 use crate::{
     post::{Failure, Note, Party, Post, Sensitive, State},
     store::Lease,
     twitter::{XError, call},
 };
-
-/// Times that X says *not found* before it is believed: its media endpoints have done so for hours
-/// (docs.x.com, incidents of February 2025).
-const BELIEVED_AFTER: u32 = 4;
 
 /// Sends both in one call, which X bills; repeating it changes nothing.
 ///
@@ -29,25 +29,26 @@ pub(super) async fn describe(worker: &Worker, lease: &Lease, post: &mut Post) ->
     let access = Access::new(worker, lease);
     let token = access.token_for(call::METADATA).await?;
     match worker.x.describe(&token, &media.id, alt_text, sensitive).await {
-        Ok(()) => done,
+        Ok(()) => {
+            post.refused_since = None;
+            done
+        }
         Err(error @ (XError::UploadGone | XError::NotFound | XError::InvalidMedia)) => {
-            // Nor at once when both say so: an upload is not thrown away for a minute's incident.
-            if post.attempt < BELIEVED_AFTER {
-                return Err(StepError::Trouble { with: Party::X, why: error.to_string() });
-            }
-            match worker.x.status(&token, &media.id).await {
-                Err(XError::UploadGone | XError::NotFound) => {
-                    post.media = None;
-                    Err(StepError::Back {
-                        to: State::Uploading,
-                        why: "X has forgotten the upload".to_owned(),
-                    })
+            repeated(&mut post.refused_since, &error, worker.clock.now_ms())?;
+            match (worker.x.status(&token, &media.id).await, &error) {
+                (Err(XError::UploadGone | XError::NotFound), _) => {
+                    Err(send_again(post, "X has forgotten the upload".to_owned()))
+                }
+                // The upload is fine and this endpoint is away, which is no word on the warning.
+                (_, XError::UploadGone | XError::NotFound) if alt_text.is_none() => {
+                    Err(StepError::Trouble { with: Party::X, why: error.to_string() })
                 }
                 _ => without(post, alt_text.is_some(), sensitive),
             }
         }
         // With a reason, it is X that judges; without, an edge or an outage.
-        Err(XError::Refused { status, detail }) if status.is_client_error() && !detail.is_empty() => {
+        Err(error @ XError::Refused { .. }) if is_explained(&error) => {
+            repeated(&mut post.refused_since, &error, worker.clock.now_ms())?;
             without(post, alt_text.is_some(), sensitive)
         }
         Err(XError::NotPermitted { .. }) => without(post, alt_text.is_some(), sensitive),
@@ -60,6 +61,10 @@ pub(super) async fn describe(worker: &Worker, lease: &Lease, post: &mut Post) ->
     }
 }
 
+fn is_explained(error: &XError) -> bool {
+    matches!(error, XError::Refused { status, detail } if status.is_client_error() && !detail.is_empty())
+}
+
 /// What follows when X does not take what it was told.
 fn without(post: &mut Post, had_alt_text: bool, sensitive: Sensitive) -> Result<Next, StepError> {
     if !had_alt_text {
@@ -67,6 +72,7 @@ fn without(post: &mut Post, had_alt_text: bool, sensitive: Sensitive) -> Result<
     }
     post.notes.push(Note::AltTextNotTaken);
     post.attempt = 0;
+    post.refused_since = None;
     // The text may have been all that X minded.
     let next = if sensitive.any() { State::Describing } else { State::Publishing };
     Ok(Next::Go(next, Duration::ZERO))

@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use super::{Next, StepError, Worker, access::Access};
+use super::{Next, StepError, Worker, access::Access, belief::session_refused};
 use crate::{
     post::{Failure, Post, State},
     store::Lease,
-    twitter::{Processing, XError, call},
+    twitter::{Processing, call},
 };
 
 /// When X does not say how long to wait.
 const DEFAULT_WAIT: Duration = Duration::from_secs(3);
-/// X has been seen to name none, and could name any.
-const WAITS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(30);
+/// X may name any wait: shorter ones would press it, longer ones would look like a post that is stuck.
+const WAITS: std::ops::RangeInclusive<Duration> = Duration::from_secs(1)..=Duration::from_secs(300);
 /// How long X may work on one video: an hour, and as long again as the video lasts.
 const PATIENCE_MS: i64 = 3_600_000;
 
@@ -23,17 +23,14 @@ pub(super) async fn process(worker: &Worker, lease: &Lease, post: &mut Post) -> 
     let token = access.token_for(call::STATUS).await?;
     match worker.x.status(&token, &media.id).await {
         Ok(status) => follow(post, status.processing, worker.clock.now_ms()),
-        Err(XError::UploadGone | XError::NotFound) => {
-            post.media = None;
-            Err(StepError::Back { to: State::Uploading, why: "X has forgotten the upload".to_owned() })
-        }
-        Err(error) => Err(access.sorted(&token, error).await),
+        Err(error) => Err(session_refused(&access, post, &token, error, worker.clock.now_ms()).await),
     }
 }
 
 /// What follows from X's word on a video, now that all of it is there.
 pub(super) fn follow(post: &mut Post, processing: Processing, now: i64) -> Result<Next, StepError> {
     let since = *post.processing_since.get_or_insert(now);
+    post.refused_since = None;
     match processing {
         Processing::Ready if post.options.describe_video() => Ok(Next::Go(State::Describing, Duration::ZERO)),
         Processing::Ready => Ok(Next::Go(State::Publishing, Duration::ZERO)),

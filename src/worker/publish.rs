@@ -5,7 +5,12 @@
 
 use std::time::Duration;
 
-use super::{Next, StepError, Worker, access::Access, insist, tier};
+use super::{
+    Next, StepError, Worker,
+    access::Access,
+    belief::{repeated, send_again},
+    insist, tier,
+};
 use crate::{
     config::OnUnsure,
     post::{Failure, Party, Post, State, Waiting},
@@ -15,7 +20,7 @@ use crate::{
 };
 
 /// The longest a creation takes: the client's own time limit, and some.
-const CREATE_TAKES: Duration = Duration::from_secs(22);
+const CREATE_TAKES: Duration = Duration::from_secs(17);
 /// Clocks differ, ours and X's.
 const CLOCK_SLACK_MS: i64 = 60_000;
 /// Pauses between looks for a post whose creation was not answered.
@@ -48,6 +53,10 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
     let token = access.token_for(call::CREATE).await?;
     let need = Need { call: call::CREATE, account: &lease.account, step: State::Publishing, calls: 1 };
     worker.allotted(need).await?;
+    if worker.running.stopping.is_cancelled() {
+        worker.unused(need).await;
+        return Err(StepError::Stopping);
+    }
     let now = worker.clock.now_ms();
     worker.store.renew(lease, now).await?;
     worker.store.intend(lease, now).await?;
@@ -122,16 +131,24 @@ pub(super) async fn keep(worker: &Worker, lease: &Lease, post: &Post, x_post_id:
 struct Doubt {
     last: Option<i64>,
     first: Option<i64>,
+    intents: u32,
     resend: bool,
 }
 
 impl Doubt {
     fn of(post: &Post) -> Doubt {
-        Doubt { last: post.intent_at, first: post.first_intent_at, resend: post.resend }
+        Doubt {
+            last: post.intent_at,
+            first: post.first_intent_at,
+            intents: post.intents,
+            resend: post.resend,
+        }
     }
 
+    /// Takes the present attempt back: X refused it, so it counts for nothing.
     fn restore(self, post: &mut Post) {
-        (post.intent_at, post.first_intent_at, post.resend) = (self.last, self.first, self.resend);
+        (post.intent_at, post.first_intent_at) = (self.last, self.first);
+        (post.intents, post.resend) = (self.intents, self.resend);
     }
 }
 
@@ -149,14 +166,15 @@ async fn unfit(
     media_id: &str,
 ) -> Result<StepError, StepError> {
     let token = access.token_for(call::STATUS).await?;
-    let back = |to, why: &str| StepError::Back { to, why: why.to_owned() };
     match worker.x.status(&token, media_id).await {
         Ok(status) if matches!(status.processing, Processing::Pending { .. }) => {
-            Ok(back(State::Processing, "X has not finished with the video"))
+            let why = "X has not finished with the video".to_owned();
+            Ok(StepError::Back { to: State::Processing, why })
         }
-        Ok(_) | Err(XError::UploadGone | XError::NotFound) => {
-            post.media = None;
-            Ok(back(State::Uploading, "X does not take the upload"))
+        Ok(_)
+        | Err(XError::UploadGone | XError::NotFound | XError::InvalidMedia | XError::Refused { .. }) => {
+            repeated(&mut post.refused_since, &XError::InvalidMedia, worker.clock.now_ms())?;
+            Ok(send_again(post, "X does not take the upload".to_owned()))
         }
         Err(error) => Err(access.sorted(&token, error).await),
     }

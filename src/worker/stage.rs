@@ -18,6 +18,9 @@ use crate::{
 /// How often the row learns how far the copy is.
 const PROGRESS_EVERY: Duration = Duration::from_millis(1_000);
 
+/// Longest pause that a chat can ask for: it may name any number.
+const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+
 /// Streams the file through, hashing on the way. Begun again, it starts over: the key is the same, the last one wins.
 pub(super) async fn stage(
     worker: &Worker,
@@ -32,6 +35,7 @@ pub(super) async fn stage(
     let download = match worker.chats.fetch(&post.attachment).await {
         Ok(download) => download,
         Err(ChatError::SlowDown(wait)) => {
+            let wait = wait.clamp(Duration::from_secs(1), LONGEST_PAUSE);
             let until = worker.clock.now_ms() + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
             post.waiting = Some(Waiting::Trouble { with: Party::Chat, until });
             return Ok(Next::Go(State::Staging, wait));

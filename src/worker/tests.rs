@@ -48,21 +48,22 @@ async fn worker(folder: &TempDir, x: &TcpListener) -> Worker {
         force_path_style: true,
     };
     let database = config::Database::sqlite(&folder.path().join("toall.db"));
+    let settings = config::Worker {
+        concurrency: 1,
+        upload_parallelism: 1,
+        on_unsure: config::OnUnsure::Ask,
+        settle_secs: 60,
+    };
     Worker {
         store: Store::open(&database, Vault::new(&[7; 32]), NOW).await.unwrap(),
         chats: Chats::new([]),
         staging: Staging::connect(&staging).await.unwrap(),
         x: X::new(&twitter, url).unwrap(),
         clock: Clock::by_hand(NOW),
-        settings: config::Worker {
-            concurrency: 1,
-            upload_parallelism: 1,
-            on_unsure: config::OnUnsure::Ask,
-            settle_secs: 60,
-        },
+        running: Running::new(&settings),
+        settings,
         limits: config::Limits::default(),
         operators: Vec::new(),
-        running: Running::default(),
     }
 }
 
@@ -82,6 +83,7 @@ async fn ready_to_post(store: &Store) -> Lease {
     let tokens = Tokens {
         access: "access".into(),
         refresh: "refresh".into(),
+        issued_at: NOW,
         access_expires_at: NOW + 7_200_000,
         scope: String::new(),
     };

@@ -1,11 +1,27 @@
 //! Sends the staged file to X in segments, several at once, straight from storage.
 
-use std::{ops::Range, time::Duration};
+use std::{
+    ops::Range,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use futures::{StreamExt, stream};
+use secrecy::SecretString;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 
-use super::{Next, StepError, Worker, access::Access, process::follow, stage::from_staging};
+use super::{
+    Next, StepError, Worker,
+    access::Access,
+    belief::session_refused,
+    parallelism::{Leave, Sent},
+    process::follow,
+    stage::from_staging,
+};
 use crate::{
     post::{Failure, Media, Party, Post, State},
     store::{Lease, Need},
@@ -41,8 +57,7 @@ pub(super) async fn upload(
     let done = worker.store.segments_done(&media.id).await?;
     let segments = media.segments(total);
     let missing: Vec<u32> = (0..segments).filter(|segment| done.binary_search(segment).is_err()).collect();
-    let resumed = missing.is_empty();
-    if resumed {
+    if missing.is_empty() {
         // An earlier try sent everything and died before it knew what finalize answered.
         if let Some(next) = finalized_before(worker, &access, post).await? {
             return Ok(next);
@@ -53,41 +68,54 @@ pub(super) async fn upload(
         let account = &lease.account;
         worker.allotted(Need { call: call::APPEND, account, step: State::Uploading, calls }).await?;
     }
-    // Those in flight when the service stops are let finish; no other is begun.
-    let mut sends = stream::iter(missing.into_iter().take_while(|_| !stop.is_cancelled()))
-        .map(|segment| send(worker, lease, &access, &key, &media, segment, span(&media, segment, total)))
+    // No segment is begun once the service stops or one has failed. Those on their way are still sent to the end, since
+    // cutting them off would send their bytes twice.
+    let over = AtomicBool::new(false);
+    let is_over = || stop.is_cancelled() || over.load(Relaxed);
+    let own = Arc::new(Semaphore::new(1));
+    let (access, key, media, own, is_over) = (&access, &*key, &media, &own, &is_over);
+    let mut sends = stream::iter(missing)
+        .map(|segment| async move {
+            if is_over() {
+                return Ok(false);
+            }
+            let leave = worker.running.segments.begin(own).await;
+            if is_over() {
+                return Ok(false);
+            }
+            send(worker, lease, access, key, media, segment, span(media, segment, total), leave).await
+        })
         .buffer_unordered(worker.settings.upload_parallelism);
-    let mut sent = Ok(());
+    let mut unsent = None;
     while let Some(outcome) = sends.next().await {
-        if let Err(error) = outcome {
-            sent = Err(error);
-            break;
+        match outcome {
+            Ok(true) => post.refused_since = None,
+            Ok(false) => {}
+            Err(error) => {
+                over.store(true, Relaxed);
+                unsent.get_or_insert(error);
+            }
         }
     }
     drop(sends);
-    match sent {
-        Ok(()) => {}
-        Err(Unsent::TooLarge) => {
-            let smaller = smaller(media.chunk_bytes, total).ok_or_else(|| {
-                StepError::Fail(Failure::Refused {
-                    detail: "it takes no part of this video, however small. Try again later.".to_owned(),
-                })
-            })?;
+    match unsent {
+        None => {}
+        Some(Unsent::TooLarge) => {
+            let smaller = smaller(media.chunk_bytes, total)
+                .ok_or(StepError::Fail(Failure::PartsTooLarge { bytes: media.chunk_bytes.min(total) }))?;
             tracing::info!(chunk = smaller, "X found a chunk too large");
-            post.media = Some(open(worker, lease, &access, post, smaller).await?);
+            post.media = Some(open(worker, lease, access, post, smaller).await?);
             return Ok(Next::Go(State::Uploading, Duration::ZERO));
         }
-        Err(Unsent::Gone) => return Err(forgotten(post)),
-        Err(Unsent::Step(error)) => return Err(error),
+        Some(Unsent::Refused(token, error)) => {
+            return Err(session_refused(access, post, &token, error, worker.clock.now_ms()).await);
+        }
+        Some(Unsent::Step(error)) => return Err(error),
     }
     if stop.is_cancelled() && worker.store.segments_done(&media.id).await?.len() < segments as usize {
         return Ok(Next::Stopped);
     }
-    match finalize(worker, &access, post).await {
-        // X may not take a second finalize of what it has finalized, and forgotten how.
-        Err(StepError::Fail(_)) if resumed => Err(forgotten(post)),
-        outcome => outcome,
-    }
+    finalize(worker, access, post).await
 }
 
 /// The rule of X's documentation: 4 MiB, more only where a thousand segments would not do. A post keeps the size that
@@ -99,9 +127,10 @@ fn chunk_for(total: u64, former: Option<u64>) -> u64 {
         .map_or(chunk, |former| chunk.min(former))
 }
 
-/// What to try after X found a chunk too large: 2 MiB, then 1 MiB, while a thousand of them hold the file.
+/// Chunk size to try after X found one too large: 2 MiB, 1 MiB, and the smallest of which a thousand hold the file.
 fn smaller(chunk: u64, total: u64) -> Option<u64> {
-    [2 * MIB, MIB].into_iter().find(|size| *size < chunk && total.div_ceil(*size) <= MAX_SEGMENTS)
+    let smallest = MIB.max(total.div_ceil(MAX_SEGMENTS));
+    [2 * MIB, MIB, smallest].into_iter().find(|size| *size < chunk && *size >= smallest)
 }
 
 fn span(media: &Media, segment: u32, total: u64) -> Range<u64> {
@@ -125,7 +154,10 @@ async fn open(
     let token = access.token_for(call::INITIALIZE).await?;
     let session = match worker.x.initialize(&token, media_type, total).await {
         Ok(session) => session,
-        Err(error) => return Err(access.sorted(&token, error).await),
+        Err(error) => {
+            post.media = None;
+            return Err(session_refused(access, post, &token, error, worker.clock.now_ms()).await);
+        }
     };
     let now = worker.clock.now_ms();
     let media = Media {
@@ -137,6 +169,7 @@ async fn open(
     worker.store.start_media(lease, &media, now).await?;
     post.chunk_bytes = Some(chunk_bytes);
     post.sessions += 1;
+    post.refused_since = None;
     post.processing_since = None;
     post.processing_percent = None;
     Ok(media)
@@ -149,10 +182,13 @@ fn expiry(now: i64, after: Option<Duration>) -> Option<i64> {
 /// Why a segment did not reach X.
 enum Unsent {
     TooLarge,
-    Gone,
+    /// By X, with the token that was used.
+    Refused(SecretString, XError),
     Step(StepError),
 }
 
+/// Sends one segment and writes down that X has it.
+#[expect(clippy::too_many_arguments, reason = "all of them are the upload's; the segment is what differs")]
 async fn send(
     worker: &Worker,
     lease: &Lease,
@@ -161,31 +197,32 @@ async fn send(
     media: &Media,
     segment: u32,
     span: Range<u64>,
-) -> Result<(), Unsent> {
+    leave: Leave<'_>,
+) -> Result<bool, Unsent> {
     let token = access.token_for(call::APPEND).await.map_err(Unsent::Step)?;
     let length = span.end - span.start;
     let body = worker.staging.read(key, span).await.map_err(|error| Unsent::Step(from_staging(error)))?;
     let sent = worker.x.append(&token, &media.id, segment, length, body).await;
+    leave.report(match &sent {
+        Ok(()) => Sent::Whole { bytes: length },
+        Err(XError::Stalled | XError::Unreachable(_)) => Sent::Stuck,
+        Err(XError::RateLimited(_) | XError::Trouble(_)) => Sent::Refused,
+        Err(_) => Sent::Unrelated,
+    });
     worker.heard_of_day(call::APPEND).await;
     match sent {
         Ok(()) => {}
         Err(XError::TooLarge(_)) => return Err(Unsent::TooLarge),
-        Err(XError::UploadGone | XError::NotFound) => return Err(Unsent::Gone),
-        Err(error) => return Err(Unsent::Step(access.sorted(&token, error).await)),
+        Err(error) => return Err(Unsent::Refused(token, error)),
     }
     metrics::counter!("toall_segments_total").increment(1);
     metrics::counter!("toall_upload_bytes_total").increment(length);
     let written = worker.store.segment_done(lease, &media.id, segment, worker.clock.now_ms()).await;
-    written.map_err(|error| Unsent::Step(error.into()))
-}
-
-fn forgotten(post: &mut Post) -> StepError {
-    post.media = None;
-    StepError::Back { to: State::Uploading, why: "X does not know this upload".to_owned() }
+    written.map(|()| true).map_err(|error| Unsent::Step(error.into()))
 }
 
 async fn finalize(worker: &Worker, access: &Access<'_>, post: &mut Post) -> Result<Next, StepError> {
-    let Some(media) = &mut post.media else { return Err(forgotten(post)) };
+    let Some(media) = &mut post.media else { return Ok(Next::Go(State::Uploading, Duration::ZERO)) };
     let token = access.token_for(call::FINALIZE).await?;
     match worker.x.finalize(&token, &media.id).await {
         Ok(status) => {
@@ -193,8 +230,7 @@ async fn finalize(worker: &Worker, access: &Access<'_>, post: &mut Post) -> Resu
             media.expires_at = expiry(now, status.expires_after).or(media.expires_at);
             follow(post, status.processing, now)
         }
-        Err(XError::UploadGone | XError::NotFound | XError::IncompleteUpload) => Err(forgotten(post)),
-        Err(error) => Err(access.sorted(&token, error).await),
+        Err(error) => Err(session_refused(access, post, &token, error, worker.clock.now_ms()).await),
     }
 }
 
@@ -233,6 +269,12 @@ mod tests {
         assert_eq!(smaller(4 * MIB, 100 * MIB), Some(2 * MIB));
         assert_eq!(smaller(2 * MIB, 100 * MIB), Some(MIB));
         assert_eq!(smaller(MIB, 100 * MIB), None);
-        assert_eq!(smaller(4 * MIB, 3_000 * MIB), None, "a thousand chunks of 2 MiB would not hold it");
+        // A thousand chunks of 1 MiB would not hold these, so the last try is just large enough.
+        let large = 1_500_000_000;
+        assert_eq!(smaller(4 * MIB, large), Some(2 * MIB));
+        assert_eq!(smaller(2 * MIB, large), Some(1_500_000));
+        assert_eq!(smaller(1_500_000, large), None);
+        assert_eq!(smaller(4 * MIB, 3_000 * MIB), Some(3_000 * MIB / 1_000));
+        assert_eq!(smaller(5_000_000, 5_000_000_000), None, "the first size is the smallest");
     }
 }

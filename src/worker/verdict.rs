@@ -60,11 +60,16 @@ impl Worker {
                 post.waiting = Some(why.waiting(*until));
                 (why.as_str(), Some(parked_for(*until, now)))
             }
+            StepError::Unconfirmed { until, .. } => {
+                post.waiting = Some(Waiting::Trouble { with: Party::X, until: *until });
+                ("unconfirmed", Some(parked_for(*until, now)))
+            }
             StepError::SignedOut => {
                 post.waiting = Some(Waiting::Reconnect);
                 // Due, yet on a lane that rests until the account is linked again.
                 ("signed_out", Some(Duration::ZERO))
             }
+            StepError::Stopping => ("stopped", Some(Duration::ZERO)),
             StepError::Store(_) => ("store", Some(backoff(1))),
         }
     }
@@ -80,6 +85,7 @@ impl Worker {
                 return ("unsure", Some(MAX_DOUBT));
             }
             StepError::Parked { until, why } => (parked_for(*until, now), why.waiting(*until)),
+            StepError::Unconfirmed { until, .. } => (parked_for(*until, now), Waiting::Looking),
             StepError::SignedOut => (Duration::ZERO, Waiting::Reconnect),
             StepError::Back { to, .. } if post.state != State::NeedsUser => {
                 post.state = *to;

@@ -153,3 +153,14 @@ async fn a_clock_that_jumps_does_not_stand_for_the_looks_before_a_second_attempt
     world.assert_posted_once("alice", "Once", &sample()).await;
     assert_eq!(world.requests(Call::CreatePost).len(), 1);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn refused_creations_leave_the_second_attempt() {
+    let world = world(OnUnsure::Retry, Duration::ZERO).await;
+    world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(Answer::too_many_requests())).times(3));
+    world.x.order(Fault::on(Call::CreatePost, Effect::Drop));
+    world.post("alice", "Again", &sample()).await;
+    world.settle().await;
+    world.assert_posted_once("alice", "Again", &sample()).await;
+    assert_eq!(world.requests(Call::CreatePost).len(), 5);
+}

@@ -103,8 +103,7 @@ async fn an_alternative_text_that_x_refuses_is_left_out_and_said() {
             )
         );
         assert_eq!(world.row("alice").await.notes, [Note::AltTextNotTaken]);
-        let calls = if status == 400 { 1 } else { 5 };
-        assert_eq!(told(&world).len(), calls, "a bare 404 is not believed at once");
+        assert_eq!(told(&world).len(), 2, "a refusal counts once it is repeated");
         world.assert_at_rest().await;
     }
 }
@@ -112,7 +111,7 @@ async fn an_alternative_text_that_x_refuses_is_left_out_and_said() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_warning_is_kept_when_x_minds_the_alternative_text_beside_it() {
     let world = World::linked().await;
-    world.x.order(Fault::on(Call::Metadata, refused(400)));
+    world.x.order(Fault::on(Call::Metadata, refused(400)).times(2));
     let options = Options { sensitive: violent(), ..alt_text() };
     world.ask("alice", post_with(&world, options, "")).await;
     world.settle().await;
@@ -121,39 +120,46 @@ async fn a_warning_is_kept_when_x_minds_the_alternative_text_beside_it() {
         "sensitive_media_warning": {"adult_content": false, "graphic_violence": true, "other": false},
     });
     assert_eq!(world.x.posts()[0].media[0].metadata, warning);
-    assert_eq!(told(&world)[1], warning);
+    assert_eq!(told(&world)[2], warning);
     assert!(world.last_text("alice").contains("X did not take the alternative text"));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_video_is_not_posted_without_its_warning() {
-    for status in [400, 404] {
-        let world = World::linked().await;
-        let refusal = world.x.order(Fault::on(Call::Metadata, refused(status)).times(5));
-        let options = Options { sensitive: violent(), ..Options::default() };
-        world.ask("alice", post_with(&world, options, "")).await;
-        world.until("it is given up", |world| world.last_text("alice").contains("content warning")).await;
+    let world = World::linked().await;
+    let refusal = world.x.order(Fault::on(Call::Metadata, refused(400)).times(2));
+    let options = Options { sensitive: violent(), ..Options::default() };
+    world.ask("alice", post_with(&world, options, "")).await;
+    world.until("it is given up", |world| world.last_text("alice").contains("content warning")).await;
 
-        assert_eq!(world.x.posts().len(), 0);
-        assert_eq!(world.row("alice").await.failure, Some(Failure::WarningNotTaken));
-        assert_eq!(
-            world.last_text("alice"),
-            "sample.mp4 was not posted to @alice_makes.\nX did not take the content warning, and I do not post \
-             the video without it. Try again later, or send the video without the warning and mark it on X. \
-             [Try again]"
-        );
-        // A refusal is believed at once, and the rest of them strike the next try.
-        assert_eq!(refusal.fired(), if status == 400 { 1 } else { 5 });
-        if status == 404 {
-            world.press("alice", &world.last("alice"), "Try again").await;
-            world.settle().await;
-            world.assert_posted_once("alice", "First wave", &sample()).await;
-            assert_eq!(
-                world.x.posts()[0].media[0].metadata["sensitive_media_warning"]["graphic_violence"],
-                true
-            );
-        }
-    }
+    assert_eq!(world.x.posts().len(), 0);
+    assert_eq!(world.row("alice").await.failure, Some(Failure::WarningNotTaken));
+    assert_eq!(
+        world.last_text("alice"),
+        "sample.mp4 was not posted to @alice_makes.\nX did not take the content warning, and I do not post \
+         the video without it. Try again later, or send the video without the warning and mark it on X. \
+         [Try again]"
+    );
+    assert_eq!(refusal.fired(), 2, "a refusal counts once it is repeated");
+    world.press("alice", &world.last("alice"), "Try again").await;
+    world.settle().await;
+    world.assert_posted_once("alice", "First wave", &sample()).await;
+    assert_eq!(world.x.posts()[0].media[0].metadata["sensitive_media_warning"]["graphic_violence"], true);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_warning_outlasts_an_hour_without_its_endpoint() {
+    let world = World::linked().await;
+    let begun = world.now();
+    let gone = world.x.order(Fault::on(Call::Metadata, refused(404)).times(u32::MAX));
+    let options = Options { sensitive: violent(), ..Options::default() };
+    world.ask("alice", post_with(&world, options, "")).await;
+    world.until("an hour", |world| world.now() >= begun + 3_600_000).await;
+    world.x.lift(&gone);
+    world.settle().await;
+    world.assert_posted_once("alice", "First wave", &sample()).await;
+    assert_eq!(world.x.posts()[0].media[0].metadata["sensitive_media_warning"]["graphic_violence"], true);
+    assert_eq!(world.requests(Call::Initialize).len(), 1, "the upload is fine");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -193,7 +199,7 @@ async fn an_upload_that_x_forgot_is_made_and_described_again() {
 async fn a_minute_in_which_x_finds_nothing_costs_no_upload() {
     let world = World::with(|x, _| x.processing = Processing { steps: 0, check_after_secs: 0 });
     let world = world.await.and_linked().await;
-    for (call, times) in [(Call::Metadata, 3), (Call::Status, u32::MAX)] {
+    for (call, times) in [(Call::Metadata, 1), (Call::Status, u32::MAX)] {
         world.x.order(Fault::on(call, refused(404)).times(times));
     }
     world.ask("alice", post_with(&world, alt_text(), "")).await;
@@ -212,7 +218,7 @@ async fn a_video_that_is_posted_again_has_its_warning_too() {
     world.until("the question", |world| world.last_text("alice") == world.asked()).await;
     // What is uploaded anew is not described: X minds.
     world.x.forget_media();
-    world.x.order(Fault::on(Call::Metadata, refused(400)));
+    world.x.order(Fault::on(Call::Metadata, refused(400)).times(2));
     world.press("alice", &world.last("alice"), "Post it again").await;
     world.until("the refusal", |world| world.last_text("alice").contains("Of the last attempt")).await;
     assert!(world.last_text("alice").contains("content warning"), "{}", world.last_text("alice"));

@@ -45,7 +45,7 @@ async fn a_chunk_that_x_never_takes_is_said() {
     world.settle().await;
     assert_eq!(
         world.last_text("alice"),
-        "sample.mp4 was not posted to @alice_makes.\nX refused this post: it takes no part of this video, however small. Try again later. [Try again]"
+        "sample.mp4 was not posted to @alice_makes.\nX doesn't accept any part of this video right now, however small. Try again later. [Try again]"
     );
     world.assert_at_rest_in_a_day().await;
 }
@@ -61,12 +61,10 @@ async fn an_upload_forgotten_half_way_begins_anew() {
     world.x.forget_media();
     gate.open();
     world.until("another upload", |world| world.requests(Call::Initialize).len() == 2).await;
-    assert_eq!(world.now(), forgotten_at, "once is an expired upload, which is begun again at once");
+    assert!((60_000..100_000).contains(&(world.now() - forgotten_at)), "one refusal is not believed");
     world.settle().await;
     world.assert_posted_once("alice", "Forgotten", &sample()).await;
     assert_eq!(world.requests(Call::Initialize).len(), 2);
-    let told = world.history("alice");
-    assert!(!told.iter().any(|text| text.contains("X has a problem")), "{told:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -172,17 +170,20 @@ async fn a_video_that_x_cannot_use_is_said_in_its_words() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_x_leaves_out_about_its_work_the_post_is_made() {
-    for (call, effect) in [
+    let long_wait =
+        Effect::Edit(|answer| answer["data"]["processing_info"]["check_after_secs"] = 1_000_000.into());
+    for (call, effect, fault_is_a_long_wait) in [
         // Said to be ready while it is not: the creation is refused, and waited for.
-        (Call::Finalize, Effect::no_processing_info()),
-        (Call::Status, Effect::no_processing_info()),
-        (Call::Finalize, Effect::no_check_after()),
-        (Call::Status, Effect::no_check_after()),
+        (Call::Finalize, Effect::no_processing_info(), false),
+        (Call::Status, Effect::no_processing_info(), false),
+        (Call::Finalize, Effect::no_check_after(), false),
+        (Call::Status, Effect::no_check_after(), false),
+        (Call::Finalize, long_wait, true),
         (
-            Call::Finalize,
-            Effect::Edit(|answer| answer["data"]["processing_info"]["check_after_secs"] = 1_000_000.into()),
+            Call::Status,
+            Effect::Edit(|answer| answer["data"]["processing_info"]["state"] = "thinking".into()),
+            false,
         ),
-        (Call::Status, Effect::Edit(|answer| answer["data"]["processing_info"]["state"] = "thinking".into())),
     ] {
         let world = World::linked().await;
         let fault = world.x.order(Fault::on(call, effect));
@@ -192,7 +193,9 @@ async fn whatever_x_leaves_out_about_its_work_the_post_is_made() {
         world.assert_posted_once("alice", "Soon", &sample()).await;
         let made = world.x.posts()[0].created_at.duration_since(UNIX_EPOCH).unwrap();
         let took = made - Duration::from_millis(NOON.unsigned_abs());
-        assert!(took < Duration::from_secs(60), "{took:?}");
+        // X may name any wait: five minutes are the most.
+        let most = if fault_is_a_long_wait { 310 } else { 60 };
+        assert!(took < Duration::from_secs(most), "{took:?}");
     }
     // A video with nothing to process has no `processing_info` at all.
     let world = World::linked().await;

@@ -122,7 +122,7 @@ async fn a_new_pair_that_is_lost_with_its_answer_is_the_persons_to_mend() {
         world.settle().await;
         let refreshes: Vec<_> =
             world.requests(Call::Refresh).iter().map(|exchange| exchange.status).collect();
-        assert_eq!(refreshes, [None, Some(400)], "the stored token is tried once more");
+        assert_eq!(refreshes, [None, Some(400), Some(400)], "one refusal is not believed");
         assert_eq!(world.requests(Call::CreatePost).len(), 0);
         let statuses = world.said("alice").split_off(2);
         assert_eq!(statuses.len(), 2);
@@ -235,4 +235,86 @@ async fn tokens_that_cannot_be_opened_are_the_persons_to_bring_anew() {
     world.settle().await;
     assert_eq!(world.x.posts().len(), 1);
     world.assert_at_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_ten_minutes_is_refreshed_once() {
+    let life = Duration::from_secs(600);
+    let world = World::with(|x, _| x.token_life = life).await.and_linked().await;
+    world.post("alice", "first", &sample()).await;
+    world.settle().await;
+    assert_eq!(world.requests(Call::Refresh).len(), 0, "it is good for minutes");
+    world.pass(Duration::from_secs(500));
+    world.post("alice", "second", &sample()).await;
+    world.settle().await;
+    assert_eq!(world.requests(Call::Refresh).len(), 1);
+    assert_eq!(world.x.posts().len(), 2);
+    world.assert_at_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_of_a_day_that_x_ends_is_refreshed() {
+    let life = Duration::from_secs(86_400);
+    let world = World::with(|x, _| x.token_life = life).await.and_linked().await;
+    world.pass(Duration::from_secs(3_600));
+    world.x.expire_access_tokens();
+    world.post("alice", "Ended", &sample()).await;
+    let begun = world.now();
+    world.settle().await;
+    world.assert_posted_once("alice", "Ended", &sample()).await;
+    assert_eq!(world.requests(Call::Refresh).len(), 1);
+    assert!(world.now() - begun < 60_000, "{} ms", world.now() - begun);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_refused_refresh_unlinks_nobody() {
+    let world = World::linked().await;
+    world.pass(THREE_HOURS);
+    let refusal = Answer::oauth(400, "invalid_request", "Value passed for the token was invalid.");
+    let refused = world.x.order(Fault::on(Call::Refresh, Effect::Refuse(refusal)));
+    world.post("alice", "Once", &sample()).await;
+    world.settle().await;
+    assert_eq!(refused.fired(), 1);
+    world.assert_posted_once("alice", "Once", &sample()).await;
+    assert!(!world.history("alice").iter().any(|text| text.contains("Reconnect")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_refresh_that_is_refused_again_is_final_in_two_minutes() {
+    for restart in [false, true] {
+        let mut world = World::linked().await;
+        world.pass(THREE_HOURS);
+        let begun = world.now();
+        let refusal = Answer::oauth(400, "invalid_request", "Value passed for the token was invalid.");
+        let refused = world.x.order(Fault::on(Call::Refresh, Effect::Refuse(refusal)).times(u32::MAX));
+        world.post("alice", "Ended", &sample()).await;
+        if restart {
+            world.until("the refusal", |_| refused.fired() == 1).await;
+            world.until_row("alice", "its wait", |post| post.waiting.is_some()).await;
+            world.kill().await;
+            world.boot().await;
+        }
+        world.until("the word", |world| world.last_text("alice").contains("[Reconnect]")).await;
+        assert!((60_000..120_000).contains(&(world.now() - begun)), "{} ms", world.now() - begun);
+        assert_eq!(refused.fired(), 2);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn no_refresh_begins_once_the_service_stops() {
+    let mut world = one_segment_at_a_time().await;
+    let film = world.film(FILM_BYTES);
+    let gate = Gate::closed();
+    let held = world.x.order(Fault::on(Call::Append, Effect::Hold(gate.clone())).after(2));
+    world.post("alice", "Stopped", &film).await;
+    world.until("the last segment", |_| held.fired() == 1).await;
+    world.pass(THREE_HOURS);
+    let stopping = world.stop();
+    gate.open();
+    stopping.await;
+    assert_eq!(world.requests(Call::Refresh).len(), 0, "a stop could cut it off");
+    world.boot().await;
+    world.settle().await;
+    world.assert_posted_once("alice", "Stopped", &film).await;
+    assert_eq!(world.requests(Call::Refresh).len(), 1);
 }

@@ -100,6 +100,7 @@ fn each_problem_has_its_sentence() {
         "worker.upload_parallelism = 17",
         "worker.on_unsure = 'hope'",
         "worker.settle_secs = 3601",
+        "worker.settle_secs = 24\nworker.on_unsure = 'retry'",
         "worker.settle_secs = 1979-05-27",
         "discord.token = hush",
         "discord.token = 'hush",

@@ -82,7 +82,7 @@ impl Three {
                  [staging]\nendpoint_url = \"{bucket}\"\nbucket = \"{name}\"\naccess_key_id = \"{key}\"\n\
                  secret_access_key = \"{secret}\"\nforce_path_style = true\n\
                  # A process that is killed before X heard of a post leaves it in doubt: nobody is here to be asked.\n\
-                 [worker]\nsettle_secs = 2\non_unsure = \"retry\"\n",
+                 [worker]\nsettle_secs = 25\non_unsure = \"retry\"\n",
                 data = folder.path().join(format!("data{number}")).display(),
                 database = database.url,
                 telegram = telegram.settings().api_url,
