@@ -127,7 +127,7 @@ async fn killed_between_the_answer_to_the_refresh_and_its_commit_the_person_is_a
     world.boot().await;
     world.settle().await;
     let refreshes: Vec<_> = world.requests(Call::Refresh).iter().map(|exchange| exchange.status).collect();
-    assert_eq!(refreshes, [Some(200), Some(400)], "the token that is left is tried once");
+    assert_eq!(refreshes, [Some(200), Some(400), Some(400)], "the token that is left is tried twice");
     let status = world.last("alice");
     assert!(read(&status.message).starts_with("X no longer lets me post to this account · @alice_makes"));
     world.press("alice", &status, "Reconnect").await;
