@@ -47,7 +47,7 @@ const PREFIXES: [&str; 2] = [POSTS, UPLOADS];
 pub const PROBE: &str = "probe-";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Covers sending a part as well: 8 MiB in this time is 0.6 Mbit/s.
+/// Parts of a file get more: sending one counts as waiting for its answer.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
 /// How long a body that is being read may bring nothing.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);

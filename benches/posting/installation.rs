@@ -26,7 +26,7 @@ pub fn config(x: &Url, port: u16, folder: &Path, database: config::Database) -> 
         staging: None,
         worker: config::Worker {
             concurrency: 4,
-            upload_parallelism: 4,
+            upload_parallelism: 16,
             on_unsure: OnUnsure::Ask,
             settle_secs: 60,
         },

@@ -24,6 +24,9 @@ const MAX_PARTS: u64 = 10_000;
 /// Joining parts may take a server minutes (S3's `CompleteMultipartUpload`), more than any other answer.
 pub(super) const COMPLETE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
+/// Answer to a part. This covers sending it: four copies at once of 8 MiB each pass over a line of 60 kB/s.
+const PART_TIMEOUT: Duration = Duration::from_secs(10 * 60);
+
 /// What was stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
@@ -117,7 +120,7 @@ async fn upload(staging: Staging, key: String, mut inbox: mpsc::Receiver<Piece>)
         None => return Ok(()),
         Some(Piece::Last(whole)) => {
             let put = staging.client.put_object().bucket(&staging.bucket).key(&key);
-            put.body(ByteStream::from(whole)).send().await?;
+            put.body(ByteStream::from(whole)).customize().config_override(for_a_part()).send().await?;
             return Ok(());
         }
         Some(Piece::Part(first)) => first,
@@ -133,6 +136,10 @@ async fn upload(staging: Staging, key: String, mut inbox: mpsc::Receiver<Piece>)
             outcome.map(drop)
         }
     }
+}
+
+fn for_a_part() -> config::Builder {
+    config::Config::builder().timeout_config(TimeoutConfig::builder().read_timeout(PART_TIMEOUT).build())
 }
 
 /// `false` when the reader gave up.
@@ -152,7 +159,8 @@ async fn upload_parts(
         };
         let request =
             staging.client.upload_part().bucket(&staging.bucket).key(key).upload_id(id).part_number(number);
-        let part = request.body(ByteStream::from(bytes)).send().await?;
+        let request = request.body(ByteStream::from(bytes)).customize().config_override(for_a_part());
+        let part = request.send().await?;
         parts = parts.parts(CompletedPart::builder().part_number(number).set_e_tag(part.e_tag).build());
         if last {
             break;

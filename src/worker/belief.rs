@@ -1,9 +1,11 @@
 //! When a refusal by X counts. X has answered 400, 401 and 404 for minutes and hours to what it took before and after
 //! (its incidents of May 2025, January and June 2026), so such an answer counts once it is repeated a while later.
 
+use std::time::Duration;
+
 use secrecy::SecretString;
 
-use super::{StepError, access::Access};
+use super::{StepError, access::Access, verdict::backoff};
 use crate::{
     post::{Failure, Post, State},
     twitter::XError,
@@ -64,6 +66,13 @@ pub(super) fn send_again(post: &mut Post, why: String) -> StepError {
     StepError::Back { to: State::Uploading, why }
 }
 
+/// The pause before the session after so many: 5 s, 10 s, 20 s … 10 min, then by ten minutes more up to an hour, since X
+/// may have to be sent the whole video again.
+pub(super) fn between_sessions(sessions: u32) -> Duration {
+    const QUICK: u32 = 8;
+    backoff(sessions.min(QUICK)) + Duration::from_secs(600) * sessions.saturating_sub(QUICK).min(5)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -79,5 +88,12 @@ mod tests {
         // The clock was set back by a day.
         let outcome = repeated(&mut since, &"gone", -86_400_000);
         assert!(matches!(outcome, Err(StepError::Unconfirmed { until: -86_310_000, .. })), "{outcome:?}");
+    }
+    #[test]
+    fn sessions_are_begun_ever_less_often() {
+        let minutes = |sessions| between_sessions(sessions).as_secs() / 60;
+        assert_eq!(between_sessions(1).as_secs(), 5);
+        assert!((10..13).contains(&minutes(8)), "{}", minutes(8));
+        assert!((60..63).contains(&minutes(100)), "{}", minutes(100));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{StepError, Worker};
+use super::{StepError, Worker, belief::between_sessions};
 use crate::post::{Failure, Party, Post, State, Waiting};
 
 /// How often a step that meets trouble is tried: with delays of up to ten minutes, about nine hours.
@@ -52,7 +52,7 @@ impl Worker {
                 // Once is an expired session; more often is an incident.
                 let tries = post.attempt.max(post.sessions.saturating_sub(1));
                 let at_once = tries <= 1 && *to == State::Uploading;
-                let after = if at_once { Duration::ZERO } else { backoff(tries) };
+                let after = if at_once { Duration::ZERO } else { between_sessions(tries) };
                 post.waiting = (!at_once).then(|| Waiting::Trouble { with: Party::X, until: until(after) });
                 ("back", Some(after))
             }

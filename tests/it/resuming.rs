@@ -260,3 +260,20 @@ async fn x_is_asked_about_its_work_when_it_says() {
     world.assert_posted_once("alice", "Slow", &sample()).await;
     assert_eq!(world.requests(Call::Status).len(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn half_a_day_of_404s_is_outlasted() {
+    join_all([Call::Append, Call::Status].map(|call| async move {
+        let world = World::linked().await;
+        let begun = world.now();
+        let gone = world.x.order(Fault::on(call, Effect::Refuse(Answer::empty(404))).times(u32::MAX));
+        world.post("alice", "Outage", &sample()).await;
+        world.until("half a day", |world| world.now() - begun >= 12 * 3_600_000).await;
+        world.x.lift(&gone);
+        world.settle().await;
+        world.assert_posted_once("alice", "Outage", &sample()).await;
+        let sessions = world.requests(Call::Initialize).len();
+        assert!(sessions <= 30, "{sessions} uploads for nothing");
+    }))
+    .await;
+}
