@@ -241,9 +241,9 @@ async fn browsers_may_upload(config: &Config, staging: &Staging) -> Result<Strin
 /// What a chat's refusal means for the config.
 fn chat_mend(section: &str, api_url: &str, error: &ChatError) -> String {
     match error {
-        ChatError::Refused(_) | ChatError::Forbidden(_) => {
-            format!("{error}. Copy the token again into {section}.token.")
-        }
+        // The reason says what to do.
+        ChatError::Refused(why) => format!("{}.", why.trim_end_matches('.')),
+        ChatError::Forbidden(why) => format!("{why}. Copy the token again into {section}.token."),
         _ => format!("{error}. Check this machine's network, and {section}.api_url ({api_url})."),
     }
 }

@@ -9,12 +9,14 @@ mod markup;
 mod media;
 mod menu;
 mod pause;
+mod probe;
 mod render;
 mod rest;
 mod shard;
+mod throttle;
 mod turns;
 
-use std::{num::NonZeroU64, str::FromStr};
+use std::{num::NonZeroU64, str::FromStr, time::Duration};
 
 use serde_json::{Value, json};
 use serenity::{
@@ -83,6 +85,19 @@ impl Discord {
     /// How many shards Discord recommends for this bot.
     pub async fn recommended_shards(&self) -> Result<u32, ChatError> {
         Ok(turns::ask(&self.rest).await?.shards.max(1))
+    }
+
+    /// Begins a session at the gateway and ends it again.
+    ///
+    /// # Errors
+    /// [`ChatError::Refused`] when Discord never lets this bot in; else the cause that keeps it out now.
+    pub async fn check_gateway(&self) -> Result<(), ChatError> {
+        let gateway = turns::ask(&self.rest).await?;
+        if gateway.session_start_limit.remaining == 0 {
+            let wait = Duration::from_millis(gateway.session_start_limit.reset_after);
+            return Err(ChatError::SlowDown(wait));
+        }
+        probe::identify(&gateway.url, self.rest.gateway_token(), gateway.shards.max(1)).await
     }
 
     /// Registers the commands, then delivers what people ask over the gateway until `stop`, as far as it comes on these
@@ -190,9 +205,15 @@ impl Discord {
     /// for its turn, and then a new one is asked for.
     pub async fn fetch(&self, file: &Attachment) -> Result<Download, ChatError> {
         match self.media.fetch(&file.source).await {
-            Err(ChatError::Gone(_)) => self.media.fetch(&self.rest.refreshed(&file.source).await?).await,
-            fetched => fetched,
+            Err(ChatError::Gone(_) | ChatError::Forbidden(_)) => {}
+            fetched => return fetched,
         }
+        let fresh = self.rest.refreshed(&file.source).await?;
+        // Refused although its signature is new: that is not about the file.
+        self.media.fetch(&fresh).await.map_err(|error| match error {
+            ChatError::Forbidden(why) => ChatError::Trouble(why),
+            error => error,
+        })
     }
 
     fn live<'a>(&self, place: &'a Place) -> Option<&'a Interaction> {

@@ -1,6 +1,7 @@
 //! The Discord adapter against the stand-in: real serenity, real sockets.
 
 mod hears;
+mod limits;
 mod media;
 mod menu;
 mod shards;

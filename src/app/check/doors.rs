@@ -64,12 +64,34 @@ pub(super) async fn discord(
     discord: &Discord,
 ) -> Result<Said, ChatError> {
     let ours = config.discord_endpoint_url();
-    Ok(endpoint(mode, ours.as_str(), discord.endpoint().await?.as_deref()))
+    let said = endpoint(mode, ours.as_str(), discord.endpoint().await?.as_deref());
+    if mode == DiscordMode::Gateway
+        && let Said::Good(_) | Said::Note(_) = said
+        && let Err(error) = discord.check_gateway().await
+    {
+        return Ok(Said::Bad(no_gateway(&error)));
+    }
+    Ok(said)
+}
+
+fn no_gateway(error: &ChatError) -> String {
+    match error {
+        ChatError::Refused(why) => why.clone(),
+        ChatError::SlowDown(wait) => format!(
+            "the bot has begun all the sessions that Discord grants it a day; it gets more in {} min.",
+            wait.as_secs().div_ceil(60)
+        ),
+        error => {
+            format!("{error}. Let this machine open WebSocket connections to Discord's gateway (port 443).")
+        }
+    }
 }
 
 fn endpoint(mode: DiscordMode, ours: &str, set: Option<&str>) -> Said {
     match (mode, set) {
-        (DiscordMode::Gateway, None) => Said::Good("interactions come over the gateway".to_owned()),
+        (DiscordMode::Gateway, None) => {
+            Said::Good("the gateway is open; interactions come over it".to_owned())
+        }
         (DiscordMode::Gateway, Some(url)) if is_ours(url) => Said::Note(format!(
             "Discord brings interactions to {url}; at its start toall ends that and listens to the gateway"
         )),

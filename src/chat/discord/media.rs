@@ -11,7 +11,7 @@ use crate::{
     network,
 };
 
-use super::rest::trouble;
+use super::rest::{USER_AGENT, trouble};
 
 /// Fetches files from a fixed set of hosts.
 #[derive(Clone)]
@@ -24,6 +24,7 @@ pub(super) struct Media {
 impl Media {
     pub(super) fn new(hosts: &[String]) -> Result<Self, ChatError> {
         let client = network::client()
+            .user_agent(USER_AGENT)
             .redirect(redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
             .read_timeout(Duration::from_secs(30))
@@ -40,8 +41,12 @@ impl Media {
             StatusCode::OK => {}
             status if status.is_redirection() => return Err(ChatError::ForeignFile),
             // Links are signed and expire after a day.
-            StatusCode::FORBIDDEN | StatusCode::NOT_FOUND | StatusCode::GONE => {
+            StatusCode::NOT_FOUND | StatusCode::GONE => {
                 return Err(ChatError::Gone("the attachment".to_owned()));
+            }
+            // An expired link as well, or a network that lets nothing through.
+            StatusCode::FORBIDDEN => {
+                return Err(ChatError::Forbidden("attachment: status 403".to_owned()));
             }
             status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
                 return Err(ChatError::Trouble(format!("attachment: status {status}")));

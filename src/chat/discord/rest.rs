@@ -2,7 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
-use reqwest::Method;
+use reqwest::{
+    Method,
+    header::{self, HeaderMap, HeaderValue},
+};
 use secrecy::ExposeSecret;
 use serde::{Deserialize, de::DeserializeOwned};
 use serde_json::{Value, json};
@@ -15,7 +18,7 @@ use url::Url;
 
 use crate::{account::Interaction, chat::ChatError, config, network};
 
-use super::commands;
+use super::{commands, throttle::Throttle};
 
 /// Answers are small; anything larger is not Discord's.
 const ANSWER_LIMIT: usize = 1024 * 1024;
@@ -29,6 +32,11 @@ const SHORT_PAUSE: Duration = Duration::from_secs(3);
 /// The bot's own application ("Get Current Application" in Discord's documentation), which serenity does not know.
 const APPLICATION: &str = "applications/@me";
 
+/// The `User-Agent` of every request. Discord refuses requests without one of this form, with code 40333 or with an error
+/// page of Cloudflare's (Discord's developer documentation, "User Agent").
+pub(super) const USER_AGENT: &str =
+    concat!("DiscordBot (https://toall.example, ", env!("CARGO_PKG_VERSION"), ")");
+
 /// The address that serenity writes into every route, and replaces when given another.
 const DISCORD: &str = "https://discord.com";
 
@@ -40,11 +48,13 @@ const DISCORD: &str = "https://discord.com";
 pub(super) struct Rest {
     http: Arc<Http>,
     client: reqwest::Client,
+    throttle: Throttle,
 }
 
 impl Rest {
     pub(super) fn new(settings: &config::Discord) -> Result<Self, ChatError> {
         let client = network::client()
+            .user_agent(USER_AGENT)
             .redirect(reqwest::redirect::Policy::none())
             .connect_timeout(Duration::from_secs(10))
             .timeout(Duration::from_secs(20))
@@ -59,7 +69,7 @@ impl Rest {
         if api != DISCORD {
             http = http.proxy(api);
         }
-        Ok(Rest { http: Arc::new(http.build()), client })
+        Ok(Rest { http: Arc::new(http.build()), client, throttle: Throttle::default() })
     }
 
     /// A client of serenity's own with the same settings, for its gateway.
@@ -74,9 +84,14 @@ impl Rest {
         http.build()
     }
 
+    /// The token as the gateway wants it, without its kind.
+    pub(super) fn gateway_token(&self) -> &str {
+        self.http.token().trim_start_matches("Bot ")
+    }
+
     /// The application that the bot belongs to.
     pub(super) async fn application(&self) -> Result<Application, Problem> {
-        let answer = answer(self.request(Method::GET, APPLICATION)).await?;
+        let answer = self.answer(self.request(Method::GET, APPLICATION)).await?;
         serde_json::from_slice(&answer)
             .map_err(|_| Problem::Trouble("the answer could not be read".to_owned()))
     }
@@ -84,7 +99,7 @@ impl Rest {
     /// Has Discord bring interactions to an address, or over the gateway again.
     pub(super) async fn set_endpoint(&self, url: Option<&Url>) -> Result<(), Problem> {
         let body = json!({ "interactions_endpoint_url": url });
-        answer(self.request(Method::PATCH, APPLICATION).json(&body)).await.map(drop)
+        self.answer(self.request(Method::PATCH, APPLICATION).json(&body)).await.map(drop)
     }
 
     /// Tells Discord the commands, in place of those it knew.
@@ -134,14 +149,30 @@ impl Rest {
             .body(body.map(|body| body.to_string().into_bytes()))
             .build(&self.client, self.http.token(), self.http.proxy.as_deref())
             .map_err(|error| Problem::Refused(error.to_string()))?;
-        answer(request).await
+        match route {
+            // The global limit does not apply to callbacks ("Rate Limits", "Global Rate Limit"), and they cannot wait.
+            Route::InteractionResponse { .. } => self.send_now(request).await,
+            _ => self.answer(request).await,
+        }
+    }
+
+    /// Sends a request, unless Discord has paused this process, and reads the body of a successful answer.
+    async fn answer(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Problem> {
+        self.throttle.wait(SHORT_PAUSE).await.map_err(Problem::SlowDown)?;
+        self.send_now(request).await
+    }
+
+    async fn send_now(&self, request: reqwest::RequestBuilder) -> Result<Vec<u8>, Problem> {
+        // In place of serenity's own.
+        let name = HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static(USER_AGENT))]);
+        answer(request.headers(name), &self.throttle).await
     }
 
     /// A request to an endpoint that serenity does not know.
     fn request(&self, method: Method, path: &str) -> reqwest::RequestBuilder {
         let api = self.http.proxy.as_deref().unwrap_or(DISCORD).trim_end_matches('/');
         let request = self.client.request(method, format!("{api}/api/v10/{path}"));
-        request.header(reqwest::header::AUTHORIZATION, self.http.token())
+        request.header(header::AUTHORIZATION, self.http.token())
     }
 
     /// A fresh address for an attachment whose signed one has expired, if Discord still has the file.
@@ -160,7 +191,7 @@ impl Rest {
         let request = self
             .request(Method::POST, "attachments/refresh-urls")
             .json(&json!({ "attachment_urls": [source] }));
-        let answer: Refreshed = serde_json::from_slice(&answer(request).await?)
+        let answer: Refreshed = serde_json::from_slice(&self.answer(request).await?)
             .map_err(|_| Problem::Trouble("the answer could not be read".to_owned()))?;
         let first = answer.refreshed_urls.into_iter().next();
         first.map(|pair| pair.refreshed).ok_or_else(|| Problem::Answer {
@@ -172,7 +203,7 @@ impl Rest {
 }
 
 /// Sends a request and reads the body of a successful answer.
-async fn answer(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Problem> {
+async fn answer(request: reqwest::RequestBuilder, throttle: &Throttle) -> Result<Vec<u8>, Problem> {
     let mut response = request.send().await.map_err(trouble)?;
     let status = response.status().as_u16();
     let mut answer = Vec::new();
@@ -185,11 +216,24 @@ async fn answer(request: reqwest::RequestBuilder) -> Result<Vec<u8>, Problem> {
     if response.status().is_success() {
         return Ok(answer);
     }
-    let refusal: Refusal = serde_json::from_slice(&answer).unwrap_or_default();
-    Err(match status {
-        429 => Problem::SlowDown(refusal.pause(response.headers())),
-        500.. => Problem::Trouble(format!("status {status}")),
-        _ => Problem::Answer { status, code: refusal.code, message: refusal.reason() },
+    let refusal: Option<Refusal> = serde_json::from_slice(&answer).ok();
+    Err(match (status, refusal) {
+        (429, refusal) => {
+            // A 429 without Discord's body comes from Cloudflare, which counts the whole address.
+            let global = refusal.as_ref().is_none_or(|refusal| refusal.global)
+                || response.headers().contains_key("x-ratelimit-global");
+            let pause = refusal.unwrap_or_default().pause(response.headers());
+            if global {
+                throttle.pause(pause);
+            }
+            Problem::SlowDown(pause)
+        }
+        (500.., _) => Problem::Trouble(format!("status {status}")),
+        // Something between here and Discord answered: it knows nothing of the token, the channel or the message.
+        (_, None | Some(Refusal { code: INTERNAL_NETWORK_ERROR, .. })) => {
+            Problem::Trouble(format!("status {status}, which is not Discord's own answer"))
+        }
+        (_, Some(refusal)) => Problem::Answer { status, code: refusal.code, message: refusal.reason() },
     })
 }
 
@@ -214,6 +258,7 @@ pub(super) enum Problem {
 }
 
 // Codes: Discord's developer documentation, "Opcodes and Status Codes", JSON error codes.
+const INTERNAL_NETWORK_ERROR: u64 = 40333;
 const UNKNOWN_WEBHOOK: u64 = 10015;
 const UNKNOWN_INTERACTION: u64 = 10062;
 const ALREADY_ACKNOWLEDGED: u64 = 40060;
@@ -260,7 +305,7 @@ impl From<Problem> for ChatError {
     }
 }
 
-/// Says what went wrong on the way, without the address: it may hold an interaction token.
+/// Describes what went wrong on the way, without the address: it may hold an interaction token.
 pub(super) fn trouble(error: reqwest::Error) -> Problem {
     Problem::Trouble(match error.is_connect() {
         true => format!("no connection to Discord: {}", network::cause(&error)),
@@ -280,13 +325,17 @@ pub(super) struct Application {
 
 /// The body of a refusal.
 #[derive(Default, Deserialize)]
-#[serde(default)]
 struct Refusal {
+    #[serde(default)]
     code: u64,
     message: String,
     /// Which fields were wrong and why, nested as the request was.
+    #[serde(default)]
     errors: Value,
     retry_after: Option<f64>,
+    /// Whether a 429 pauses all requests of the bot.
+    #[serde(default)]
+    global: bool,
 }
 
 impl Refusal {

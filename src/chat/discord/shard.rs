@@ -1,6 +1,6 @@
 //! One shard: a connection to the gateway that is resumed or replaced without touching the others.
 
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
 
 use serenity::{
     Client, async_trait,
@@ -22,6 +22,7 @@ use crate::{
 use super::{
     hear::{Door, Hearing},
     pause::Pauses,
+    probe,
     rest::WRONG_TOKEN,
     turns::{NoTurn, Turns},
 };
@@ -31,6 +32,10 @@ const LEAVE_WITHIN: Duration = Duration::from_secs(8);
 
 /// How long a connection may be without a session, in milliseconds.
 const GREETED_WITHIN_MS: i64 = 60_000;
+
+/// How long a session may be lost before the log says why, in milliseconds: Discord ends connections now and then, and
+/// serenity is back within a second or two.
+const EXPLAIN_AFTER_MS: i64 = 5_000;
 
 /// A shard of the gateway.
 #[derive(Clone)]
@@ -89,12 +94,14 @@ impl Shard {
             return Ok(());
         };
         let mut client = connected?;
+        let url = client.ws_url.lock().await.clone();
         let manager = client.shard_manager.clone();
         let ended = stop
             .run_until_cancelled(async {
                 tokio::select! {
                     ended = client.start_shard(self.id, self.total) => ended.map_err(sorted),
-                    () = deaf(&self.hearing.clock, stages) => Err(trouble("the gateway says nothing")),
+                    () = deaf(&self.hearing.clock, stages.clone()) => Err(trouble("the gateway says nothing")),
+                    never = self.explain(&url, stages) => match never {},
                 }
             })
             .await;
@@ -113,6 +120,23 @@ impl Shard {
         }
     }
 
+    /// Names the cause in the log whenever the session is lost for longer than usual. serenity tries again without a word.
+    async fn explain(&self, url: &str, mut stages: watch::Receiver<ConnectionStage>) -> Infallible {
+        let connected = |stage: &ConnectionStage| *stage == ConnectionStage::Connected;
+        // Fails only once the client is gone, and this future with it.
+        while stages.wait_for(connected).await.is_ok() && stages.wait_for(|it| !connected(it)).await.is_ok() {
+            let late = self.hearing.clock.now_ms() + EXPLAIN_AFTER_MS;
+            tokio::select! {
+                _ = stages.wait_for(connected) => continue,
+                () = self.hearing.clock.sleep_until(late) => {}
+            }
+            if let Err(error) = probe::reach(url).await {
+                tracing::warn!(shard = self.id, %error, "the connection to Discord is lost; trying again");
+            }
+        }
+        pending().await
+    }
+
     /// Prepares a client of the shard's own, in its turn.
     async fn connect(&self, ear: Ear) -> Result<Client, Broken> {
         let url = self.turns.take(self.id).await.map_err(|no| match no {
@@ -120,6 +144,7 @@ impl Shard {
             NoTurn::TooFew => Broken::ForGood(Ended::TooFew),
         })?;
         let http = self.hearing.rest.for_gateway(self.application);
+        probe::reach(&url).await.map_err(Broken::ForNow)?;
         // Interactions come without any intent.
         let client = ClientBuilder::new_with_http(http, GatewayIntents::empty())
             .event_handler(ear)
@@ -135,11 +160,17 @@ fn trouble(what: &str) -> Broken {
     Broken::ForNow(ChatError::Trouble(what.to_owned()))
 }
 
+fn intents(code: u16) -> Broken {
+    Broken::ForGood(Ended::Refused(ChatError::Refused(probe::intents_refused(code))))
+}
+
 fn sorted(error: serenity::Error) -> Broken {
     match error {
         serenity::Error::Gateway(GatewayError::InvalidAuthentication) => {
             Broken::ForGood(Ended::Refused(ChatError::Refused(WRONG_TOKEN.to_owned())))
         }
+        serenity::Error::Gateway(GatewayError::InvalidGatewayIntents) => intents(4013),
+        serenity::Error::Gateway(GatewayError::DisallowedGatewayIntents) => intents(4014),
         error => trouble(&error.to_string()),
     }
 }

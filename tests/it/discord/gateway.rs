@@ -35,6 +35,10 @@ pub struct Gateway {
     pub went_on: Vec<u32>,
     /// So many identifications are taken and never answered.
     pub silent: u32,
+    /// Closes with this code whoever identifies.
+    pub refuses: Option<u16>,
+    /// The address that REST names, in place of the true one.
+    pub address: Option<String>,
 }
 
 impl Default for Gateway {
@@ -49,6 +53,8 @@ impl Default for Gateway {
             begun: Vec::new(),
             went_on: Vec::new(),
             silent: 0,
+            refuses: None,
+            address: None,
         }
     }
 }
@@ -221,6 +227,9 @@ fn hear(said: &Value, line: &mpsc::UnboundedSender<Line>, state: &State) -> Resu
         Some(1) => answer(json!({ "op": 11 })),
         Some(2) => {
             authentic()?;
+            if let Some(code) = gateway.refuses {
+                return Err(CloseFrame { code: CloseCode::from(code), reason: "ordered".into() });
+            }
             gateway.identified += 1;
             if gateway.silent > 0 {
                 gateway.silent -= 1;

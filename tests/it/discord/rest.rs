@@ -32,6 +32,18 @@ pub(super) async fn answer(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
+    let is_file = state.world().files.contains_key(uri.path());
+    if !introduced(&headers) {
+        let path = uri.path();
+        state.world().refusals.push(format!("{method} {path}: no User-Agent of a bot"));
+        return match is_file {
+            true => (StatusCode::FORBIDDEN, "error code: 1010").into_response(),
+            false => {
+                let refusal = json!({ "code": 40333, "message": "internal network error" });
+                (StatusCode::FORBIDDEN, axum::Json(refusal)).into_response()
+            }
+        };
+    }
     if let Some(file) = state.world().files.get(uri.path()).cloned() {
         let expiry = uri.query().and_then(|query| query.strip_prefix("ex=")?.split('&').next());
         let expires = expiry.and_then(|hex| i64::from_str_radix(hex, 16).ok());
@@ -85,7 +97,20 @@ pub(super) async fn answer(
     if status == StatusCode::NO_CONTENT {
         return status.into_response();
     }
-    (status, axum::Json(body)).into_response()
+    match body {
+        // Not Discord's own answer, but that of something in front of it.
+        Value::String(page) => (status, page).into_response(),
+        body => (status, axum::Json(body)).into_response(),
+    }
+}
+
+/// Whether a request names its bot as Discord asks: `DiscordBot (URL, VERSION)`.
+fn introduced(headers: &HeaderMap) -> bool {
+    let name = headers.get(header::USER_AGENT).and_then(|name| name.to_str().ok());
+    let inside = name.and_then(|name| name.strip_prefix("DiscordBot (")?.split_once(')'));
+    inside.and_then(|(inside, _)| inside.split_once(", ")).is_some_and(|(url, version)| {
+        url.starts_with("https://") && version.starts_with(|c: char| c.is_ascii_digit())
+    })
 }
 
 const ALREADY_ACKNOWLEDGED: u64 = 40060;
@@ -119,7 +144,8 @@ impl Call<'_> {
             ("GET", ["gateway", "bot"]) => Ok((
                 200,
                 json!({
-                    "url": self.gateway_url, "shards": self.world.gateway.shards,
+                    "url": self.world.gateway.address.as_deref().unwrap_or(self.gateway_url),
+                    "shards": self.world.gateway.shards,
                     "session_start_limit": {
                         "total": 1000, "remaining": self.world.gateway.starts_left,
                         "reset_after": 40, "max_concurrency": self.world.gateway.concurrency,
