@@ -175,7 +175,7 @@ fn place(name: &str) -> Place {
 
 fn text(shown: &Shown) -> String {
     let spans = shown.message.text.iter().map(|span| match span {
-        Span::Text(text) | Span::Link(text) => text.clone(),
+        Span::Text(text) | Span::Link(text) | Span::Code(text) => text.clone(),
         Span::Time(at) => format!("<{at}>"),
     });
     spans.collect()

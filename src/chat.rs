@@ -59,6 +59,20 @@ pub enum Ask {
         caption: String,
         dedupe_key: String,
     },
+    /// *Post to X* was chosen for a message of another person's, by someone who does not moderate there.
+    SomebodyElses,
+    /// A command of somebody who writes in the name of a group or channel, so nobody knows who it is.
+    Anonymous,
+    /// A post was asked for with an album; so many of its files are not posted.
+    RestOfAlbum {
+        files: usize,
+    },
+    /// The text of a message was edited that had asked for a post.
+    Edit {
+        caption: String,
+        /// As [`Ask::Post`] had it.
+        dedupe_key: String,
+    },
     Posts,
     Accounts,
     /// `/disconnect`, perhaps with the `@name` of an account.
@@ -128,6 +142,9 @@ pub enum ChatError {
     /// Telegram lets a bot write in private only to people who opened the chat first.
     #[error("the person has not opened a private chat with the bot")]
     NeedsPrivateChat,
+    /// The service does not find the file just now. Only when that repeats, it is gone.
+    #[error("the file cannot be found: {0}")]
+    NotFound(String),
     /// The file is larger than this chat serves; the limit in bytes.
     #[error("the file is larger than the {limit} bytes this chat serves")]
     TooLarge { limit: u64 },

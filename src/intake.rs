@@ -2,6 +2,7 @@
 
 mod access;
 mod budget;
+mod edits;
 mod forms;
 mod inviting;
 mod linking;
@@ -20,7 +21,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
-    account::{Account, AccountId, AccountState, Person, Place},
+    account::{Account, AccountId, AccountState, Person, Place, Platform},
     caption::{self, Caption},
     chat::{Ask, Audience, ChatError, Chats, Delivery, Incoming},
     clock::Clock,
@@ -128,6 +129,10 @@ impl Intake {
 
     /// Does what was asked and answers in the chat.
     async fn handle(&self, incoming: Incoming) {
+        if incoming.ask == Ask::Anonymous {
+            // Nobody can be admitted who is not known.
+            return self.say(&incoming.at, Audience::Everyone, &words::anonymous()).await;
+        }
         let admitted = self.admits_here(&incoming).await.map(|admitted| admitted || undoes(&incoming.ask));
         let Incoming { from, at, ask, .. } = incoming;
         // An open form is all the answer there can be; what stands against it is said when it is sent.
@@ -175,8 +180,12 @@ impl Intake {
             Ask::Post { caption, options, account, file, dedupe_key } => {
                 let wish = Wish { caption, options, account };
                 let refusal = self.post(from, at, wish, file, dedupe_key).await?;
-                Ok(refusal.map(|message| (Audience::Everyone, message)))
+                Ok(refusal.map(|message| (refused_to(from), message)))
             }
+            Ask::SomebodyElses => private(words::somebody_elses()),
+            Ask::Anonymous => Ok(None),
+            Ask::RestOfAlbum { files } => Ok(Some((Audience::Everyone, words::rest_of_album(files)))),
+            Ask::Edit { caption, dedupe_key } => self.edit_caption(from, caption, &dedupe_key).await,
             Ask::Form { key, file } => {
                 self.keep_form(from, &key, &file).await?;
                 Ok(None)
@@ -319,7 +328,7 @@ impl Intake {
     async fn posts(&self, from: &Person) -> Result<Message, IntakeError> {
         let listed = self.recent_posts(from, None, RECENT).await?;
         let listed: Vec<_> = listed.into_iter().map(|one| (one.post, one.account, one.link)).collect();
-        Ok(words::posts(&listed))
+        Ok(words::posts(&listed, self.clock.now_ms()))
     }
 
     async fn disconnect(&self, from: &Person, what: &str) -> Result<Message, IntakeError> {
@@ -417,6 +426,14 @@ impl Intake {
             Answered::NotLinked => Some(words::not_linked()),
             Answered::Over(over) => Some(words::over_limit(&over)),
         })
+    }
+}
+
+/// Who reads why a post was refused. On Discord an answer for the asker alone needs no private chat.
+fn refused_to(person: &Person) -> Audience {
+    match person.platform {
+        Platform::Discord => Audience::Asker,
+        Platform::Telegram | Platform::Console => Audience::Everyone,
     }
 }
 

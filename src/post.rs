@@ -251,6 +251,8 @@ pub enum Waiting {
     RateLimit { until: i64 },
     /// X, the chat or staging is in trouble; tried again then.
     Trouble { with: Party, until: i64 },
+    /// The chat has not found the file since `since`, in so many tries.
+    FileNotFound { since: i64, tries: u32, until: i64 },
     /// The app's X credits ran out.
     Credits { until: i64 },
     /// The operator's limit for the billing cycle at X is reached.

@@ -9,6 +9,7 @@ mod api_tokens;
 mod backlog;
 mod backup;
 mod budget;
+mod captions;
 mod duty;
 mod engine;
 mod forms;

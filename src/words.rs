@@ -19,12 +19,12 @@ use uuid::Uuid;
 use crate::{account::AccountId, post::PostId};
 
 pub use browser::BROWSER;
-pub use failed::failure;
+pub use failed::{failure, may_retry};
 pub use limits::*;
 pub use linking::*;
 pub use operator::*;
 pub use replies::*;
-pub use status::{Links, Pace, bytes_done, lasts, posted_twice, state_line, status};
+pub use status::{Links, Pace, bytes_done, posted_twice, state_line, status, waits_for};
 pub use tokens::{api_token, api_tokens, token_ended, too_many_tokens};
 pub use video::{refusal, warning};
 
@@ -44,6 +44,8 @@ pub enum Span {
     Text(String),
     /// An address that opens.
     Link(String),
+    /// Something to copy, such as a token.
+    Code(String),
     /// A moment in Unix milliseconds, shown in the reader's own time where the chat can.
     Time(i64),
 }
@@ -146,6 +148,12 @@ impl Message {
     /// Adds an address.
     pub fn link(mut self, url: impl Into<String>) -> Self {
         self.text.push(Span::Link(url.into()));
+        self
+    }
+
+    /// Adds something to copy.
+    pub fn code(mut self, text: impl Into<String>) -> Self {
+        self.text.push(Span::Code(text.into()));
         self
     }
 

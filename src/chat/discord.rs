@@ -13,6 +13,7 @@ mod probe;
 mod render;
 mod rest;
 mod shard;
+mod shown;
 mod throttle;
 mod turns;
 

@@ -1,5 +1,6 @@
 //! Telegram, over teloxide's types: updates in, by polling or by a webhook; messages and files out.
 
+mod album;
 mod call;
 mod deliver;
 mod error;
@@ -29,6 +30,7 @@ use url::{Host, Url};
 pub use self::webhook::Webhook;
 
 use self::{
+    album::Albums,
     call::call,
     render::{Outgoing, render},
     webhook::Proof,
@@ -66,6 +68,7 @@ pub struct Telegram {
     /// Whether Telegram's own servers are at the other end, not a local Bot API server.
     cloud: bool,
     clock: Clock,
+    albums: Albums,
     /// What Telegram shows at the webhook.
     proof: Proof,
     /// The bot's user name without the `@`, once Telegram has said it.
@@ -95,6 +98,7 @@ impl Telegram {
             files: bot(client(if cloud { STALLED } else { LOCAL_GET_FILE }))?,
             cloud,
             clock,
+            albums: Albums::default(),
             proof: Proof::new(&settings.token),
             name: Arc::default(),
         })
@@ -114,7 +118,7 @@ impl Telegram {
     /// # Errors
     /// [`ChatError::Refused`] if Telegram does not know the token. Later trouble is waited out.
     pub async fn run(&self, inbox: Inbox, stop: CancellationToken) -> Result<(), ChatError> {
-        poll::run(&self.bot, &self.name, &inbox, &stop).await
+        poll::run(&self.bot, &self.name, &self.albums, &inbox, &stop).await
     }
 
     /// Has Telegram bring updates to `url`, where every process that serves it hands them to [`Telegram::receive`].
@@ -148,7 +152,7 @@ impl Telegram {
     /// bring it again, here or elsewhere, since this process stops or does not know yet who it is.
     pub async fn receive(&self, update: &[u8], inbox: &Inbox) -> bool {
         match self.name.get() {
-            Some(me) => webhook::receive(&self.bot, update, me, inbox).await.is_ok(),
+            Some(me) => webhook::receive(&self.bot, &self.albums, update, me, inbox).await.is_ok(),
             None => false,
         }
     }

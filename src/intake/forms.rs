@@ -36,6 +36,6 @@ impl Intake {
         };
         let wish = Wish { caption, options: Options::default(), account: String::new() };
         let refusal = self.post(from, at, wish, Some(file), dedupe_key).await?;
-        Ok(refusal.map(|message| (Audience::Everyone, message)))
+        Ok(refusal.map(|message| (super::refused_to(from), message)))
     }
 }

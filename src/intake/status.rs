@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::Intake;
 use crate::{
-    account::{Account, AccountState, Person},
+    account::{Account, Person},
     post::{Post, PostId, State, Waiting},
     store::StoreError,
     words,
@@ -68,7 +68,7 @@ impl Intake {
             let link =
                 post.x_post_id.as_deref().map(|id| self.x.post_link(&account.username, id).to_string());
             let progress = progress(&post);
-            let waiting = waiting(&post, &account, now);
+            let waiting = words::waits_for(&post, &account, now).cloned();
             statuses.push(PostStatus { post, account, link, progress, waiting });
         }
         Ok(statuses)
@@ -92,14 +92,4 @@ fn progress(post: &Post) -> Progress {
         _ => None,
     };
     Progress { bytes_done: done, bytes: all, percent }
-}
-
-fn waiting(post: &Post, account: &Account, now: i64) -> Option<Waiting> {
-    if post.state.is_over() || post.state == State::NeedsUser {
-        return None;
-    }
-    match account.state {
-        AccountState::ReconnectNeeded => Some(Waiting::Reconnect),
-        AccountState::Active => post.waiting.clone().filter(|waiting| words::lasts(waiting, now)),
-    }
 }

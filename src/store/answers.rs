@@ -167,7 +167,7 @@ impl Store {
 }
 
 /// A person's post, as it stands once its lane is locked: no step and nobody else decides about it from then on.
-async fn own(tx: &mut Tx, person: &Person, id: PostId) -> Result<Option<Post>, StoreError> {
+pub(super) async fn own(tx: &mut Tx, person: &Person, id: PostId) -> Result<Option<Post>, StoreError> {
     query(locking!(
         "SELECT id FROM x_accounts WHERE id = (SELECT account_id FROM posts WHERE id = $1 AND user_id = $2)"
     ))

@@ -125,7 +125,7 @@ fn kind(name: &str) -> &str {
 
 fn plain(message: &Message) -> String {
     let text = |span: &Span| match span {
-        Span::Text(text) | Span::Link(text) => text.clone(),
+        Span::Text(text) | Span::Link(text) | Span::Code(text) => text.clone(),
         Span::Time(at) => jiff::Timestamp::from_millisecond(*at).unwrap_or_default().to_string(),
     };
     message.text.iter().map(text).collect()

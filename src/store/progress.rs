@@ -94,7 +94,9 @@ impl Store {
     }
 
     /// Writes the intent to make the post on X. From now on the post may be there, and who comes next looks first.
-    pub async fn intend(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
+    ///
+    /// Returns the caption, which its person may have edited since the lease began and no longer may.
+    pub async fn intend(&self, lease: &Lease, now: i64) -> Result<String, StoreError> {
         let mut tx = self.begin().await?;
         self.fence(&mut tx, lease).await?;
         query(
@@ -106,8 +108,13 @@ impl Store {
             .bind(lease.post.id.to_string())
             .execute(&mut tx)
             .await?;
+        let caption = query("SELECT caption FROM posts WHERE id = $1")
+            .bind(lease.post.id.to_string())
+            .fetch_value(&mut tx)
+            .await?;
         event(&mut tx, self, lease.post.id, Some(lease.epoch), "intent", None, now).await?;
-        Ok(self.commit(tx).await?)
+        self.commit(tx).await?;
+        Ok(caption)
     }
 
     /// Writes down that the post is on X. A known fact: not fenced, whoever holds the lane now.

@@ -105,8 +105,9 @@ async fn page(site: &Site, session: &Session, said: Option<&str>) -> Result<Page
     {
         let profile = site.intake.x.profile_link(&account.username);
         let links = Links { profile: profile.as_str(), post: link.as_deref() };
-        let status = words::status(&post, &account, links, None, site.intake.clock.now_ms());
-        let line = words::state_line(&post, &account);
+        let now = site.intake.clock.now_ms();
+        let status = words::status(&post, &account, links, None, now);
+        let line = words::state_line(&post, &account, now);
         posts.push(Listed { line, state: post.state, created_at: post.created_at, status, link });
     }
     Ok(pages::accounts(&AccountsPage {
@@ -122,7 +123,7 @@ async fn page(site: &Site, session: &Session, said: Option<&str>) -> Result<Page
 /// What a message for a chat says, without its buttons: the page has its own.
 fn plain(message: &Message) -> String {
     let spans = message.text.iter().map(|span| match span {
-        Span::Text(text) | Span::Link(text) => text.as_str(),
+        Span::Text(text) | Span::Link(text) | Span::Code(text) => text.as_str(),
         Span::Time(_) => "",
     });
     spans.collect()

@@ -57,6 +57,11 @@ pub fn failure(failure: &Failure, account: &Account) -> (String, &'static str) {
     (why, remedy)
 }
 
+/// Whether trying the same post again can help.
+pub fn may_retry(failure: &Failure, account: &Account) -> bool {
+    !matches!(explain(failure, account).1, Remedy::SendAnother)
+}
+
 /// What mends a failure.
 pub(super) enum Remedy {
     /// Nothing about this post; another one has to be made.
@@ -103,6 +108,12 @@ pub(super) fn explain(failure: &Failure, account: &Account) -> (String, Remedy) 
         Failure::MediaRejected { reason } if reason.is_empty() => {
             ("X could not read this video. Send it as MP4 with H.264 video and AAC sound.", TryAgain)
         }
+        // A fault of X's own, whatever the video is.
+        Failure::MediaRejected { reason } if reason.contains("InternalError") => (
+            "X had a problem of its own with this video (InternalError). Nothing is wrong with your file: try again \
+             in a few minutes.",
+            TryAgain,
+        ),
         Failure::MediaRejected { reason } => {
             return (
                 format!(
@@ -177,7 +188,15 @@ pub(super) fn explain(failure: &Failure, account: &Account) -> (String, Remedy) 
             "X refused this post without saying why. Check its length and mentions, then try again.",
             TryAgain,
         ),
-        Failure::Refused { detail } => return (format!("X refused this post: {detail}"), TryAgain),
+        Failure::Refused { detail } => {
+            return (
+                format!(
+                    "X refused this post: {detail}\nThat usually concerns the text: check its length, links and \
+                     mentions. If they are fine, try again later."
+                ),
+                TryAgain,
+            );
+        }
         Failure::Disconnected => ("The account was disconnected before the post's turn came.", SendAnother),
         Failure::GaveUp { on: Party::X } => ("X had a problem for too long. Try again later.", TryAgain),
         Failure::GaveUp { on: Party::Chat } => {

@@ -153,13 +153,13 @@ pub fn reconnect_first(account: &Account) -> Message {
 }
 
 /// `/posts`
-pub fn posts(posts: &[(Post, Account, Option<String>)]) -> Message {
+pub fn posts(posts: &[(Post, Account, Option<String>)], now: i64) -> Message {
     if posts.is_empty() {
         return Message::text("You have not posted anything yet.");
     }
     let mut message = Message::text("Your latest posts:");
     for (post, account, link) in posts {
-        message = message.then(format!("\n{}", state_line(post, account)));
+        message = message.then(format!("\n{}", state_line(post, account, now)));
         if let Some(link) = link {
             message = message.then(" ").link(link.clone());
         }
@@ -181,6 +181,39 @@ pub const FORM_CAPTION: &str = "Caption";
 /// A form that was open for so long that nobody knows which video it was about.
 pub fn form_out_of_date() -> Message {
     Message::text("I no longer know which video that was. Choose Post to X in the menu of the message again.")
+}
+
+/// *Post to X* on a message of somebody else's.
+pub fn somebody_elses() -> Message {
+    Message::text(
+        "You can post only your own messages to X. People with the permission Manage Messages may post any.",
+    )
+}
+
+/// A command of an anonymous administrator, or of somebody who writes as a channel.
+pub fn anonymous() -> Message {
+    Message::text(
+        "I can't see who you are while you write in the name of a group or channel. Switch to your own name, or write \
+         to me in private.",
+    )
+}
+
+/// What is not posted of an album.
+pub fn rest_of_album(files: usize) -> Message {
+    Message::text(match files {
+        1 => "A post takes one video, so I left out the other file of the album.".to_owned(),
+        files => format!("A post takes one video, so I left out the other {files} files of the album."),
+    })
+}
+
+/// The caption of a message was edited in time.
+pub fn caption_changed() -> Message {
+    Message::text("I'll use the new caption.")
+}
+
+/// The caption of a message was edited too late.
+pub fn caption_too_late() -> Message {
+    Message::text("It is too late to change the caption of this post.")
 }
 
 /// A button or command that comes too late.

@@ -62,9 +62,10 @@ pub fn status(post: &Post, account: &Account, links: Links<'_>, pace: Option<Pac
     }
 }
 
-/// A post in one line, for lists.
-pub fn state_line(post: &Post, account: &Account) -> String {
+/// A post in one line as it stands at `now` (Unix milliseconds), for lists.
+pub fn state_line(post: &Post, account: &Account, now: i64) -> String {
     let state = match post.state {
+        _ if let Some(waiting) = waits_for(post, account, now) => waiting_line(waiting),
         State::Staging if post.bytes.is_none() => "waiting for its turn",
         State::Staging => "being received",
         State::Inspecting => "being checked",
@@ -145,11 +146,7 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
     if let Some(ms) = post.duration_ms {
         head += &format!(" · {}", length(ms));
     }
-    let waiting = match account.state {
-        AccountState::ReconnectNeeded => Some(&Waiting::Reconnect),
-        AccountState::Active => post.waiting.as_ref().filter(|waiting| lasts(waiting, now)),
-    };
-    let message = match (waiting, post.state) {
+    let message = match (waits_for(post, account, now), post.state) {
         (Some(waiting), _) => wait(post, waiting, &head),
         (None, State::Staging) if post.bytes.is_none() => {
             Message::text(format!("Waiting for its turn · {head}"))
@@ -192,11 +189,41 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
     }
 }
 
+/// What a post waits for at `now` (Unix milliseconds), apart from its turn.
+pub fn waits_for<'a>(post: &'a Post, account: &Account, now: i64) -> Option<&'a Waiting> {
+    match account.state {
+        _ if post.state.is_over() || post.state == State::NeedsUser => None,
+        AccountState::ReconnectNeeded => Some(&Waiting::Reconnect),
+        AccountState::Active => post.waiting.as_ref().filter(|waiting| lasts(waiting, now)),
+    }
+}
+
+/// Why a post waits, for lists.
+fn waiting_line(waiting: &Waiting) -> &'static str {
+    match waiting {
+        Waiting::RateLimit { .. } => "waiting, X limits posts just now",
+        Waiting::DailyLimit { .. } => "waiting, the account has reached X's daily limit",
+        Waiting::PostCap { .. } => "paused, the monthly cap on posts at X is reached",
+        Waiting::Trouble { with: Party::X, .. } => "waiting, X has a problem",
+        Waiting::Trouble { with: Party::Chat, .. } | Waiting::FileNotFound { .. } => {
+            "waiting, the chat does not hand over the file"
+        }
+        Waiting::Trouble { with: Party::Staging, .. } => "waiting, the storage has a problem",
+        Waiting::Credits { .. } => "paused, the X credits are used up",
+        Waiting::SpendCap { .. } => "paused, the spending limit at X is reached",
+        Waiting::NotEnrolled { .. } => "paused, X does not let this bot post",
+        Waiting::Reconnect => "waiting until you reconnect the account",
+        Waiting::Looking => "waiting, I am looking whether X has it",
+        Waiting::Unknown => "waiting",
+    }
+}
+
 /// Whether a post to an account that works still waits at `now`: a step says so only once it is over.
-pub fn lasts(waiting: &Waiting, now: i64) -> bool {
+fn lasts(waiting: &Waiting, now: i64) -> bool {
     match waiting {
         Waiting::RateLimit { until }
         | Waiting::Trouble { until, .. }
+        | Waiting::FileNotFound { until, .. }
         | Waiting::Credits { until }
         | Waiting::SpendCap { until }
         | Waiting::NotEnrolled { until }
@@ -251,6 +278,11 @@ fn wait(post: &Post, waiting: &Waiting, head: &str) -> Message {
                 Party::Chat => "The file cannot be fetched from the chat at the moment",
                 Party::Staging => "The storage of this service has a problem at the moment",
             }
+        ))
+        .time(*until)
+        .then("."),
+        Waiting::FileNotFound { until, .. } => Message::text(format!(
+            "The chat does not find the file just now · {head}\nThat often passes. The next try is at "
         ))
         .time(*until)
         .then("."),

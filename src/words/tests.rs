@@ -73,7 +73,7 @@ fn post(state: State) -> Post {
 
 fn read(message: &Message) -> String {
     let text = message.text.iter().map(|span| match span {
-        Span::Text(text) | Span::Link(text) => text.clone(),
+        Span::Text(text) | Span::Link(text) | Span::Code(text) => text.clone(),
         Span::Time(_) => "12:05".to_owned(),
     });
     let buttons = message.buttons.iter().map(|button| format!("  [ {} ]", button.label));
@@ -303,8 +303,8 @@ fn answers() {
         ("caption too long on Discord", caption_refused(&too_long, Platform::Discord)),
         ("caption with a control character", caption_refused(&control, Platform::Telegram)),
         ("alternative text too long", alt_text_refused(too_long_alt, Platform::Discord)),
-        ("no posts", posts(&[])),
-        ("posts", posts(&listed)),
+        ("no posts", posts(&[], NOW)),
+        ("posts", posts(&listed, NOW)),
         ("too late", too_late()),
         ("cancelled", cancelled("surf.mov", false)),
         ("left in doubt", cancelled("surf.mov", true)),

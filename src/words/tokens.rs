@@ -5,10 +5,9 @@ use crate::ticket::ApiToken;
 
 /// `/token`: an API token, shown once.
 pub fn api_token(token: &str) -> Message {
-    Message::text(format!(
-        "Your API token, shown this once:\n{token}\n\
-         Programs that have it can act as you here. Keep it secret; /tokens lists yours, to end one."
-    ))
+    Message::text("Your API token, shown this once:\n")
+        .code(token)
+        .then("\nPrograms that have it can act as you here. Keep it secret; /tokens lists yours, to end one.")
 }
 
 /// `/tokens`

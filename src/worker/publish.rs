@@ -59,7 +59,7 @@ async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next,
     }
     let now = worker.clock.now_ms();
     worker.store.renew(lease, now).await?;
-    worker.store.intend(lease, now).await?;
+    post.caption = worker.store.intend(lease, now).await?;
     // A worker that slept here no longer holds the lane: somebody else may be looking for this very post.
     if !lease.holds_for(CREATE_TAKES, worker.clock.now_ms()) {
         return Err(StoreError::LeaseLost.into());

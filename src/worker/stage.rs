@@ -5,7 +5,7 @@ use std::{sync::atomic::AtomicU64, time::Duration};
 
 use tokio_util::sync::CancellationToken;
 
-use super::{Next, StepError, Worker};
+use super::{Next, StepError, Worker, verdict::backoff};
 use crate::{
     chat::ChatError,
     post::{Failure, Kind, Party, Post, State, Waiting},
@@ -20,6 +20,10 @@ const PROGRESS_EVERY: Duration = Duration::from_millis(1_000);
 
 /// Longest pause that a chat can ask for: it may name any number.
 const LONGEST_PAUSE: Duration = Duration::from_secs(3_600);
+
+/// A file that the chat does not find is gone when it is missed so often, and for so long, in milliseconds.
+const GONE_AFTER_TRIES: u32 = 5;
+const GONE_AFTER_MS: i64 = 10 * 60_000;
 
 /// Streams the file through, hashing on the way. Begun again, it starts over: the key is the same, the last one wins.
 pub(super) async fn stage(
@@ -40,6 +44,7 @@ pub(super) async fn stage(
             post.waiting = Some(Waiting::Trouble { with: Party::Chat, until });
             return Ok(Next::Go(State::Staging, wait));
         }
+        Err(ChatError::NotFound(why)) => return not_found(post, &why, worker.clock.now_ms()),
         Err(error) => return Err(from_chat(error)),
     };
     if download.bytes.is_some_and(|bytes| bytes > MAX_BYTES) {
@@ -100,9 +105,26 @@ async fn report(worker: &Worker, lease: &Lease, copied: &AtomicU64) -> StepError
     }
 }
 
+/// A chat may not find a file for a while, or may have deleted it: only one that is missed again and again is gone.
+fn not_found(post: &mut Post, why: &str, now: i64) -> Result<Next, StepError> {
+    let (since, tries) = match post.waiting {
+        Some(Waiting::FileNotFound { since, tries, .. }) => (since, tries.saturating_add(1)),
+        _ => (now, 1),
+    };
+    tracing::warn!(tries, why, "the chat does not find the file");
+    if tries >= GONE_AFTER_TRIES && now - since >= GONE_AFTER_MS {
+        return Err(StepError::Fail(Failure::FileGone));
+    }
+    let wait = backoff(tries);
+    let until = now + i64::try_from(wait.as_millis()).unwrap_or(i64::MAX / 2);
+    post.waiting = Some(Waiting::FileNotFound { since, tries, until });
+    Ok(Next::Go(State::Staging, wait))
+}
+
 fn from_chat(error: ChatError) -> StepError {
     match error {
         ChatError::Gone(_)
+        | ChatError::NotFound(_)
         | ChatError::Forbidden(_)
         | ChatError::NeedsPrivateChat
         | ChatError::Refused(_) => StepError::Fail(Failure::FileGone),

@@ -1,6 +1,7 @@
 //! The whole way from Telegram and Discord, over their own protocols, to X and back.
 
 mod brought;
+mod inputs;
 mod on_discord;
 mod on_telegram;
 

@@ -124,6 +124,8 @@ impl Discord {
             given.push(json!({ "name": "video", "type": 11, "value": file.id.to_string() }));
             resolved = json!({ "attachments": { file.id.to_string(): file.json() } });
         }
+        let carol = self.world().user("carol");
+        resolved["users"] = json!({ carol.to_string(): world::user_json(carol, "carol", false) });
         let id = self.world().snowflake().to_string();
         let data = json!({
             "id": id, "name": command, "type": 1, "options": given, "resolved": resolved,
@@ -148,16 +150,30 @@ impl Discord {
         self.interact(user, &channel, 3, data, Some((message, shown))).await
     }
 
-    /// A user chooses *Post to X* in the menu of somebody's message with these files. Returns the interaction's id.
+    /// A user chooses *Post to X* in the menu of a message of their own with these files. Returns the interaction's id.
     pub async fn choose(&self, user: &str, channel: &str, content: &str, files: &[&Attached]) -> u64 {
+        self.choose_of(user, user, channel, content, files).await
+    }
+
+    /// The same of a message of `author`'s.
+    pub async fn choose_of(
+        &self,
+        user: &str,
+        author: &str,
+        channel: &str,
+        content: &str,
+        files: &[&Attached],
+    ) -> u64 {
         self.wait_for("the bot to be online", World::online).await;
         let (target, mut message) = {
             let mut world = self.world();
             assert!(world.commands.iter().any(|it| it["name"] == "Post to X" && it["type"] == 3));
-            let (channel, author) = (world.channel(channel), world.user("carol"));
+            let (channel, id) = (world.channel(channel), world.user(author));
             let target = world.write(channel, 0, None);
             let mut message = world.messages.remove(&target).unwrap().json();
-            message["author"] = world::user_json(author, "carol", false);
+            message["author"] = world::user_json(id, author, false);
+            let carol = world.user("carol");
+            message["mentions"] = json!([world::user_json(carol, "carol", false)]);
             (target.to_string(), message)
         };
         message["content"] = json!(content);

@@ -304,6 +304,27 @@ impl Speaker {
         self.send(message)
     }
 
+    /// Edits the caption of a message.
+    pub fn edit(&self, message: i64, caption: &str) {
+        self.telegram.shared.change(|state| {
+            let edited = state.message_mut(self.chat(), message).unwrap();
+            edited["caption"] = json!(caption);
+            edited["edit_date"] = json!(1_767_323_046);
+            let edited = edited.clone();
+            state.push_update(json!({"edited_message": edited}));
+        });
+    }
+
+    /// Sends files as an album, the caption under the first. Returns the ids of the messages.
+    pub fn album(&self, files: &[(&str, &str, Bytes)], caption: &str) -> Vec<i64> {
+        let mut speaker = self.clone();
+        speaker.fields["media_group_id"] = json!("album-1");
+        let send = |(at, (kind, name, bytes)): (usize, &(&str, &str, Bytes))| {
+            speaker.file(kind, name, bytes.clone(), if at == 0 { caption } else { "" })
+        };
+        files.iter().enumerate().map(send).collect()
+    }
+
     /// Presses the button with `label` under a message. Panics if there is none to press.
     pub fn press(&self, message: i64, label: &str) {
         let chat = self.chat();

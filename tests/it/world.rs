@@ -83,7 +83,7 @@ pub fn place(name: &str) -> Place {
 /// A message as a person reads it: text, then buttons.
 pub fn read(message: &Message) -> String {
     let text = message.text.iter().map(|span| match span {
-        Span::Text(text) | Span::Link(text) => text.clone(),
+        Span::Text(text) | Span::Link(text) | Span::Code(text) => text.clone(),
         Span::Time(at) => format!("<{}>", (at - NOON) / 1_000),
     });
     let buttons = message.buttons.iter().map(|button| format!(" [{}]", button.label));

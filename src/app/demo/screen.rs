@@ -125,7 +125,7 @@ impl Screen {
 /// A message as text. Control characters stay out of the terminal.
 fn plain(message: &Message) -> String {
     let spans = message.text.iter().map(|span| match span {
-        Span::Text(text) | Span::Link(text) => text.clone(),
+        Span::Text(text) | Span::Link(text) | Span::Code(text) => text.clone(),
         Span::Time(at) => Timestamp::from_millisecond(*at)
             .map(|at| at.to_zoned(TimeZone::system()).strftime("%H:%M").to_string())
             .unwrap_or_default(),

@@ -23,6 +23,7 @@ use super::{
     MARGIN_MS,
     menu::{self, Chosen},
     render,
+    shown::{Names, as_shown, with_line_breaks},
 };
 
 /// How long an interaction token is taken, in milliseconds
@@ -70,7 +71,7 @@ pub(super) fn read(interaction: DiscordInteraction, now_ms: i64) -> Option<Heard
             Some(read_choice(command, now_ms))
         }
         DiscordInteraction::Command(command) => {
-            let ask = asked_by(&command);
+            let ask = asked_by(&command, now_ms);
             let acknowledgement = match ask {
                 Ask::Post { .. } => Acknowledgement::Public,
                 _ => Acknowledgement::Ephemeral,
@@ -85,7 +86,7 @@ pub(super) fn read(interaction: DiscordInteraction, now_ms: i64) -> Option<Heard
 
 /// *Post to X* in a message's menu. What stands against it is nobody else's business.
 fn read_choice(command: CommandInteraction, now_ms: i64) -> Heard {
-    match menu::chosen(&command) {
+    match menu::chosen(&command, now_ms) {
         Chosen::Form(callback, ask) => {
             Heard { callback, ..read_command(command, ask, Acknowledgement::Ephemeral, now_ms) }
         }
@@ -93,7 +94,7 @@ fn read_choice(command: CommandInteraction, now_ms: i64) -> Heard {
     }
 }
 
-fn asked_by(command: &CommandInteraction) -> Ask {
+fn asked_by(command: &CommandInteraction, now_ms: i64) -> Ask {
     let word = |name: &str| {
         let option = command.data.options.iter().find(|o| o.name == name);
         match option.map(|option| &option.value) {
@@ -101,6 +102,8 @@ fn asked_by(command: &CommandInteraction) -> Ask {
             _ => String::new(),
         }
     };
+    let names = names(command);
+    let text = |name: &str| as_shown(&with_line_breaks(&word(name)), &names, now_ms);
     let ticked = |name: &str| {
         let option = command.data.options.iter().find(|o| o.name == name);
         matches!(option.map(|option| &option.value), Some(CommandDataOptionValue::Boolean(true)))
@@ -108,8 +111,11 @@ fn asked_by(command: &CommandInteraction) -> Ask {
     match command.data.name.as_str() {
         "connect" => Ask::Connect { what: word("platform") },
         "post" => Ask::Post {
-            caption: word("caption"),
-            options: options(&word, &ticked),
+            caption: text("caption"),
+            options: Options {
+                alt_text: Some(text("alt_text")).filter(|text| !text.is_empty()),
+                ..options(&word, &ticked)
+            },
             account: word("account"),
             file: command
                 .data
@@ -132,6 +138,24 @@ fn asked_by(command: &CommandInteraction) -> Ask {
         "help" => Ask::Help,
         other => Ask::Unknown { command: other.to_owned() },
     }
+}
+
+/// The names of what the options of a command mention.
+fn names(command: &CommandInteraction) -> Names {
+    let resolved = &command.data.resolved;
+    let member = |id| resolved.members.get(id).and_then(|member| member.nick.as_deref());
+    let users = resolved.users.iter().map(|(id, user)| (id.get(), display_name(user, member(id))));
+    let channels = resolved.channels.values().chain(command.channel.as_ref());
+    Names {
+        users: users.collect(),
+        roles: resolved.roles.iter().map(|(id, role)| (id.get(), role.name.clone())).collect(),
+        channels: channels.filter_map(|channel| Some((channel.id.get(), channel.name.clone()?))).collect(),
+    }
+}
+
+/// A person's name as a server shows it.
+pub(super) fn display_name(user: &User, nick: Option<&str>) -> String {
+    nick.or(user.global_name.as_deref()).unwrap_or(&user.name).to_owned()
 }
 
 fn read_command(
@@ -157,7 +181,7 @@ fn read_command(
 
 /// The form that *Post to X* opened was sent.
 fn read_form(modal: ModalInteraction, now_ms: i64) -> Heard {
-    let ask = menu::sent(&modal);
+    let ask = menu::sent(&modal, now_ms);
     let envelope = Envelope {
         application: modal.application_id,
         token: &modal.token,
@@ -178,7 +202,7 @@ fn options(word: &impl Fn(&str) -> String, ticked: &impl Fn(&str) -> bool) -> Op
     let sensitive = word("sensitive");
     Options {
         replies: Replies::from_word(&word("replies")),
-        alt_text: Some(word("alt_text")).filter(|text| !text.is_empty()),
+        alt_text: None,
         sensitive: Sensitive {
             adult_content: sensitive == "adult_content",
             graphic_violence: sensitive == "graphic_violence",

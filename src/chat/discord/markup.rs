@@ -25,6 +25,12 @@ pub(super) fn content(spans: &[Span]) -> String {
                 }
                 None => plain.push_str(link),
             },
+            // Inside backticks nothing is escaped, so that what is copied is what was meant.
+            Span::Code(text) if !text.contains(['`', '\n']) && !text.is_empty() => {
+                content.text(&std::mem::take(&mut plain));
+                content.piece(&format!("`{text}`"));
+            }
+            Span::Code(text) => plain.push_str(text),
             Span::Time(at) => {
                 content.text(&std::mem::take(&mut plain));
                 content.piece(&format!("<t:{}:t>", at.div_euclid(1000)));

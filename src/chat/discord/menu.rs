@@ -5,6 +5,7 @@ use serenity::model::{
     application::{ActionRowComponent, CommandInteraction, ModalInteraction, ResolvedTarget},
     channel::Message,
     id::InteractionId,
+    user::User,
 };
 
 use crate::{
@@ -13,7 +14,10 @@ use crate::{
     words,
 };
 
-use super::interaction::attachment;
+use super::{
+    interaction::{attachment, display_name},
+    shown::{Names, as_shown, with_names},
+};
 
 /// The name of the command, as the menu shows it.
 pub(super) const NAME: &str = "Post to X";
@@ -33,28 +37,55 @@ pub(super) enum Chosen {
 }
 
 /// Asks for the caption, with the message's own text in the field.
-pub(super) fn chosen(command: &CommandInteraction) -> Chosen {
+pub(super) fn chosen(command: &CommandInteraction, now_ms: i64) -> Chosen {
     let Some(ResolvedTarget::Message(message)) = command.data.target() else {
         return Chosen::Ask(ask(String::new(), None, command.id));
     };
+    if !may_post(command, message) {
+        return Chosen::Ask(Ask::SomebodyElses);
+    }
     match file_of(message) {
         Some(file) if file.kind.may_be_video() => {
             let opened = Ask::Form { key: key(&command.id.to_string()), file };
-            Chosen::Form(form_for(command.id, message.content.trim()), opened)
+            Chosen::Form(form_for(command.id, &text_of(message, now_ms)), opened)
         }
         file => Chosen::Ask(ask(String::new(), file, command.id)),
     }
 }
 
-/// What a form that was sent asks for. A client can send any id: it is looked for among those of its person.
-pub(super) fn sent(modal: &ModalInteraction) -> Ask {
+/// Whether a person may publish a message: their own, or any where they moderate. Discord says so with the interaction.
+fn may_post(command: &CommandInteraction, message: &Message) -> bool {
+    let moderates = || {
+        let permissions = command.member.as_ref().and_then(|member| member.permissions);
+        permissions.is_some_and(|may| may.manage_messages() || may.administrator())
+    };
+    message.author.id == command.user.id || moderates()
+}
+
+/// The text of a message, or of what it forwards, as people see it.
+fn text_of(message: &Message, now_ms: i64) -> String {
+    let forwarded = message.message_snapshots.first().filter(|_| message.content.is_empty());
+    let (text, mentions) = match forwarded {
+        Some(snapshot) => (&snapshot.content, &snapshot.mentions),
+        None => (&message.content, &message.mentions),
+    };
+    let nick = |user: &User| user.member.as_ref().and_then(|member| member.nick.clone());
+    let users = mentions.iter().map(|user| (user.id.get(), display_name(user, nick(user).as_deref())));
+    let channels = message.mention_channels.iter().map(|channel| (channel.id.get(), channel.name.clone()));
+    // Discord names no roles here.
+    let names = Names { users: users.collect(), channels: channels.collect(), ..Names::default() };
+    as_shown(text, &names, now_ms)
+}
+
+/// What a form that was sent asks for. Its text was plain when it was opened, so nothing in it is taken for markup. A client can send any id: it is looked for among those of its person.
+pub(super) fn sent(modal: &ModalInteraction, now_ms: i64) -> Ask {
     let opened_by = modal.data.custom_id.strip_prefix(FORM).unwrap_or_default();
     let mut fields = modal.data.components.iter().flat_map(|row| &row.components);
     let caption = fields.find_map(|field| match field {
         ActionRowComponent::InputText(field) if field.custom_id == CAPTION => field.value.as_deref(),
         _ => None,
     });
-    let caption = caption.unwrap_or_default().trim().to_owned();
+    let caption = with_names(caption.unwrap_or_default(), &Names::default(), now_ms);
     Ask::Filled { key: key(opened_by), caption, dedupe_key: format!("discord:{}", modal.id) }
 }
 

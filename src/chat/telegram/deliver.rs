@@ -11,13 +11,14 @@ use tokio::{sync::oneshot, time::timeout};
 use tracing::{debug, warn};
 
 use super::{
+    album::Albums,
     call::call,
     error::sort,
     understand::understand,
     wire::{CallbackQuery, Numbered, Update},
 };
 use crate::{
-    chat::{Ask, Delivery, Inbox},
+    chat::{Ask, Delivery, Inbox, Incoming},
     words,
 };
 
@@ -46,12 +47,14 @@ pub(super) fn read(update: &[u8]) -> Option<Update> {
 /// Hands over a batch, in order within a chat, and returns when all of it is stored.
 pub(super) async fn deliver(
     bot: &Bot,
+    albums: &Albums,
     batch: impl IntoIterator<Item = Update>,
     me: &str,
     inbox: &Inbox,
 ) -> Result<(), Closed> {
     let mut chats: Vec<(Option<i64>, Vec<Update>)> = Vec::new();
     for update in batch {
+        albums.note(&update);
         let chat = update.chat();
         match chats.iter_mut().find(|(known, _)| *known == chat) {
             Some((_, updates)) => updates.push(update),
@@ -62,15 +65,24 @@ pub(super) async fn deliver(
         .map(Ok)
         .try_for_each_concurrent(CHATS_AT_ONCE, async |(_, updates)| {
             for update in &updates {
-                hand_over(bot, update, me, inbox).await?;
+                hand_over(bot, albums, update, me, inbox).await?;
             }
             Ok(())
         })
         .await
 }
 
-async fn hand_over(bot: &Bot, update: &Update, me: &str, inbox: &Inbox) -> Result<(), Closed> {
-    let incoming = understand(update, me);
+async fn hand_over(
+    bot: &Bot,
+    albums: &Albums,
+    update: &Update,
+    me: &str,
+    inbox: &Inbox,
+) -> Result<(), Closed> {
+    let mut incoming = understand(update, me);
+    let left_out = incoming.as_mut().map_or(0, |incoming| albums.complete(update, incoming));
+    let rest = incoming.clone().filter(|_| left_out > 0);
+    let rest = rest.map(|incoming| Incoming { ask: Ask::RestOfAlbum { files: left_out }, ..incoming });
     let understood = incoming.is_some();
     let hand_over = async {
         let Some(incoming) = incoming else {
@@ -93,7 +105,13 @@ async fn hand_over(bot: &Bot, update: &Update, me: &str, inbox: &Inbox) -> Resul
             acknowledge(bot, query, understood).await;
         }
     };
-    tokio::join!(hand_over, acknowledge).0
+    tokio::join!(hand_over, acknowledge).0?;
+    if let Some(incoming) = rest {
+        // Nothing to store, and nothing to wait for.
+        let delivery = Delivery { incoming, done: oneshot::channel().0 };
+        inbox.send(delivery).await.map_err(|_| Closed)?;
+    }
+    Ok(())
 }
 
 /// Ends the waiting sign on a pressed button.

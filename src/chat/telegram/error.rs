@@ -48,6 +48,9 @@ pub(super) fn sort_file(error: RequestError) -> ChatError {
         ChatError::Refused(reason) if reason.contains("file is too big") => {
             ChatError::TooLarge { limit: CLOUD_FILE_BYTES }
         }
+        ChatError::Refused(reason) if reason.contains("temporarily unavailable") => {
+            ChatError::NotFound(reason)
+        }
         ChatError::Refused(reason) if is_unknown_file(&reason) => ChatError::Gone(reason),
         other => other,
     }
@@ -191,14 +194,12 @@ mod tests {
             sort_file(answered("Bad Request: file is too big")),
             ChatError::TooLarge { limit: 20_971_520 }
         ));
-        for description in [
-            "Bad Request: invalid file_id",
-            "Bad Request: invalid file id",
-            "Bad Request: wrong file_id or the file is temporarily unavailable",
-        ] {
+        for description in ["Bad Request: invalid file_id", "Bad Request: invalid file id"] {
             let sorted = sort_file(answered(description));
             assert!(matches!(sorted, ChatError::Gone(_)), "{sorted:?}");
         }
+        let passing = "Bad Request: wrong file_id or the file is temporarily unavailable";
+        assert!(matches!(sort_file(answered(passing)), ChatError::NotFound(_)));
     }
 
     #[test]

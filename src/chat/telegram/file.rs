@@ -45,7 +45,8 @@ async fn download(client: &reqwest::Client, url: Url) -> Result<Download, ChatEr
     match answer.status() {
         StatusCode::OK => {}
         StatusCode::NOT_FOUND | StatusCode::GONE => {
-            return Err(ChatError::Gone("Telegram no longer has the file".into()));
+            // getFile has just named this place.
+            return Err(ChatError::NotFound("Telegram does not have the file where it says it is".into()));
         }
         StatusCode::TOO_MANY_REQUESTS => {
             let seconds = answer.headers().get(RETRY_AFTER);
@@ -55,8 +56,12 @@ async fn download(client: &reqwest::Client, url: Url) -> Result<Download, ChatEr
         status if status.is_server_error() => {
             return Err(ChatError::Trouble(format!("Telegram answered {status}")));
         }
-        status => {
+        status if status.is_redirection() => {
             return Err(ChatError::Refused(format!("Telegram answered {status} to the download")));
+        }
+        status => {
+            // Said by something in between as well, and not about the file.
+            return Err(ChatError::Trouble(format!("Telegram answered {status} to the download")));
         }
     }
     Ok(Download { bytes: answer.content_length(), body: answer.bytes_stream().map_err(trouble).boxed() })

@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
+    album::Albums,
     call::call,
     deliver::{deliver, read},
     error::{self, sort},
@@ -29,6 +30,7 @@ const LAST_WORDS: Duration = Duration::from_secs(5);
 pub(super) async fn run(
     bot: &Bot,
     name: &OnceLock<String>,
+    albums: &Albums,
     inbox: &Inbox,
     stop: &CancellationToken,
 ) -> Result<(), ChatError> {
@@ -68,7 +70,7 @@ pub(super) async fn run(
             tokio::time::sleep(LAST_WORDS).await;
         };
         tokio::select! {
-            delivered = deliver(bot, updates, me, inbox) => if delivered.is_err() {
+            delivered = deliver(bot, albums, updates, me, inbox) => if delivered.is_err() {
                 return Ok(());
             },
             () = patience => return Ok(()),

@@ -1,5 +1,7 @@
 //! From a message to Telegram's text, entities and keyboard. Never a parse mode: text stays text.
 
+use std::ops::Range;
+
 use jiff::{Timestamp, tz::TimeZone};
 use teloxide::types::{InlineKeyboardButton, InlineKeyboardMarkup, MessageEntity};
 use unicode_segmentation::UnicodeSegmentation;
@@ -20,11 +22,18 @@ pub(super) struct Outgoing {
 /// Renders `message`; times on the day of `now_ms` go without the date.
 pub(super) fn render(message: &Message, now_ms: i64) -> Outgoing {
     let mut text = String::new();
+    // Where something of our own stands, and whether it is code.
+    let mut ours: Vec<(Range<usize>, bool)> = Vec::new();
     for span in &message.text {
+        let start = text.len();
         match span {
             Span::Text(words) => text.push_str(words),
             Span::Link(url) => text.push_str(url),
+            Span::Code(words) => text.push_str(words),
             Span::Time(at) => text.push_str(&time(*at, now_ms)),
+        }
+        if matches!(span, Span::Link(_) | Span::Code(_)) {
+            ours.push((start..text.len(), matches!(span, Span::Code(_))));
         }
     }
     let mut lines = String::new();
@@ -39,12 +48,9 @@ pub(super) fn render(message: &Message, now_ms: i64) -> Outgoing {
         }
     }
     let mut text = cut(text, TEXT_UNITS.saturating_sub(units(&lines)));
+    let entities = entities(&text, &ours);
     text.push_str(&lines);
-    Outgoing {
-        entities: names(&text),
-        text,
-        keyboard: (!rows.is_empty()).then(|| InlineKeyboardMarkup::new(rows)),
-    }
+    Outgoing { entities, text, keyboard: (!rows.is_empty()).then(|| InlineKeyboardMarkup::new(rows)) }
 }
 
 fn time(at: i64, now_ms: i64) -> String {
@@ -71,40 +77,70 @@ fn public(address: &str) -> Option<Url> {
     (reachable && matches!(url.scheme(), "http" | "https")).then_some(url)
 }
 
-/// Names with an `@`, as code: Telegram would otherwise take X names, and names that people
-/// write in captions, for its own users, link to them and ping them.
-fn names(text: &str) -> Vec<MessageEntity> {
-    let is_word = |c: char| c.is_alphanumeric() || c == '_';
+/// What is to be copied, as code; and so is what Telegram would make a link of, outside of `ours`. X names, file names and
+/// what else people write would otherwise lead to its own users, to groups, and to sites of strangers.
+fn entities(text: &str, ours: &[(Range<usize>, bool)]) -> Vec<MessageEntity> {
+    let code = |range: Range<usize>| MessageEntity::code(units(&text[..range.start]), units(&text[range]));
     let mut found = Vec::new();
-    let mut before = None;
-    for (start, c) in text.char_indices() {
-        let boundary = !before.replace(c).is_some_and(is_word);
-        if c == '@' && boundary {
-            let rest = &text[start + 1..];
-            let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-            if length > 0 {
-                let name = &text[start..start + 1 + length];
-                found.push(MessageEntity::code(units(&text[..start]), units(name)));
-            }
+    let mut from = 0;
+    for (range, is_code) in ours {
+        // A long text was cut.
+        let range = range.start.min(text.len())..range.end.min(text.len());
+        if !text.is_char_boundary(range.start) || !text.is_char_boundary(range.end) || range.is_empty() {
+            continue;
         }
+        found.extend(links(text, from..range.start).map(code));
+        if *is_code {
+            found.push(code(range.clone()));
+        }
+        from = range.end;
     }
-    found.extend(dotted(text));
-    found.sort_by_key(|entity| entity.offset);
+    found.extend(links(text, from..text.len()).map(code));
     found
 }
 
-/// Words with a dot inside, as code: Telegram makes a link of `login-x.com`, and of `surf.mov` too. Addresses with
-/// their scheme are ours and stay links.
-fn dotted(text: &str) -> impl Iterator<Item = MessageEntity> {
-    text.split_whitespace().filter_map(move |word| {
-        let start = word.as_ptr() as usize - text.as_ptr() as usize;
-        let bare = word.trim_matches(|c: char| !c.is_alphanumeric());
-        let inside = bare.contains('.') && !word.contains('@') && !word.contains("://");
-        inside.then(|| {
-            let start = start + (bare.as_ptr() as usize - word.as_ptr() as usize);
-            MessageEntity::code(units(&text[..start]), units(bare))
-        })
+/// What Telegram makes links of in a part of a text: addresses with and without a scheme, names, tags, numbers.
+fn links(text: &str, part: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    text[part].split_whitespace().flat_map(move |word| {
+        let offset = word.as_ptr() as usize - text.as_ptr() as usize;
+        let found = address(word).map_or_else(|| signed(word), |address| vec![address]);
+        found.into_iter().map(move |range| offset + range.start..offset + range.end)
     })
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// A word without the punctuation around it, if it holds an address or is a number to call.
+fn address(word: &str) -> Option<Range<usize>> {
+    let first = word.find(is_word)?;
+    let last = word.rfind(is_word)?;
+    let end = last + word[last..].chars().next().map_or(0, char::len_utf8);
+    let bare = &word[first..end];
+    let domain = bare.char_indices().any(|(at, c)| {
+        matches!(c, '.' | '。' | '．' | '｡') && bare[at + c.len_utf8()..].starts_with(char::is_alphabetic)
+    });
+    let number = word[..first].ends_with('+') && bare.chars().filter(char::is_ascii_digit).count() >= 5;
+    (domain || number || bare.contains("://")).then_some(if number { first - 1..end } else { first..end })
+}
+
+/// Each name or tag in a word: `@alice`, `#surf`, `$SURF`.
+fn signed(word: &str) -> Vec<Range<usize>> {
+    let mut found = Vec::new();
+    let mut before = None;
+    for (start, c) in word.char_indices() {
+        let boundary = !before.replace(c).is_some_and(is_word);
+        if boundary && matches!(c, '@' | '#' | '$') {
+            let rest = &word[start + 1..];
+            let length = rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+            // `$0.20` is no cashtag.
+            if length > 0 && (c != '$' || rest.starts_with(char::is_alphabetic)) {
+                found.push(start..start + 1 + length);
+            }
+        }
+    }
+    found
 }
 
 fn cut(mut text: String, limit: usize) -> String {
@@ -221,7 +257,38 @@ mod tests {
                 String::from_utf16(&units[entity.offset..entity.offset + entity.length]).unwrap()
             })
             .collect();
-        assert_eq!(marked, ["@alice_makes", "@x"]);
+        assert_eq!(marked, ["@alice_makes", "a@b.com", "@x"]);
+    }
+
+    #[test]
+    fn nothing_that_people_write_becomes_a_link() {
+        let marked = |message: Message| -> Vec<String> {
+            let outgoing = render(&message, NOW);
+            let units: Vec<u16> = outgoing.text.encode_utf16().collect();
+            let of = |entity: &MessageEntity| {
+                String::from_utf16(&units[entity.offset..entity.offset + entity.length]).unwrap()
+            };
+            outgoing.entities.iter().map(of).collect()
+        };
+        for (word, code) in [
+            ("https://evil.example/claim?x=1.mp4", "https://evil.example/claim?x=1.mp4"),
+            ("evil.example/@.mp4", "evil.example/@.mp4"),
+            ("tg://resolve?domain=evil", "tg://resolve?domain=evil"),
+            ("(t.me/evil),", "t.me/evil"),
+            ("#free", "#free"),
+            ("$FREE", "$FREE"),
+            ("+15551234567", "+15551234567"),
+            ("a@b.example", "a@b.example"),
+            ("пример.рф", "пример.рф"),
+            ("😀@evil_bot", "@evil_bot"),
+        ] {
+            assert_eq!(marked(Message::text(format!("x {word} y"))), [code], "{word}");
+        }
+        for plain in ["84.5 MB · 1:02 · 51 %", "Done. Next", "3 $ or # or @", "/help shows"] {
+            assert_eq!(marked(Message::text(plain)), [""; 0], "{plain}");
+        }
+        let own = Message::text("surf.mov\n").link("https://x.com/a/status/1").then(" ").code("toall_a.b");
+        assert_eq!(marked(own), ["surf.mov", "toall_a.b"]);
     }
 
     #[test]

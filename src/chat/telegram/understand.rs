@@ -1,6 +1,6 @@
 //! From a Telegram update to what a person asks.
 
-use super::wire::{CallbackQuery, Message, Update, User};
+use super::wire::{CallbackQuery, Entity, Media, Message, Update, User};
 use crate::{
     account::{Group, Person, Place, Platform},
     chat::{Ask, Incoming},
@@ -9,33 +9,126 @@ use crate::{
 
 /// What `update` asks of the bot named `me`, if it asks anything of it.
 ///
-/// Only people ask: bots, channels and anonymous administrators are not somebody who could have
-/// linked an account. Only their own words count: a forwarded command is somebody else's.
+/// Only people ask: bots and channels are not somebody who could have linked an account. Only their own words count: a
+/// forwarded command is somebody else's.
 pub(super) fn understand(update: &Update, me: &str) -> Option<Incoming> {
     match update {
         Update { message: Some(message), .. } => from_message(message, me),
+        Update { edited_message: Some(message), .. } => from_edit(message, me),
         Update { callback_query: Some(query), .. } => from_press(query),
         _ => None,
     }
 }
 
 fn from_message(message: &Message, me: &str) -> Option<Incoming> {
+    if message.sender_chat.is_some() {
+        return from_nobody(message, me);
+    }
     let sender = message.from.as_ref().filter(|user| !user.is_bot)?;
-    if message.sender_chat.is_some() || message.chat.kind == "channel" {
+    if message.chat.kind == "channel" {
         return None;
     }
-    let words = message.text.as_ref().or(message.caption.as_ref());
-    let own = message.forward_origin.is_none() && message.via_bot.is_none();
-    let ask = match words.and_then(|words| command(words)).filter(|_| own) {
+    let words = words(message);
+    let ask = match words.as_deref().and_then(command).filter(|_| is_own(message)) {
         Some(command) => ask(&command, message, me)?,
         // An album is one message per picture, and the first carries the words.
         None if message.media_group_id.is_some() && words.is_none() => return None,
         // What the service itself writes, such as that a message was pinned, has neither.
-        None if words.is_none() && attachment(message).is_none() => return None,
+        None if words.is_none() && attachment(&message.media).is_none() => return None,
         None if message.chat.is_private() => Ask::Help,
         None => return None,
     };
     Some(Incoming { from: person(sender), at: place(message, sender), ask, groups: groups(message) })
+}
+
+/// A command in the name of a group or channel. Telegram puts a bot of its own in place of the person.
+fn from_nobody(message: &Message, me: &str) -> Option<Incoming> {
+    let stand_in = message.from.as_ref()?;
+    if message.is_automatic_forward || message.chat.kind == "channel" || !is_own(message) {
+        return None;
+    }
+    ask(&command(&words(message)?)?, message, me)?;
+    Some(Incoming {
+        from: person(stand_in),
+        at: place(message, stand_in),
+        ask: Ask::Anonymous,
+        groups: Vec::new(),
+    })
+}
+
+/// A `/post` whose text was edited; other edits ask for nothing.
+fn from_edit(message: &Message, me: &str) -> Option<Incoming> {
+    let sender = message.from.as_ref().filter(|user| !user.is_bot && message.sender_chat.is_none())?;
+    let words = words(message)?;
+    let command = command(&words).filter(|_| is_own(message))?;
+    let Ask::Post { caption, dedupe_key, .. } = ask(&command, message, me)? else { return None };
+    Some(Incoming {
+        from: person(sender),
+        at: place(message, sender),
+        ask: Ask::Edit { caption, dedupe_key },
+        groups: groups(message),
+    })
+}
+
+/// Whether the words of a message are its sender's own.
+fn is_own(message: &Message) -> bool {
+    message.forward_origin.is_none() && message.via_bot.is_none()
+}
+
+/// The text or caption of a message, with the addresses behind its links.
+fn words(message: &Message) -> Option<String> {
+    match (&message.text, &message.caption) {
+        (Some(text), _) => Some(with_addresses(text, &message.entities)),
+        (None, Some(caption)) => Some(with_addresses(caption, &message.caption_entities)),
+        (None, None) => None,
+    }
+}
+
+/// The text with the address of each link behind the words that carry it: X shows no links under words.
+fn with_addresses(text: &str, entities: &[Entity]) -> String {
+    let links = entities.iter().filter(|entity| entity.kind == "text_link");
+    let mut links: Vec<(usize, usize, &str)> = links
+        .filter_map(|link| {
+            let url = link.url.as_deref().filter(|url| url.starts_with("http"))?;
+            Some((byte_at(text, link.offset)?, byte_at(text, link.offset.checked_add(link.length)?)?, url))
+        })
+        .collect();
+    links.sort_unstable();
+    let mut whole = String::new();
+    let mut written = 0;
+    for (start, end, url) in links {
+        // Links do not overlap, unless somebody else made the update.
+        if start < written || end <= start {
+            continue;
+        }
+        let bare = |address: &str| {
+            let address = address.trim_start_matches("https://").trim_start_matches("http://");
+            address.trim_end_matches('/').to_owned()
+        };
+        if bare(&text[start..end]) == bare(url) {
+            whole.push_str(&text[written..start]);
+            whole.push_str(url);
+        } else {
+            whole.push_str(&text[written..end]);
+            whole.push_str(&format!(" ({url})"));
+        }
+        written = end;
+    }
+    whole.push_str(&text[written..]);
+    whole
+}
+
+/// The byte at which a number of UTF-16 units ends.
+fn byte_at(text: &str, units: usize) -> Option<usize> {
+    let mut passed = 0;
+    let starts = text.char_indices().map(|(at, c)| (at, c.len_utf16())).chain([(text.len(), 0)]);
+    for (at, length) in starts {
+        if passed == units {
+            return Some(at);
+        }
+        passed += length;
+    }
+    None
 }
 
 fn from_press(query: &CallbackQuery) -> Option<Incoming> {
@@ -59,14 +152,31 @@ struct Command<'a> {
 // Read from the text: the entities that mark commands count in UTF-16 and add nothing.
 fn command(text: &str) -> Option<Command<'_>> {
     let text = text.strip_prefix('/')?;
-    let (head, rest) = text.split_once(char::is_whitespace).unwrap_or((text, ""));
-    let (name, bot) = match head.split_once('@') {
-        Some((name, bot)) => (name, Some(bot)),
-        None => (head, None),
+    let (name, tail) = word(text);
+    let (bot, tail) = match tail.strip_prefix('@').map(word) {
+        Some((bot, tail)) if !bot.is_empty() => (Some(bot), tail),
+        _ => (None, tail),
     };
-    let is_name =
-        (1..=32).contains(&name.len()) && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_');
-    is_name.then(|| Command { name: name.to_ascii_lowercase(), bot, rest: rest.trim() })
+    let rest = behind_name(tail)?;
+    (1..=32).contains(&name.len()).then(|| Command { name: name.to_ascii_lowercase(), bot, rest })
+}
+
+/// The letters, digits and underscores at the start, and what follows.
+fn word(text: &str) -> (&str, &str) {
+    text.split_at(text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len()))
+}
+
+/// What follows the name of a command, without what people set between the two: `/post: x`, `/post🎬 x`. `None` when that
+/// was no name at all, but the beginning of a path or of a word.
+fn behind_name(tail: &str) -> Option<&str> {
+    let begins = |c: char| c.is_alphanumeric() || c.is_whitespace() || "#$\"'“”«([<@".contains(c);
+    let rest = tail.trim_start_matches(|c: char| !begins(c) && c != '/');
+    let separated = rest.len() < tail.len();
+    match rest.chars().next() {
+        Some('/') if !separated => None,
+        Some(c) if c.is_alphanumeric() && !separated => None,
+        _ => Some(rest.trim()),
+    }
 }
 
 fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
@@ -80,7 +190,7 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
             caption: rest,
             options: Options::default(),
             account: String::new(),
-            file: attachment(message).or_else(|| attachment(message.reply_to_message.as_ref()?)),
+            file: file(message),
             dedupe_key: format!("telegram:{}:{}", message.chat.id, message.message_id),
         },
         "posts" => Ask::Posts,
@@ -101,17 +211,24 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
     })
 }
 
-fn attachment(message: &Message) -> Option<Attachment> {
-    let largest = message.photo.iter().flatten().max_by_key(|size| size.width);
+/// The file that a message is about: its own, or that of the message it replies to, here or in another chat.
+fn file(message: &Message) -> Option<Attachment> {
+    let replied = || attachment(&message.reply_to_message.as_ref()?.media);
+    let elsewhere = || attachment(message.external_reply.as_ref()?);
+    attachment(&message.media).or_else(replied).or_else(elsewhere)
+}
+
+pub(super) fn attachment(media: &Media) -> Option<Attachment> {
+    let largest = media.photo.iter().flatten().max_by_key(|size| size.width);
     // An animation comes as a document too.
     let (file, kind) = [
-        (message.video.as_ref(), Kind::Video),
-        (message.animation.as_ref(), Kind::Animation),
-        (message.video_note.as_ref(), Kind::VideoNote),
-        (message.document.as_ref(), Kind::File),
-        (message.audio.as_ref(), Kind::Audio),
-        (message.voice.as_ref(), Kind::Voice),
-        (message.sticker.as_ref(), Kind::Sticker),
+        (media.video.as_ref(), Kind::Video),
+        (media.animation.as_ref(), Kind::Animation),
+        (media.video_note.as_ref(), Kind::VideoNote),
+        (media.document.as_ref(), Kind::File),
+        (media.audio.as_ref(), Kind::Audio),
+        (media.voice.as_ref(), Kind::Voice),
+        (media.sticker.as_ref(), Kind::Sticker),
         (largest, Kind::Photo),
     ]
     .into_iter()

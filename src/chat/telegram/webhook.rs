@@ -1,6 +1,6 @@
 //! The webhook: Telegram brings each update by itself, to any process that serves the public address.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
@@ -11,11 +11,13 @@ use tracing::{info, warn};
 use url::Url;
 
 use super::{
+    album::Albums,
     call::call,
     deliver::{Closed, deliver, read},
     error::sort,
     hello::introduce,
     spell::Spell,
+    understand::understand,
     wire::{GetWebhookInfo, SetWebhook, UPDATES},
 };
 use crate::{
@@ -23,6 +25,8 @@ use crate::{
     clock::Clock,
 };
 
+/// How long the files of an album may follow the one with the words.
+const ALBUM_IS_WHOLE: Duration = Duration::from_secs(1);
 /// What the secret is for, so that no other use of the token gives the same.
 const PURPOSE: &[u8] = b"toall telegram webhook 1";
 /// Updates that Telegram may bring at the same time (Bot API, `setWebhook`: 1 to 100, its default is 40). It brings those of
@@ -124,8 +128,24 @@ async fn set(bot: &Bot, proof: &Proof, url: &Url) -> Result<(), ChatError> {
 }
 
 /// Hands over an update as Telegram brought it; `Err` when it is to come again.
-pub(super) async fn receive(bot: &Bot, update: &[u8], me: &str, inbox: &Inbox) -> Result<(), Closed> {
-    deliver(bot, read(update), me, inbox).await
+pub(super) async fn receive(
+    bot: &Bot,
+    albums: &Albums,
+    update: &[u8],
+    me: &str,
+    inbox: &Inbox,
+) -> Result<(), Closed> {
+    let update = read(update);
+    if let Some(update) = &update
+        && let Some(message) = &update.message
+        && message.media_group_id.is_some()
+        && understand(update, me).is_some()
+    {
+        // Each file of an album is brought by itself, all at about the same time.
+        albums.note(update);
+        tokio::time::sleep(ALBUM_IS_WHOLE).await;
+    }
+    deliver(bot, albums, update, me, inbox).await
 }
 
 /// How Telegram's webhook fares.

@@ -43,7 +43,7 @@ pub(super) struct Sent {
 }
 
 /// The kinds of update that the bot asks for.
-pub(super) const UPDATES: [&str; 2] = ["message", "callback_query"];
+pub(super) const UPDATES: [&str; 3] = ["message", "edited_message", "callback_query"];
 
 /// `getUpdates`. Each update is read by itself, so that one that cannot be does not hide the others.
 #[derive(Serialize)]
@@ -51,7 +51,7 @@ pub(super) struct GetUpdates {
     pub offset: i64,
     /// Seconds to hold the request while there is nothing.
     pub timeout: u32,
-    pub allowed_updates: [&'static str; 2],
+    pub allowed_updates: [&'static str; 3],
 }
 
 impl Payload for GetUpdates {
@@ -65,7 +65,7 @@ pub(super) struct SetWebhook<'a> {
     pub url: &'a str,
     pub secret_token: &'a str,
     pub max_connections: u8,
-    pub allowed_updates: [&'static str; 2],
+    pub allowed_updates: [&'static str; 3],
 }
 
 impl Payload for SetWebhook<'_> {
@@ -103,6 +103,7 @@ pub(super) struct Numbered {
 #[derive(Debug, Deserialize)]
 pub(super) struct Update {
     pub message: Option<Message>,
+    pub edited_message: Option<Message>,
     pub callback_query: Option<CallbackQuery>,
 }
 
@@ -110,7 +111,7 @@ impl Update {
     /// The chat it happened in, if in one.
     pub fn chat(&self) -> Option<i64> {
         let pressed = || self.callback_query.as_ref()?.message.as_ref();
-        let message = self.message.as_ref().or_else(pressed);
+        let message = self.message.as_ref().or(self.edited_message.as_ref()).or_else(pressed);
         message.map(|message| message.chat.id)
     }
 }
@@ -135,12 +136,40 @@ pub(super) struct Message {
     pub message_thread_id: Option<i64>,
     #[serde(default)]
     pub is_topic_message: bool,
+    /// Whether it is a channel's post that Telegram copied to the channel's group.
+    #[serde(default)]
+    pub is_automatic_forward: bool,
     pub forward_origin: Option<IgnoredAny>,
     pub via_bot: Option<IgnoredAny>,
-    pub media_group_id: Option<IgnoredAny>,
+    /// Names the album that it is part of.
+    pub media_group_id: Option<String>,
     pub reply_to_message: Option<Box<Message>>,
+    /// What it replies to in another chat.
+    pub external_reply: Option<Media>,
     pub text: Option<String>,
     pub caption: Option<String>,
+    #[serde(default)]
+    pub entities: Vec<Entity>,
+    #[serde(default)]
+    pub caption_entities: Vec<Entity>,
+    #[serde(flatten)]
+    pub media: Media,
+}
+
+/// A part of a text that means more than its characters.
+#[derive(Debug, Deserialize)]
+pub(super) struct Entity {
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// In UTF-16 units, as `length`.
+    pub offset: usize,
+    pub length: usize,
+    pub url: Option<String>,
+}
+
+/// The files of a message.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Media {
     pub video: Option<File>,
     pub animation: Option<File>,
     pub video_note: Option<File>,

@@ -235,14 +235,14 @@ async fn a_lease_that_is_over_writes_nothing_whoever_has_the_lane_now() {
         lost(one.renew(&sleeper, later).await);
         lost(one.begin_refresh(&sleeper, later).await);
         lost(one.staged_so_far(&sleeper, 1, later).await);
-        lost(one.intend(&sleeper, later).await);
+        lost(one.intend(&sleeper, later).await.map(drop));
         lost(one.save(&sleeper, &late, None, "goes_on", later).await);
         lost(one.give_back(&sleeper, later).await);
         let post = one.post(id).await.unwrap().unwrap();
         assert_eq!((post.state, post.bytes, post.intent_at), (State::Staging, sleeper.post.bytes, None));
 
         next.give_back(&awake, later).await.unwrap();
-        lost(next.intend(&awake, later).await);
+        lost(next.intend(&awake, later).await.map(drop));
         one.cancel(&person(name), id, later).await.unwrap();
     }
 }

@@ -313,7 +313,7 @@ impl From<UploadError> for Problem {
 impl From<OverLimit> for Problem {
     fn from(over: OverLimit) -> Self {
         let said = words::over_limit(&over).text.into_iter().map(|span| match span {
-            Span::Text(text) | Span::Link(text) => text,
+            Span::Text(text) | Span::Link(text) | Span::Code(text) => text,
             Span::Time(at) => moment(at),
         });
         Problem::from(Refusal::OVER_LIMIT).with(said.collect())

@@ -149,7 +149,10 @@ impl From<PostStatus> for AccountStatus {
         let PostStatus { post, account, link, progress, waiting } = status;
         let actions = match post.state {
             State::NeedsUser => vec![Action::Confirm, Action::PostAgain, Action::Cancel],
-            State::Failed => vec![Action::Retry],
+            State::Failed if post.failure.as_ref().is_none_or(|it| words::may_retry(it, &account)) => {
+                vec![Action::Retry]
+            }
+            State::Failed => Vec::new(),
             State::Posted | State::Canceled => Vec::new(),
             _ if post.intent_at.is_some() => Vec::new(),
             _ => vec![Action::Cancel],
@@ -181,7 +184,9 @@ impl From<Waiting> for WaitingFor {
         let (reason, until) = match waiting {
             Waiting::RateLimit { until } => (Reason::RateLimit, Some(until)),
             Waiting::Trouble { with: Party::X, until } => (Reason::XTrouble, Some(until)),
-            Waiting::Trouble { with: Party::Chat, until } => (Reason::ChatTrouble, Some(until)),
+            Waiting::Trouble { with: Party::Chat, until } | Waiting::FileNotFound { until, .. } => {
+                (Reason::ChatTrouble, Some(until))
+            }
             Waiting::Trouble { with: Party::Staging, until } => (Reason::StorageTrouble, Some(until)),
             Waiting::Credits { until } => (Reason::Credits, Some(until)),
             Waiting::SpendCap { until } => (Reason::SpendCap, Some(until)),

@@ -12,6 +12,15 @@ const limit = Number(element("app").dataset.max);
 /** Endings of files that some systems give no type. */
 const ENDINGS = /\.(mp4|m4v|mov|webm|mkv|avi|mpe?g|3gp|ts)$/i;
 
+/** How PDF, ZIP, PNG, JPEG and GIF files begin. */
+const NOT_VIDEO = [
+  [0x25, 0x50, 0x44, 0x46],
+  [0x50, 0x4b, 0x03, 0x04],
+  [0x89, 0x50, 0x4e, 0x47],
+  [0xff, 0xd8, 0xff],
+  [0x47, 0x49, 0x46, 0x38],
+];
+
 /**
  * Why a file cannot be posted, as far as that shows from outside.
  * @param {File} file
@@ -22,6 +31,28 @@ function fault(file) {
   if (file.size === 0) return say("empty");
   if (file.size > limit) return say("too_large", { size: size(file.size), limit: size(limit) });
   return "";
+}
+
+/**
+ * Whether a file named as a video holds text, a document or a picture: its first bytes tell, before gigabytes are sent.
+ * @param {File} file
+ */
+async function isNoVideo(file) {
+  let head;
+  try {
+    head = new Uint8Array(await file.slice(0, 1024).arrayBuffer());
+  } catch {
+    // Unreadable now: the upload will say why.
+    return false;
+  }
+  const starts = (/** @type {number[]} */ bytes) => bytes.every((byte, at) => head[at] === byte);
+  if (NOT_VIDEO.some(starts)) return true;
+  try {
+    const text = new TextDecoder("utf-8", { fatal: true }).decode(head, { stream: true });
+    return !/[\u0000-\u0008\u000e-\u001f\u007f]/.test(text);
+  } catch {
+    return false;
+  }
 }
 
 /**
@@ -43,10 +74,11 @@ export function browse() {
  */
 export function onPick(take) {
   /** @param {FileList | undefined | null} files */
-  const pick = (files) => {
+  const pick = async (files) => {
     const [file, ...more] = files ?? [];
     if (!file) return;
-    const problem = fault(file);
+    let problem = fault(file);
+    if (!problem && await isNoVideo(file)) problem = say("not_video", { name: file.name });
     complain(problem || (more.length ? say("one_at_a_time", { name: file.name }) : ""));
     if (!problem) take(file);
   };

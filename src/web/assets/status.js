@@ -37,6 +37,8 @@ async function follow(id, signal) {
     render(status, id);
     show(note);
     over = status.over;
+    // "You can close this page" is no news once everything is over.
+    if (over) show(element("sent"));
   };
   while (!over && !signal.aborted) {
     try {

@@ -194,6 +194,7 @@ fn tier(tier: Tier) -> &'static str {
 fn text(span: &Span) -> Markup {
     match span {
         Span::Text(text) => html! { (text) },
+        Span::Code(text) => html! { code { (text) } },
         Span::Link(url) => html! { a href=(url) rel="noreferrer" { (url) } },
         Span::Time(at) => {
             let at = moment(*at);

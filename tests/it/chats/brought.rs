@@ -58,7 +58,7 @@ async fn a_video_goes_from_telegram_to_x_by_the_webhook() {
 
     let set = &telegram.calls("setWebhook")[0].body;
     assert_eq!(set["url"], json!(format!("{}telegram/webhook", world.config.public_url)));
-    assert_eq!(set["allowed_updates"], json!(["message", "callback_query"]));
+    assert_eq!(set["allowed_updates"], json!(["message", "edited_message", "callback_query"]));
     assert_eq!(set["max_connections"], 40);
     let secret = set["secret_token"].as_str().unwrap();
     assert_eq!(secret.len(), 43);

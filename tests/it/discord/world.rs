@@ -25,6 +25,8 @@ pub const EPHEMERAL: u64 = 1 << 6;
 pub struct World {
     last_id: u64,
     pub users: BTreeMap<String, u64>,
+    /// Users who may manage messages.
+    pub moderators: Vec<u64>,
     pub channels: BTreeMap<u64, Channel>,
     pub messages: BTreeMap<u64, Posted>,
     pub interactions: BTreeMap<u64, Interaction>,
@@ -243,7 +245,8 @@ impl World {
         } else {
             event["member"] = json!({
                 "user": user, "nick": "the one and only", "roles": [ROLE.to_string()], "joined_at": null,
-                "deaf": false, "mute": false, "flags": 0, "permissions": "0",
+                "deaf": false, "mute": false, "flags": 0,
+                "permissions": (if self.moderators.contains(&interaction.user) { 1 << 13 } else { 0 }).to_string(),
             });
             event["guild_id"] = json!(GUILD.to_string());
             event["guild_locale"] = json!("en-GB");

@@ -132,14 +132,16 @@ async fn every_option_of_a_post_arrives() {
 async fn a_video_arrives_with_its_place_and_is_answered_in_public() {
     let mut bot = Bot::start().await;
     let video = bot.discord.attach("surf.mov", "video/quicktime", File::from(&b"moov"[..]));
-    let options = [("caption", " First wave *of* the year\n")];
+    let carol = bot.discord.world().user("carol");
+    let caption = format!(" First wave *of* the year\\nwith <@{carol}>\n");
+    let options = [("caption", caption.as_str())];
     let id = bot.discord.slash("alice", "general", "post", &options, Some(&video)).await;
     let incoming = bot.heard().await;
     assert_eq!(acknowledged(&bot, id), PUBLIC);
     assert_eq!(
         incoming.ask,
         Ask::Post {
-            caption: "First wave *of* the year".to_owned(),
+            caption: "First wave of the year\nwith @carol of renown".to_owned(),
             options: Options::default(),
             account: String::new(),
             file: Some(Attachment {

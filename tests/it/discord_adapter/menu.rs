@@ -23,13 +23,18 @@ async fn the_video_of_a_message_is_posted_with_the_caption_of_the_form() {
     let mut bot = Bot::start().await;
     let picture = bot.discord.attach("cover.png", "image/png", File::from(&b"png"[..]));
     let (video, second) = (film(&bot.discord, "surf.mp4"), film(&bot.discord, "more.mp4"));
+    let carol = bot.discord.world().user("carol");
     let files = [&picture, &video, &second];
-    let chosen = bot.discord.choose("alice", "general", " *Surf* at dawn <@1>\n", &files).await;
+    let chosen =
+        bot.discord.choose("alice", "general", &format!(" *Surf* at dawn <@{carol}>\n"), &files).await;
     let Ask::Form { key: opened, file } = bot.heard().await.ask else { panic!("no form") };
     let form = form(&bot, chosen).await;
     assert_eq!(form["title"], "Post to X");
     let field = &form["components"][0]["components"][0];
-    assert_eq!((&field["label"], &field["value"]), (&json!("Caption"), &json!("*Surf* at dawn <@1>")));
+    assert_eq!(
+        (&field["label"], &field["value"]),
+        (&json!("Caption"), &json!("Surf at dawn @carol of renown"))
+    );
 
     assert_eq!((file.name.as_str(), file.kind, file.source), ("surf.mp4", Kind::Video, video.url));
 
@@ -71,5 +76,23 @@ async fn a_message_without_a_video_is_refused_in_private_without_a_form() {
         assert!(incoming.at.interaction.unwrap().ephemeral);
         assert!(bot.discord.world().interactions[&chosen].form.is_none());
     }
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_moderators_may_post_what_others_wrote() {
+    let mut bot = Bot::start().await;
+    let video = film(&bot.discord, "surf.mp4");
+    let chosen = bot.discord.choose_of("mallory", "leo", "general", "mine", &[&video]).await;
+    let incoming = bot.heard().await;
+    assert_eq!(incoming.ask, Ask::SomebodyElses);
+    assert!(incoming.at.interaction.unwrap().ephemeral);
+    assert!(bot.discord.world().interactions[&chosen].form.is_none());
+
+    let moderator = bot.discord.world().user("maud");
+    bot.discord.world().moderators.push(moderator);
+    let chosen = bot.discord.choose_of("maud", "leo", "general", "theirs", &[&video]).await;
+    assert!(matches!(bot.heard().await.ask, Ask::Form { .. }));
+    form(&bot, chosen).await;
     bot.stop().await;
 }

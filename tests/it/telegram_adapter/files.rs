@@ -66,7 +66,9 @@ async fn a_file_that_is_no_longer_there_is_gone() {
     let file = sent(&telegram, video(10)).await;
     let bot = adapter(&telegram);
     telegram.fail_next("download", Fault::Refuse(404, "Not Found"));
-    assert!(matches!(error(bot.fetch(&file).await), ChatError::Gone(_)));
+    assert!(matches!(error(bot.fetch(&file).await), ChatError::NotFound(_)));
+    telegram.fail_next("download", Fault::Refuse(403, "Forbidden"));
+    assert!(matches!(error(bot.fetch(&file).await), ChatError::Trouble(_)));
     telegram.forget_files();
     assert!(matches!(error(bot.fetch(&file).await), ChatError::Gone(_)));
 }

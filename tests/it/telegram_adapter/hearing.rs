@@ -34,7 +34,7 @@ async fn commands_arrive_from_private_chats_and_groups() {
     assert_eq!(incoming.at.thread.as_deref(), Some("77"));
 
     let polls = telegram.calls("getUpdates");
-    assert_eq!(polls[0].body["allowed_updates"], json!(["message", "callback_query"]));
+    assert_eq!(polls[0].body["allowed_updates"], json!(["message", "edited_message", "callback_query"]));
     let link = running.bot.private_chat_link().unwrap();
     assert!(link.starts_with(&format!("https://t.me/{BOT}?")));
     let commands = &telegram.calls("setMyCommands")[0].body["commands"];

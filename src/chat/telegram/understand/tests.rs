@@ -192,6 +192,17 @@ fn a_caption_is_kept_as_typed() {
         ("/post\nFirst\n\n  second  line \n", "First\n\n  second  line"),
         ("/post 👨‍👩‍👧 /post @bob #x", "👨‍👩‍👧 /post @bob #x"),
         ("/post\u{a0}First", "First"),
+        ("/post: First", "First"),
+        ("/post:First", "First"),
+        ("/post🎬 First", "First"),
+        ("/post🎬First", "First"),
+        ("/post@toallbot, First", "First"),
+        ("/post - First", "- First"),
+        ("/post—First", "First"),
+        ("/post, ", ""),
+        ("/post#surf", "#surf"),
+        ("/post\"First\"", "\"First\""),
+        ("/post: /first", "/first"),
     ] {
         let (heard, file, key) = post(private(text).unwrap());
         assert_eq!(heard, caption, "{text:?}");
@@ -242,6 +253,8 @@ fn only_people_and_only_their_own_words_count() {
     for silent in [
         json!({"text": "/help", "from": bot}),
         json!({"text": "/help", "from": null, "sender_chat": channel}),
+        json!({"text": "just talking", "sender_chat": channel}),
+        json!({"text": "/psot", "sender_chat": channel}),
         json!({"text": "/help", "sender_chat": channel, "is_automatic_forward": true}),
         json!({"text": "/help", "forward_origin": origin}),
         json!({"text": "/help", "via_bot": bot}),
@@ -257,7 +270,50 @@ fn only_people_and_only_their_own_words_count() {
 }
 
 #[test]
-fn edited_messages_and_channel_posts_are_not_heard() {
+fn an_anonymous_administrator_is_answered() {
+    let group = json!({"id": -1_001_000_000_005_i64, "type": "supergroup", "title": "Surf"});
+    let stand_in =
+        json!({"id": 1_087_968_824, "is_bot": true, "first_name": "Group", "username": "GroupAnonymousBot"});
+    let command = json!({"text": "/post@ToallBot x", "from": stand_in, "sender_chat": group});
+    assert_eq!(heard("supergroup", command).unwrap().ask, Ask::Anonymous);
+}
+
+#[test]
+fn an_edited_post_keeps_its_key() {
+    let mut message = replied(json!({"text": "/post Second"}));
+    message["from"] = json!({"id": 42, "is_bot": false, "first_name": "Alice"});
+    let update = parse(json!({"update_id": 1, "edited_message": message}));
+    let edited = understand(&update, "ToallBot").unwrap();
+    let dedupe_key = "telegram:-5:3".to_owned();
+    assert_eq!(edited.ask, Ask::Edit { caption: "Second".to_owned(), dedupe_key });
+}
+
+#[test]
+fn a_link_keeps_its_address() {
+    let linked = |text: &str, offset: usize, length: usize, url: &str| {
+        let link = json!({"type": "text_link", "offset": offset, "length": length, "url": url});
+        let bold = json!({"type": "bold", "offset": 6, "length": 2});
+        let asked = with(media("video"), json!({"caption": text, "caption_entities": [bold, link]}));
+        post(heard("private", asked).unwrap().ask).0
+    };
+    assert_eq!(linked("/post 😀 my reel!", 9, 7, "https://e.example/1"), "😀 my reel (https://e.example/1)!");
+    assert_eq!(linked("/post e.example", 6, 9, "http://e.example/"), "http://e.example/");
+    assert_eq!(linked("/post alice", 6, 5, "tg://user?id=1"), "alice");
+    for (offset, length) in [(6, 0), (7, 1), (900, 1), (6, usize::MAX), (usize::MAX, 1)] {
+        assert!(linked("/post 😀x", offset, length, "https://e.example/").starts_with("😀x"));
+    }
+}
+
+#[test]
+fn a_reply_to_another_chat_brings_its_file() {
+    let elsewhere = with(media("video"), json!({"origin": {"type": "channel"}, "message_id": 5}));
+    let asked = json!({"text": "/post From there", "external_reply": elsewhere});
+    let (caption, file, _) = post(heard("private", asked).unwrap().ask);
+    assert_eq!((caption.as_str(), file.unwrap().source.as_str()), ("From there", "id-video"));
+}
+
+#[test]
+fn other_edits_and_channel_posts_are_not_heard() {
     for kind in ["edited_message", "channel_post", "edited_channel_post"] {
         let message = replied(json!({"text": "/help"}));
         let update = parse(json!({"update_id": 1, kind: message}));
