@@ -57,7 +57,7 @@ pub fn failure(failure: &Failure, account: &Account) -> (String, &'static str) {
     (why, remedy)
 }
 
-/// Whether trying the same post again can help.
+/// True when trying the same post again can help.
 pub fn may_retry(failure: &Failure, account: &Account) -> bool {
     !matches!(explain(failure, account).1, Remedy::SendAnother)
 }

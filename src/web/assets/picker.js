@@ -34,7 +34,7 @@ function fault(file) {
 }
 
 /**
- * Whether a file named as a video holds text, a document or a picture: its first bytes tell, before gigabytes are sent.
+ * Says whether a file named as a video holds text, a document or a picture: its first bytes tell, before gigabytes are sent.
  * @param {File} file
  */
 async function isNoVideo(file) {
