@@ -215,7 +215,8 @@ fn config(
         },
         staging,
         worker: config::Worker {
-            concurrency: 4,
+            concurrency: 8,
+            transfers: 4,
             upload_parallelism: 4,
             on_unsure: config::OnUnsure::Ask,
             settle_secs: 3,

@@ -195,8 +195,10 @@ pub struct Staging {
 /// How much is done at once, and what to do when X leaves us in doubt.
 #[derive(Clone, Debug)]
 pub struct Worker {
-    /// Steps in flight per process.
+    /// Steps in progress in this process that only make short calls.
     pub concurrency: usize,
+    /// Steps in progress in this process that move a whole file.
+    pub transfers: usize,
     /// The most APPEND requests in flight per post; the worker adapts their number below this.
     pub upload_parallelism: usize,
     pub on_unsure: OnUnsure,

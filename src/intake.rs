@@ -429,7 +429,7 @@ impl Intake {
     }
 }
 
-/// The readers of a refusal to post. On Discord an answer for the asker alone needs no private chat.
+/// Who reads why a post was refused. On Discord an answer for the asker alone needs no private chat.
 fn refused_to(person: &Person) -> Audience {
     match person.platform {
         Platform::Discord => Audience::Asker,

@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     match outcome {
         Ok(code) => code,
         Err(error) => {
-            cli::print_error(&error);
+            cli::print_error(format_args!("{error:#}"));
             match error.downcast_ref::<ConfigErrors>() {
                 Some(errors) if !errors.temporary => ExitCode::from(BAD_CONFIGURATION),
                 _ => ExitCode::FAILURE,

@@ -92,6 +92,11 @@ impl State {
         }
     }
 
+    /// Tells whether the step that comes next moves a whole file, which may take minutes.
+    pub fn is_transfer(self) -> bool {
+        matches!(self, State::Staging | State::Uploading)
+    }
+
     /// Whether nothing more will happen unless a person acts.
     pub fn is_over(self) -> bool {
         matches!(self, State::Posted | State::Failed | State::Canceled)
@@ -183,8 +188,10 @@ pub struct Post {
     pub options: Options,
     pub attachment: Attachment,
     pub state: State,
-    /// Tries of the present state that ended in an error.
+    /// Errors since the last progress.
     pub attempt: u32,
+    /// When the first of them came, in Unix milliseconds.
+    pub trouble_since: Option<i64>,
     /// Where the staged file is, while there is one.
     pub object_key: Option<String>,
     /// Bytes in staging: all of them from `Inspecting` on, those copied so far before.
@@ -363,6 +370,8 @@ pub enum Failure {
     },
     /// The step died several times without a word.
     CrashLoop,
+    /// What the step found cannot be stored, however often it is tried.
+    Internal,
     /// Something that a later version wrote.
     #[serde(other)]
     Unknown,

@@ -62,7 +62,7 @@ pub use moving::{MoveError, Moved, Progress, look_for_installation, move_databas
 pub use notices::Notice;
 pub use open::OpenError;
 pub use posts::Accepted;
-pub use queue::{LEASE, Lease};
+pub use queue::{Claimed, LEASE, Lease, Room, StepKind};
 pub use reconcile::{Lost, Reconciled};
 pub use reseal::Resealed;
 pub use sessions::{Invitation, Scope, Session};
@@ -115,6 +115,29 @@ pub enum StoreError {
     /// Another worker holds the lane now, or the post was cancelled.
     #[error("the lease on this account was lost")]
     LeaseLost,
+}
+
+impl StoreError {
+    /// Tells whether trying again cannot help: the database took the statement and refuses what it says, or a stored
+    /// value is damaged.
+    pub fn is_permanent(&self) -> bool {
+        match self {
+            StoreError::Database(error) => error.as_database_error().is_some_and(|error| {
+                matches!(
+                    error.kind(),
+                    sqlx::error::ErrorKind::UniqueViolation
+                        | sqlx::error::ErrorKind::ForeignKeyViolation
+                        | sqlx::error::ErrorKind::NotNullViolation
+                        | sqlx::error::ErrorKind::CheckViolation
+                )
+            }),
+            StoreError::Unreadable(_) | StoreError::Vault(_) => true,
+            StoreError::Unanswered(_)
+            | StoreError::ReadOnly
+            | StoreError::Tokens { .. }
+            | StoreError::LeaseLost => false,
+        }
+    }
 }
 
 const READ_ONLY: Sql = Sql {

@@ -14,6 +14,7 @@ mod limits;
 mod parallelism;
 mod process;
 mod publish;
+mod slots;
 mod stage;
 #[cfg(test)]
 mod tests;
@@ -24,7 +25,7 @@ mod verdict;
 mod writing;
 
 use std::{
-    collections::HashMap,
+    collections::{HashMap, hash_map::Entry},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -34,7 +35,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use parallelism::Parallelism;
-use verdict::ask;
+use slots::{Gate, TransferSlot, Transfers, Turn};
+use verdict::{STORAGE, ask};
 use writing::insist;
 
 use crate::{
@@ -44,8 +46,9 @@ use crate::{
     config,
     post::{Failure, Party, Pause, Post, State},
     staging::Staging,
-    store::{LEASE, Lease, Store, StoreError},
+    store::{Claimed, LEASE, Lease, Room, StepKind, Store, StoreError},
     twitter::X,
+    words,
 };
 
 /// What steps work with. Cheap to clone; clones are one worker.
@@ -66,10 +69,14 @@ pub struct Worker {
 /// What a worker has under way.
 #[derive(Clone)]
 pub struct Running {
+    transfers: Transfers,
+    gate: Gate,
     segments: Parallelism,
     stopping: CancellationToken,
     tasks: TaskTracker,
     refreshes: Arc<Mutex<HashMap<AccountId, Arc<tokio::sync::Mutex<()>>>>>,
+    /// When a recent token of each account was last refreshed because X refused it, in Unix milliseconds.
+    renewals: Arc<Mutex<HashMap<AccountId, i64>>>,
     days: budget::Kept,
 }
 
@@ -77,11 +84,27 @@ impl Running {
     /// Nothing yet.
     pub fn new(settings: &config::Worker) -> Running {
         Running {
+            transfers: Transfers::new(settings.transfers),
+            gate: Gate::default(),
             segments: Parallelism::new(settings.upload_parallelism),
             stopping: CancellationToken::new(),
             tasks: TaskTracker::default(),
             refreshes: Arc::default(),
+            renewals: Arc::default(),
             days: budget::Kept::default(),
+        }
+    }
+
+    /// Tells, once within ten minutes, that a recent token which X refuses may be refreshed.
+    fn may_renew(&self, account: &AccountId, now: i64) -> bool {
+        let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
+        renewals.retain(|_, at| now - *at < access::FRESH_MS);
+        match renewals.entry(account.clone()) {
+            Entry::Occupied(_) => false,
+            Entry::Vacant(renewal) => {
+                renewal.insert(now);
+                true
+            }
         }
     }
 
@@ -135,12 +158,20 @@ enum StepError {
     Store(#[from] StoreError),
 }
 
+/// How long a post that is suspected of killing the process runs alone.
+const SUSPECTED_FOR: Duration = Duration::from_secs(60);
 /// A database that fails is left alone this long.
 const RECOVERY: Duration = Duration::from_secs(2);
 /// A lane that is due and cannot be claimed is being written to by somebody, which takes about as long.
 const WRITING: Duration = Duration::from_millis(20);
 /// A changed row wakes the loop; this is the net beneath.
 const POLL: i64 = 2_000;
+
+/// The slot of a step; free again when dropped.
+enum Slot {
+    Call(#[allow(dead_code, reason = "held until the step ends")] OwnedSemaphorePermit),
+    Transfer(#[allow(dead_code, reason = "held until the step ends")] TransferSlot),
+}
 
 impl Worker {
     /// Does what is due until `stop`, then lets what is running come to a safe point.
@@ -150,40 +181,7 @@ impl Worker {
         let silence = CancellationToken::new();
         let announcer = tokio::spawn(announce::run(self.clone(), silence.clone()));
         let housekeeper = tokio::spawn(housekeeping::run(self.clone(), silence.clone()));
-        let slots = Arc::new(Semaphore::new(self.settings.concurrency));
-        // Asked for before looking, so that no wake-up falls in between.
-        let mut changes = self.store.changes();
-        while !stop.is_cancelled() {
-            changes.mark_unchanged();
-            let slot = tokio::select! {
-                slot = slots.clone().acquire_owned() => slot,
-                () = stop.cancelled() => break,
-            };
-            let Ok(slot) = slot else { break };
-            let now = self.clock.now_ms();
-            match self.store.claim(now).await {
-                Ok(Some(lease)) => {
-                    steps.spawn(self.clone().step(lease, slot, stop.clone()));
-                    continue;
-                }
-                Ok(None) => drop(slot),
-                Err(error) => {
-                    drop(slot);
-                    tracing::error!(error = chain(&error), "the queue could not be worked on");
-                    stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
-                    continue;
-                }
-            }
-            let due = self.store.next_lane_due().await.ok().flatten();
-            let passed_over = due.is_some_and(|due| due <= now);
-            let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
-            tokio::select! {
-                _ = changes.changed() => {}
-                () = self.clock.sleep_until(due) => {}
-                () = tokio::time::sleep(WRITING), if passed_over => {}
-                () = stop.cancelled() => break,
-            }
-        }
+        tokio::join!(self.work(StepKind::Call, &stop), self.work(StepKind::Transfer, &stop));
         steps.close();
         steps.wait().await;
         // Only now, so that what the last steps found is said.
@@ -196,8 +194,77 @@ impl Worker {
         }
     }
 
+    /// Does the steps of one kind that are due, until `stop`.
+    async fn work(&self, kind: StepKind, stop: &CancellationToken) {
+        let calls = Arc::new(Semaphore::new(self.settings.concurrency));
+        let Running { transfers, gate, .. } = &self.running;
+        // Subscribed before the first look, so that no wake-up is missed.
+        let mut changes = self.store.changes();
+        while !stop.is_cancelled() {
+            let slot = async {
+                match kind {
+                    StepKind::Call => calls.clone().acquire_owned().await.ok(),
+                    StepKind::Transfer => transfers.wait().await,
+                }
+            };
+            let Some(Some((slot, turn))) =
+                stop.run_until_cancelled(async { Some((slot.await?, gate.enter().await)) }).await
+            else {
+                break;
+            };
+            changes.mark_unchanged();
+            let full = transfers.full_user().unwrap_or_default();
+            let alone = turn.is_alone();
+            let room = Room { kind, without: &full, suspects: alone };
+            let now = self.clock.now_ms();
+            match self.store.claim_step(&room, now).await {
+                Ok(Claimed::Lease(lease)) if lease.is_suspect() && !alone => {
+                    tracing::warn!(post = %lease.post.id, "a post may have killed the process; it runs alone");
+                    gate.set_careful(true);
+                    let _ = self.write_down(&lease, || self.store.unclaim(&lease, now)).await;
+                    continue;
+                }
+                Ok(Claimed::Lease(lease)) => {
+                    let slot = match kind {
+                        StepKind::Call => Slot::Call(slot),
+                        StepKind::Transfer => Slot::Transfer(transfers.take(slot, &lease.post.user)),
+                    };
+                    self.running.tasks.spawn(self.clone().step(*lease, slot, turn, stop.clone()));
+                    continue;
+                }
+                Ok(Claimed::Unreadable(post)) => {
+                    self.operator_told("unreadable_post", &words::operator_unreadable_post(&post)).await;
+                    continue;
+                }
+                Ok(Claimed::Nothing) if alone => {
+                    gate.set_careful(false);
+                    continue;
+                }
+                Ok(Claimed::Nothing) => drop((slot, turn)),
+                Err(error) => {
+                    drop((slot, turn));
+                    tracing::error!(error = chain(&error), "the queue could not be read");
+                    stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
+                    continue;
+                }
+            }
+            let due = self.store.next_step_due(kind, &full).await.ok().flatten();
+            let passed_over = due.is_some_and(|due| due <= now);
+            let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
+            tokio::select! {
+                _ = changes.changed() => {}
+                () = self.clock.sleep_until(due) => {}
+                () = tokio::time::sleep(WRITING), if passed_over => {}
+                // A user who had their share may have more.
+                () = transfers.freed(), if kind == StepKind::Transfer => {}
+                () = stop.cancelled() => break,
+            }
+        }
+    }
+
     /// Does the step that a lease is for, keeps the lease alive meanwhile, and writes down what came of it.
-    async fn step(self, lease: Lease, _slot: OwnedSemaphorePermit, stop: CancellationToken) {
+    async fn step(self, lease: Lease, _slot: Slot, turn: Turn, stop: CancellationToken) {
+        let suspect = turn.is_alone();
         let span = tracing::info_span!(
             "post",
             id = %lease.post.id,
@@ -207,21 +274,35 @@ impl Worker {
         async {
             let started = std::time::Instant::now();
             let mut post = lease.post.clone();
-            let outcome = if lease.crash_loop && post.intent_at.is_none() {
-                Err(StepError::Fail(Failure::CrashLoop))
-            } else if post.state == State::Publishing {
-                // Never cut short: an answer that nobody hears would leave the post in doubt.
-                let work = self.act(&lease, &mut post, &stop);
-                tokio::pin!(work);
-                tokio::select! {
-                    outcome = &mut work => outcome,
-                    _ = self.keep_alive(&lease) => work.await,
+            // A post that has not killed the process within a minute will not do so because others run beside it.
+            let watch = async {
+                if suspect {
+                    tokio::time::sleep(SUSPECTED_FOR).await;
                 }
-            } else {
-                tokio::select! {
-                    outcome = self.act(&lease, &mut post, &stop) => outcome,
-                    lost = self.keep_alive(&lease) => Err(lost.into()),
+                let _turn = turn.let_others_in();
+                std::future::pending::<()>().await;
+            };
+            let act = async {
+                if lease.crash_loop() && post.intent_at.is_none() {
+                    Err(StepError::Fail(Failure::CrashLoop))
+                } else if post.state == State::Publishing {
+                    // Never cut short: an answer that nobody hears would leave the post in doubt.
+                    let work = self.act(&lease, &mut post, &stop);
+                    tokio::pin!(work);
+                    tokio::select! {
+                        outcome = &mut work => outcome,
+                        _ = self.keep_alive(&lease) => work.await,
+                    }
+                } else {
+                    tokio::select! {
+                        outcome = self.act(&lease, &mut post, &stop) => outcome,
+                        lost = self.keep_alive(&lease) => Err(lost.into()),
+                    }
                 }
+            };
+            let outcome = tokio::select! {
+                outcome = act => outcome,
+                () = watch => Ok(Next::Stopped),
             };
             metrics::histogram!("toall_step_seconds", "step" => lease.post.state.as_str())
                 .record(started.elapsed().as_secs_f64());
@@ -270,7 +351,7 @@ impl Worker {
         let due = match outcome {
             Ok(Next::Stopped) | Err(StepError::Stopping) => {
                 came_to("stopped");
-                self.write_down(&lease, || self.store.give_back(&lease, now)).await;
+                let _ = self.write_down(&lease, || self.store.give_back(&lease, now)).await;
                 return;
             }
             Ok(Next::Posted(x_post_id)) => {
@@ -283,14 +364,21 @@ impl Worker {
                 return;
             }
             Ok(Next::Go(state, after)) => {
+                if state != post.state && post.state.is_transfer() {
+                    // The whole file was read from storage, or written to it.
+                    self.operator_told_of_end(STORAGE, &words::operator_storage_works()).await;
+                }
                 kind = if state == post.state { "waits" } else { "goes_on" };
                 self.worked(&lease, state).await;
                 if state != post.state {
                     post.waiting = None;
-                    // A copy proves nothing about the storage it is to be read from.
-                    if post.state != State::Staging {
+                    // A copy proves nothing about the storage that it is to be read from, nor does a look into it.
+                    if !matches!(post.state, State::Staging | State::Inspecting) {
                         post.attempt = 0;
                     }
+                }
+                if post.attempt == 0 {
+                    post.trouble_since = None;
                 }
                 post.state = state;
                 Some(after)
@@ -308,7 +396,15 @@ impl Worker {
                 return;
             }
             Err(error) => {
-                let (word, due) = self.verdict(&mut post, &error, now);
+                if lease.has_progressed() {
+                    (post.attempt, post.trouble_since) = (0, None);
+                }
+                if let StepError::Store(error) = &error
+                    && error.is_permanent()
+                {
+                    self.operator_told_of_rejection(&post, error).await;
+                }
+                let (word, due) = self.verdict(&lease, &mut post, &error, now).await;
                 tracing::warn!(%error, attempt = post.attempt, "the step did not work");
                 kind = word;
                 due
@@ -317,7 +413,20 @@ impl Worker {
         came_to(kind);
         let due_at = due.map(|after| now + i64::try_from(after.as_millis()).unwrap_or(i64::MAX / 2));
         tracing::debug!(kind, state = post.state.as_str(), due_at, "step over");
-        self.write_down(&lease, || self.store.save(&lease, &post, due_at, kind, now)).await;
+        let written = self.write_down(&lease, || self.store.save(&lease, &post, due_at, kind, now)).await;
+        if let Err(error) = written {
+            // The same would be refused after every repetition: what little can be stored ends the post.
+            self.operator_told_of_rejection(&post, &error).await;
+            let may_be_posted = post.intent_at.is_some() || lease.post.intent_at.is_some();
+            let _ = self.write_down(&lease, || self.store.end_rejected(&lease, may_be_posted, now)).await;
+        }
+    }
+
+    /// Tells the operators that the database refuses what a post needs stored.
+    async fn operator_told_of_rejection(&self, post: &Post, error: &StoreError) {
+        tracing::error!(post = %post.id, error = chain(error), "the database refuses what the step found");
+        let incident = format!("rejected:{}", post.id);
+        self.operator_told(&incident, &words::operator_result_rejected(&post.id.to_string())).await;
     }
 }
 

@@ -25,7 +25,8 @@ pub fn config(x: &Url, port: u16, folder: &Path, database: config::Database) -> 
         },
         staging: None,
         worker: config::Worker {
-            concurrency: 4,
+            concurrency: 8,
+            transfers: 4,
             upload_parallelism: 16,
             on_unsure: OnUnsure::Ask,
             settle_secs: 60,

@@ -26,6 +26,7 @@ CREATE TABLE x_accounts (
     lease_owner       TEXT COLLATE "C",
     epoch             BIGINT NOT NULL DEFAULT 0,    -- rises with every claim; fences writes of a former holder
     current_post_id   TEXT COLLATE "C",
+    transfer_user     TEXT COLLATE "C",               -- the user, when the next step moves a whole file
     token_state       TEXT COLLATE "C" NOT NULL CHECK (token_state IN ('ok', 'refreshing', 'broken')),
     tokens_sealed     BYTEA,
     scope             TEXT COLLATE "C" NOT NULL,
@@ -35,6 +36,8 @@ CREATE TABLE x_accounts (
     updated_at        BIGINT NOT NULL
 ) WITH (fillfactor = 80);
 CREATE INDEX x_accounts_due ON x_accounts (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX x_accounts_call ON x_accounts (due_at) WHERE due_at IS NOT NULL AND transfer_user IS NULL;
+CREATE INDEX x_accounts_transfer ON x_accounts (due_at) WHERE due_at IS NOT NULL AND transfer_user IS NOT NULL;
 
 CREATE TABLE account_links (
     user_id    TEXT COLLATE "C" NOT NULL REFERENCES users (id),
@@ -58,6 +61,7 @@ CREATE TABLE posts (
          'failed', 'canceled')),
     due_at             BIGINT,
     attempt            BIGINT NOT NULL DEFAULT 0,
+    trouble_since      BIGINT,                        -- the first error since the last progress
     claims             BIGINT NOT NULL DEFAULT 0,              -- claims since the last thing written down
     object_key         TEXT COLLATE "C",
     bytes              BIGINT,

@@ -23,6 +23,7 @@ CREATE TABLE x_accounts (
     lease_owner       TEXT,
     epoch             INTEGER NOT NULL DEFAULT 0,     -- rises with every claim; fences writes of a former holder
     current_post_id   TEXT,
+    transfer_user     TEXT,                           -- the user, when the next step moves a whole file
     token_state       TEXT NOT NULL CHECK (token_state IN ('ok', 'refreshing', 'broken')),
     tokens_sealed     BLOB,
     scope             TEXT NOT NULL,
@@ -32,6 +33,8 @@ CREATE TABLE x_accounts (
     updated_at        INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX x_accounts_due ON x_accounts (due_at) WHERE due_at IS NOT NULL;
+CREATE INDEX x_accounts_call ON x_accounts (due_at) WHERE due_at IS NOT NULL AND transfer_user IS NULL;
+CREATE INDEX x_accounts_transfer ON x_accounts (due_at) WHERE due_at IS NOT NULL AND transfer_user IS NOT NULL;
 
 CREATE TABLE account_links (
     user_id    TEXT NOT NULL REFERENCES users (id),
@@ -55,6 +58,7 @@ CREATE TABLE posts (
          'failed', 'canceled')),
     due_at             INTEGER,
     attempt            INTEGER NOT NULL DEFAULT 0,
+    trouble_since      INTEGER,                       -- the first error since the last progress
     claims             INTEGER NOT NULL DEFAULT 0,    -- claims since the last thing written down
     object_key         TEXT,
     bytes              INTEGER,

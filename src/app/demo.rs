@@ -256,7 +256,8 @@ fn config(public_url: &Url, x: Url, folder: &Path) -> Config {
         },
         staging: None,
         worker: config::Worker {
-            concurrency: 4,
+            concurrency: 8,
+            transfers: 4,
             upload_parallelism: 16,
             on_unsure: config::OnUnsure::Ask,
             settle_secs: 60,

@@ -1,6 +1,9 @@
 //! Logs: to stderr, for people on a terminal and as JSON lines elsewhere.
 
-use std::io::{self, IsTerminal, Write};
+use std::{
+    fmt::Display,
+    io::{self, IsTerminal, Write},
+};
 
 use anyhow::anyhow;
 use tracing::{Level, Metadata};
@@ -49,23 +52,13 @@ pub fn start_logs(default: &str) -> anyhow::Result<()> {
 }
 
 /// Prints what made the program end to stderr.
-pub fn print_error(error: &anyhow::Error) {
-    let error = with_causes(error);
+pub fn print_error(error: impl Display) {
+    let error = error.to_string();
     // The journal takes each line for an entry of its own.
     let prefix = if is_journal() { priority(Level::ERROR) } else { "" };
     for line in error.lines() {
         eprintln!("{prefix}{line}");
     }
-}
-
-/// An error and its causes, each once: many of ours name their cause in their own sentence.
-fn with_causes(error: &anyhow::Error) -> String {
-    error.chain().skip(1).map(ToString::to_string).fold(error.to_string(), |said, cause| {
-        match said.contains(&cause) {
-            true => said,
-            false => format!("{said}: {cause}"),
-        }
-    })
 }
 
 /// True if stderr leads to systemd's journal (systemd.exec(5), `JOURNAL_STREAM`). The variable alone does not tell: a
@@ -120,22 +113,5 @@ impl Write for Line {
 
     fn flush(&mut self) -> io::Result<()> {
         io::stderr().flush()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_error_names_each_cause_once() {
-        #[derive(Debug, thiserror::Error)]
-        #[error("Cannot listen: {source}. Choose another address.")]
-        struct Listen {
-            source: std::io::Error,
-        }
-        let error = anyhow!(Listen { source: std::io::Error::other("in use") });
-        assert_eq!(with_causes(&error), "Cannot listen: in use. Choose another address.");
-        assert_eq!(with_causes(&anyhow!("in use").context("Cannot listen")), "Cannot listen: in use");
     }
 }

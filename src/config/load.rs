@@ -408,6 +408,7 @@ const RETRY_SETTLES: u32 = 25;
 
 fn worker(reader: &mut Reader) -> Option<Worker> {
     let concurrency = reader.required("worker.concurrency", parse::whole(1..=64));
+    let transfers = reader.required("worker.transfers", parse::whole(1..=64));
     let upload_parallelism = reader.required("worker.upload_parallelism", parse::whole(1..=16));
     let on_unsure = reader.required("worker.on_unsure", parse::on_unsure);
     let settle_secs = reader.required("worker.settle_secs", parse::whole(0..=3600));
@@ -419,6 +420,7 @@ fn worker(reader: &mut Reader) -> Option<Worker> {
     }
     Some(Worker {
         concurrency: concurrency? as usize,
+        transfers: transfers? as usize,
         upload_parallelism: upload_parallelism? as usize,
         on_unsure: on_unsure?,
         settle_secs: settle_secs?.into(),

@@ -50,7 +50,7 @@ fn everything_has_its_default() {
     assert_eq!(config.twitter.api_url.as_str(), "https://api.x.com/");
     assert_eq!(config.twitter.web_url.as_str(), "https://x.com/");
     assert!(config.staging.is_none());
-    assert_eq!(config.worker.concurrency, 4);
+    assert_eq!((config.worker.concurrency, config.worker.transfers), (8, 4));
     assert_eq!(config.worker.upload_parallelism, 16);
     assert_eq!(config.worker.on_unsure, OnUnsure::Ask);
     assert_eq!(config.worker.settle_secs, 60);

@@ -1,5 +1,7 @@
 //! What a step finds out, written down under its lease.
 
+use std::sync::atomic::Ordering::Relaxed;
+
 use super::{
     Lease, Store, StoreError,
     engine::{Tx, query},
@@ -8,7 +10,7 @@ use super::{
     queue::{drop_from_lane, event, release, show},
 };
 use crate::{
-    post::{Media, Post},
+    post::{Failure, Media, Post, State},
     words::Message,
 };
 
@@ -79,7 +81,9 @@ impl Store {
         .execute(&mut tx)
         .await?;
         show(&mut tx, lease.post.id, now).await?;
-        Ok(self.commit(tx).await?)
+        self.commit(tx).await?;
+        lease.progressed.store(true, Relaxed);
+        Ok(())
     }
 
     /// The segments of an upload session that X has acknowledged, ascending.
@@ -193,6 +197,47 @@ impl Store {
         self.notify(tx, &place, &twice(&username, first), now).await
     }
 
+    /// Ends a post whose result the database refuses to store. A post that may be on X is left to its person.
+    pub async fn end_rejected(&self, lease: &Lease, may_be_posted: bool, now: i64) -> Result<(), StoreError> {
+        let id = lease.post.id;
+        let internal =
+            serde_json::to_string(&Failure::Internal).map_err(|_| StoreError::Unreadable("failure"))?;
+        let (state, failure) = match may_be_posted {
+            true => (State::NeedsUser, None),
+            false => (State::Failed, Some(internal)),
+        };
+        let mut tx = self.begin().await?;
+        self.fence(&mut tx, lease).await?;
+        query(
+            "UPDATE posts SET state = $1, failure = $2, due_at = NULL, waiting = NULL, claims = 0, clean_at = $3,
+                    updated_at = $4
+              WHERE id = $5",
+        )
+        .bind(state.as_str())
+        .bind(failure)
+        .bind(clean_at(state, now))
+        .bind(now)
+        .bind(id.to_string())
+        .execute(&mut tx)
+        .await?;
+        show(&mut tx, id, now).await?;
+        event(&mut tx, self, id, Some(lease.epoch), "rejected", None, now).await?;
+        drop_from_lane(&mut tx, &lease.account, id, now).await?;
+        Ok(self.commit(tx).await?)
+    }
+
+    /// Tells whether any other post was published after `since`.
+    pub async fn others_posted(&self, lease: &Lease, since: i64) -> Result<bool, StoreError> {
+        let other: Option<i64> = query(
+            "SELECT billed_at FROM posts WHERE billed_at > $1 AND state = 'posted' AND id <> $2 ORDER BY billed_at LIMIT 1",
+        )
+        .bind(since)
+        .bind(lease.post.id.to_string())
+        .fetch_value_optional(&self.read)
+        .await?;
+        Ok(other.is_some())
+    }
+
     /// Writes down what a step found, due again at `due_at` (`None`: nothing more to do), and lets the lane go.
     pub async fn save(
         &self,
@@ -225,8 +270,9 @@ impl Store {
                     segments_done = CASE WHEN CAST($8 AS TEXT) IS NULL THEN 0 ELSE segments_done END,
                     processing_since = $11, processing_percent = $12, intent_at = $13, looks = $14,
                     failure = $15, waiting = $16, clean_at = $17, updated_at = $18, first_intent_at = $19,
-                    resend = $20, notes = $21, intents = $22, refused_since = $23, refused_sessions = $24, billed_at = CASE WHEN CAST($13 AS BIGINT) IS NULL THEN NULL ELSE billed_at END
-              WHERE id = $25",
+                    resend = $20, notes = $21, intents = $22, refused_since = $23, refused_sessions = $24, trouble_since = $25,
+                    billed_at = CASE WHEN CAST($13 AS BIGINT) IS NULL THEN NULL ELSE billed_at END
+              WHERE id = $26",
         )
         .bind(post.state.as_str())
         .bind(due_at)
@@ -252,6 +298,7 @@ impl Store {
         .bind(i64::from(post.intents))
         .bind(post.refused_since)
         .bind(i64::from(post.refused_sessions))
+        .bind(post.trouble_since)
         .bind(post.id.to_string())
         .execute(&mut tx)
         .await?;

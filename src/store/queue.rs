@@ -1,7 +1,10 @@
 //! The queue: lanes are claimed, one step is done, what it found is written down under the lease.
 
 use std::{
-    sync::Mutex,
+    sync::{
+        Mutex,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
     time::{Duration, Instant},
 };
 
@@ -22,25 +25,88 @@ pub const LEASE: Duration = Duration::from_secs(60);
 /// How long a row is left alone that a later version wrote.
 pub(super) const UNREADABLE_PAUSE_MS: i64 = 10 * 60_000;
 
-/// Claims of one post without anything written down, after which it is thought to kill its worker.
+/// Claims of one post without anything written down, after which it is suspected of killing its process: it runs alone.
+const SUSPECT: i64 = 3;
+/// Such claims after which it has died alone often enough to be given up.
 const CRASH_LOOP: i64 = 5;
+
+/// Errors in a row after which a post yields its turn, so that other posts of the account go on.
+const YIELDS_AFTER: i64 = 3;
+
+/// Kinds of steps. Each has slots of its own, so that short calls never wait behind long transfers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum StepKind {
+    /// Moves a whole file: from the chat into staging, or from staging to X.
+    Transfer,
+    /// A few requests.
+    Call,
+}
+
+impl StepKind {
+    fn of(state: State) -> StepKind {
+        if state.is_transfer() { StepKind::Transfer } else { StepKind::Call }
+    }
+}
+
+/// The steps that a worker has room for.
+#[derive(Clone, Copy, Debug)]
+pub struct Room<'a> {
+    pub kind: StepKind,
+    /// The user who has their share of the transfer slots. While a slot is free there is at most one, since a share is
+    /// half of them.
+    pub without: &'a str,
+    /// Only lanes with a post that may have killed its process.
+    pub suspects: bool,
+}
+
+/// Outcome of a claim.
+#[derive(Debug)]
+pub enum Claimed {
+    Lease(Box<Lease>),
+    /// The row of this post cannot be read. It was put off, and holds up nobody.
+    Unreadable(String),
+    /// Nothing is due that there is room for.
+    Nothing,
+}
 
 // What every claim asks. Each is answered by an index of what is due, however much is finished.
 pub(super) const NEXT_LANE_DUE: &str = "SELECT min(due_at) FROM x_accounts WHERE due_at IS NOT NULL";
-pub(super) const CLAIM_LANE: Sql = Sql {
-    sqlite: "UPDATE x_accounts SET due_at = $2, lease_owner = $3, epoch = epoch + 1
-              WHERE id = (SELECT id FROM x_accounts WHERE due_at <= $1 ORDER BY due_at LIMIT 1)
-          RETURNING id, epoch, current_post_id",
-    // A lane that somebody else is claiming or writing to at this moment is passed over, not waited for.
-    postgres: "UPDATE x_accounts SET due_at = $2, lease_owner = $3, epoch = epoch + 1
-                WHERE id = (SELECT id FROM x_accounts WHERE due_at <= $1 ORDER BY due_at LIMIT 1
-                               FOR NO KEY UPDATE SKIP LOCKED)
-            RETURNING id, epoch, current_post_id",
-};
+pub(super) const NEXT_CALL_DUE: &str = "SELECT due_at FROM x_accounts WHERE transfer_user IS NULL AND due_at IS NOT NULL ORDER BY due_at LIMIT 1";
+pub(super) const NEXT_TRANSFER_DUE: &str = "SELECT due_at FROM x_accounts
+      WHERE transfer_user IS NOT NULL AND transfer_user <> $1 AND due_at IS NOT NULL ORDER BY due_at LIMIT 1";
+
+/// A claim of lanes that meet a condition. A lane that somebody else is claiming or writing to at this moment is passed
+/// over on PostgreSQL, not waited for.
+macro_rules! claim_lane {
+    ($which:literal) => {
+        Sql {
+            sqlite: concat!(
+                "UPDATE x_accounts SET due_at = $2, lease_owner = $3, epoch = epoch + 1
+                  WHERE id = (SELECT id FROM x_accounts WHERE ",
+                $which,
+                " AND due_at <= $1 ORDER BY due_at LIMIT 1) RETURNING id, epoch, current_post_id"
+            ),
+            postgres: concat!(
+                "UPDATE x_accounts SET due_at = $2, lease_owner = $3, epoch = epoch + 1
+                  WHERE id = (SELECT id FROM x_accounts WHERE ",
+                $which,
+                " AND due_at <= $1 ORDER BY due_at LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)
+                RETURNING id, epoch, current_post_id"
+            ),
+        }
+    };
+}
+pub(super) const CLAIM_CALL: Sql = claim_lane!("transfer_user IS NULL");
+pub(super) const CLAIM_TRANSFER: Sql = claim_lane!("transfer_user IS NOT NULL AND transfer_user <> $4");
+/// The same for posts that are suspected of killing their process. Rare, so that no index serves it.
+pub(super) const CLAIM_SUSPECT: Sql = claim_lane!(
+    "CASE WHEN transfer_user IS NULL THEN 0 ELSE 1 END = CAST($4 AS BIGINT) AND EXISTS (SELECT 1 FROM posts
+          WHERE account_id = x_accounts.id AND due_at IS NOT NULL AND claims >= 3)"
+);
 pub(super) const NEXT_POST: &str =
     "SELECT * FROM posts WHERE account_id = $1 AND due_at <= $2 ORDER BY due_at, id LIMIT 1";
-pub(super) const NEXT_POST_DUE: &str =
-    "SELECT min(due_at) FROM posts WHERE account_id = $1 AND due_at IS NOT NULL";
+pub(super) const NEXT_POST_DUE: &str = "SELECT due_at, state, user_id FROM posts
+      WHERE account_id = $1 AND due_at IS NOT NULL ORDER BY due_at, id LIMIT 1";
 
 /// The right to do one step for one account. Whoever writes to a claimed post shows one.
 #[derive(Debug)]
@@ -48,8 +114,10 @@ pub struct Lease {
     pub account: AccountId,
     /// The post whose turn it is, as it stood when claimed.
     pub post: Post,
-    /// The post was claimed several times and never came back.
-    pub crash_loop: bool,
+    /// Claims of the post without anything written down, with this one.
+    claims: i64,
+    /// Something was stored that a repetition of the step builds on.
+    pub(super) progressed: AtomicBool,
     pub(super) epoch: i64,
     renewed: Mutex<Renewed>,
 }
@@ -62,6 +130,21 @@ struct Renewed {
 }
 
 impl Lease {
+    /// Tells whether the post died often enough alone to be given up.
+    pub fn crash_loop(&self) -> bool {
+        self.claims > CRASH_LOOP
+    }
+
+    /// Tells whether the post may be what kills the process.
+    pub fn is_suspect(&self) -> bool {
+        self.claims > SUSPECT
+    }
+
+    /// Tells whether the step has stored progress.
+    pub fn has_progressed(&self) -> bool {
+        self.progressed.load(Relaxed)
+    }
+
     /// Whether the lease surely still holds for `span` from `now` on.
     pub fn holds_for(&self, span: Duration, now: i64) -> bool {
         let renewed = *self.renewed.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -74,23 +157,49 @@ fn span_ms(span: Duration) -> i64 {
 }
 
 impl Store {
-    /// Leases the lane that has been due longest, with the post whose turn it is. `None` when nothing is due.
+    /// Leases whatever has been due longest, of either kind. `None` when nothing is due.
     pub async fn claim(&self, now: i64) -> Result<Option<Lease>, StoreError> {
+        let mut kinds = [StepKind::Call, StepKind::Transfer];
+        let first = self.next_step_due(kinds[0], "").await?;
+        if first > self.next_step_due(kinds[1], "").await? {
+            kinds.reverse();
+        }
+        for kind in kinds {
+            let room = Room { kind, without: "", suspects: false };
+            if let Claimed::Lease(lease) = self.claim_step(&room, now).await? {
+                return Ok(Some(*lease));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Leases the lane that has been due longest of those there is room for, with the post whose turn it is.
+    pub async fn claim_step(&self, room: &Room<'_>, now: i64) -> Result<Claimed, StoreError> {
         // Measured from before the claim: a lease must never seem younger than it is.
         let at = Instant::now();
         let until = now + span_ms(LEASE);
         // Asked of a reader first: most wake-ups find nothing, and the writer has better things to do.
-        if self.next_lane_due().await?.is_none_or(|due| due > now) {
-            return Ok(None);
+        if self.next_step_due(room.kind, room.without).await?.is_none_or(|due| due > now) {
+            return Ok(Claimed::Nothing);
         }
         loop {
             let mut tx = self.begin().await?;
-            let lane: Option<(String, i64, Option<String>)> =
-                query(CLAIM_LANE).bind(now).bind(until).bind(&*self.node).fetch_optional(&mut tx).await?;
-            let Some((account, epoch, current)) = lane else { return Ok(None) };
+            let claim = match (room.suspects, room.kind) {
+                (true, _) => query(CLAIM_SUSPECT),
+                (false, StepKind::Call) => query(CLAIM_CALL),
+                (false, StepKind::Transfer) => query(CLAIM_TRANSFER),
+            };
+            let claim = claim.bind(now).bind(until).bind(&*self.node);
+            let claim = match (room.suspects, room.kind) {
+                (true, kind) => claim.bind(i64::from(kind == StepKind::Transfer)),
+                (false, StepKind::Call) => claim,
+                (false, StepKind::Transfer) => claim.bind(room.without),
+            };
+            let lane: Option<(String, i64, Option<String>)> = claim.fetch_optional(&mut tx).await?;
+            let Some((account, epoch, current)) = lane else { return Ok(Claimed::Nothing) };
             let account = AccountId(account);
             let row: Option<PostRow> = match &current {
-                // A post that has begun keeps its turn until it is over.
+                // A post that has begun keeps its turn until it is over, or yields.
                 Some(current) => {
                     query("SELECT * FROM posts WHERE id = $1 AND due_at <= $2")
                         .bind(current)
@@ -110,17 +219,27 @@ impl Store {
                 Ok(post) => post,
                 Err(error) => {
                     // One row that cannot be read must not keep everybody else waiting.
-                    tracing::error!(post = id, %error, "a post is put off");
+                    tracing::error!(post = id, %error, "a post cannot be read and is put off");
                     query("UPDATE posts SET due_at = $1 WHERE id = $2")
                         .bind(now + UNREADABLE_PAUSE_MS)
                         .bind(&id)
                         .execute(&mut tx)
                         .await?;
+                    query("UPDATE x_accounts SET current_post_id = NULL WHERE id = $1")
+                        .bind(&account.0)
+                        .execute(&mut tx)
+                        .await?;
                     release(&mut tx, &account, now).await?;
                     self.commit(tx).await?;
-                    continue;
+                    return Ok(Claimed::Unreadable(id));
                 }
             };
+            if StepKind::of(post.state) != room.kind {
+                // Its person has changed what comes next since the lane was let go.
+                release(&mut tx, &account, now).await?;
+                self.commit(tx).await?;
+                continue;
+            }
             let claims: i64 = query("UPDATE posts SET claims = claims + 1 WHERE id = $1 RETURNING claims")
                 .bind(post.id.to_string())
                 .fetch_value(&mut tx)
@@ -132,14 +251,37 @@ impl Store {
                 .await?;
             // Not announced as a change: a claim makes nothing due and shows nothing new.
             tx.commit().await?;
-            return Ok(Some(Lease {
+            return Ok(Claimed::Lease(Box::new(Lease {
                 account,
                 post,
-                crash_loop: claims > CRASH_LOOP,
+                claims,
+                progressed: AtomicBool::new(false),
                 epoch,
                 renewed: Mutex::new(Renewed { until, at }),
-            }));
+            })));
         }
+    }
+
+    /// Takes a claim back, as if it had not been made.
+    pub async fn unclaim(&self, lease: &Lease, now: i64) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        self.fence(&mut tx, lease).await?;
+        query("UPDATE posts SET claims = claims - 1 WHERE id = $1")
+            .bind(lease.post.id.to_string())
+            .execute(&mut tx)
+            .await?;
+        release(&mut tx, &lease.account, now).await?;
+        Ok(self.commit(tx).await?)
+    }
+
+    /// Tells when a step of this kind is due next, in Unix milliseconds.
+    pub async fn next_step_due(&self, kind: StepKind, without: &str) -> Result<Option<i64>, StoreError> {
+        Ok(match kind {
+            StepKind::Call => query(NEXT_CALL_DUE).fetch_value_optional(&self.read).await?,
+            StepKind::Transfer => {
+                query(NEXT_TRANSFER_DUE).bind(without).fetch_value_optional(&self.read).await?
+            }
+        })
     }
 
     /// Prolongs a lease; call it well within [`LEASE`].
@@ -287,29 +429,36 @@ pub(super) async fn drop_from_lane(
 ///
 /// The lane is locked by now: only then does this see every post that another transaction has put on it.
 pub(super) async fn release(tx: &mut Tx, account: &AccountId, now: i64) -> Result<(), sqlx::Error> {
-    let current: Option<(String, i64)> = query(
-        "SELECT p.id, p.due_at FROM x_accounts a JOIN posts p ON p.id = a.current_post_id
-          WHERE a.id = $1 AND p.due_at IS NOT NULL AND p.state <> $2",
+    let current: Option<(String, i64, String, String)> = query(
+        "SELECT p.id, p.due_at, p.state, p.user_id FROM x_accounts a JOIN posts p ON p.id = a.current_post_id
+          WHERE a.id = $1 AND p.due_at IS NOT NULL AND p.state <> $2 AND p.attempt < $3",
     )
     .bind(&account.0)
     .bind(State::NeedsUser.as_str())
+    .bind(YIELDS_AFTER)
     .fetch_optional(&mut *tx)
     .await?;
-    let (current, due) = match current {
-        Some((id, due)) => (Some(id), Some(due)),
-        None => {
-            let due: Option<i64> = query(NEXT_POST_DUE).bind(&account.0).fetch_value(&mut *tx).await?;
-            (None, due)
-        }
+    let (current, next) = match current {
+        Some((id, due, state, user)) => (Some(id), Some((due, state, user))),
+        None => (None, query(NEXT_POST_DUE).bind(&account.0).fetch_optional(&mut *tx).await?),
     };
+    let (due, state, user): (Option<i64>, Option<String>, Option<String>) = match next {
+        Some((due, state, user)) => (Some(due), Some(state), Some(user)),
+        None => (None, None, None),
+    };
+    // A row that a later version wrote counts as a call: the claim reads it, and puts it off.
+    let transfers = state.and_then(|state| state.parse().ok()).is_some_and(State::is_transfer);
+    let transfer_user = user.filter(|_| transfers);
     query(
         "UPDATE x_accounts SET lease_owner = NULL, current_post_id = $1,
-                due_at = CASE WHEN token_state = 'broken' THEN NULL ELSE CAST($2 AS BIGINT) END
+                due_at = CASE WHEN token_state = 'broken' THEN NULL ELSE CAST($2 AS BIGINT) END,
+                transfer_user = $4
           WHERE id = $3",
     )
     .bind(current)
     .bind(due.map(|due| due.max(now)))
     .bind(&account.0)
+    .bind(transfer_user)
     .execute(&mut *tx)
     .await?;
     Ok(())

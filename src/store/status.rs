@@ -110,11 +110,11 @@ impl Store {
                 Ok(job) => jobs.push(job),
                 Err(error) => {
                     tracing::error!(post = id, %error, "a status is put off");
-                    query("UPDATE posts SET status_due_at = $1, status_taken_until = 0 WHERE id = $2")
-                        .bind(now + UNREADABLE_PAUSE_MS)
-                        .bind(id)
-                        .execute(&self.write)
-                        .await?;
+                    let change =
+                        query("UPDATE posts SET status_due_at = $1, status_taken_until = 0 WHERE id = $2")
+                            .bind(now + UNREADABLE_PAUSE_MS)
+                            .bind(id);
+                    self.change(change).await?;
                 }
             }
         }

@@ -57,7 +57,7 @@ pub fn failure(failure: &Failure, account: &Account) -> (String, &'static str) {
     (why, remedy)
 }
 
-/// True when trying the same post again can help.
+/// Whether trying the same post again can help.
 pub fn may_retry(failure: &Failure, account: &Account) -> bool {
     !matches!(explain(failure, account).1, Remedy::SendAnother)
 }
@@ -198,6 +198,11 @@ pub(super) fn explain(failure: &Failure, account: &Account) -> (String, Remedy) 
             );
         }
         Failure::Disconnected => ("The account was disconnected before the post's turn came.", SendAnother),
+        Failure::Internal => (
+            "Something went wrong on my side, and trying again by myself would not help. The person who runs this bot \
+             has been told.",
+            TryAgain,
+        ),
         Failure::GaveUp { on: Party::X } => ("X had a problem for too long. Try again later.", TryAgain),
         Failure::GaveUp { on: Party::Chat } => {
             ("The file could not be fetched from the chat for too long. Send the video again.", TryAgain)

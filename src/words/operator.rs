@@ -84,3 +84,32 @@ pub fn operator_budget_spent(budget: Mills) -> Message {
          are finished. limits.monthly_budget_usd in the config changes that."
     ))
 }
+
+/// Videos can be neither stored nor read.
+pub fn operator_storage() -> Message {
+    Message::text(
+        "The storage for videos has not worked for ten minutes. Posts are kept, and I keep trying for 7 days.\n\
+         Check the disk (is it full?) or the bucket: `toall check` says what is wrong.",
+    )
+}
+
+/// Videos can be stored and read again.
+pub fn operator_storage_works() -> Message {
+    Message::text("The storage for videos works again. Waiting posts continue.")
+}
+
+/// The row of a post cannot be read.
+pub fn operator_unreadable_post(post: &str) -> Message {
+    Message::text(format!(
+        "Post {post} cannot be read from the database. Other posts continue. If a newer version of toall ran here \
+         before, start that one again; otherwise restore a backup, or report this with the log."
+    ))
+}
+
+/// The database refuses what a post needs stored.
+pub fn operator_result_rejected(post: &str) -> Message {
+    Message::text(format!(
+        "The database refused what post {post} needs stored, so I ended that post and told its sender. Other posts \
+         continue. Please report this with the log."
+    ))
+}

@@ -198,7 +198,7 @@ pub fn anonymous() -> Message {
     )
 }
 
-/// The files of an album that are not posted.
+/// What is not posted of an album.
 pub fn rest_of_album(files: usize) -> Message {
     Message::text(match files {
         1 => "A post takes one video, so I left out the other file of the album.".to_owned(),

@@ -62,7 +62,7 @@ pub fn status(post: &Post, account: &Account, links: Links<'_>, pace: Option<Pac
     }
 }
 
-/// The state of a post at `now` (Unix milliseconds) in one line, for lists.
+/// A post in one line as it stands at `now` (Unix milliseconds), for lists.
 pub fn state_line(post: &Post, account: &Account, now: i64) -> String {
     let state = match post.state {
         _ if let Some(waiting) = waits_for(post, account, now) => waiting_line(waiting),
@@ -189,7 +189,7 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
     }
 }
 
-/// The reason why a post waits at `now` (Unix milliseconds), apart from its turn.
+/// What a post waits for at `now` (Unix milliseconds), apart from its turn.
 pub fn waits_for<'a>(post: &'a Post, account: &Account, now: i64) -> Option<&'a Waiting> {
     match account.state {
         _ if post.state.is_over() || post.state == State::NeedsUser => None,

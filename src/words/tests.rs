@@ -44,6 +44,7 @@ fn post(state: State) -> Post {
             content_type: None,
             kind: Kind::Video,
         },
+        trouble_since: None,
         state,
         attempt: 0,
         object_key: None,
@@ -213,6 +214,7 @@ fn a_post_that_failed() {
         Failure::GaveUp { on: Party::Chat },
         Failure::GaveUp { on: Party::Staging },
         Failure::CrashLoop,
+        Failure::Internal,
     ];
     insta::assert_snapshot!(catalogue(failures.map(|failure| {
         let mut post = post(State::Failed);
@@ -352,6 +354,10 @@ fn limits_of_the_operator_and_what_only_they_can_mend() {
         told("operator: call closed", operator_call_closed("POST /2/media/metadata")),
         told("operator: budget near", operator_budget_near(Mills(20_015), Mills(25_000))),
         told("operator: budget spent", operator_budget_spent(Mills(25_000))),
+        told("operator: storage", operator_storage()),
+        told("operator: storage works", operator_storage_works()),
+        told("operator: unreadable post", operator_unreadable_post("0197")),
+        told("operator: result rejected", operator_result_rejected("0197")),
     ]));
 }
 

@@ -18,8 +18,8 @@ use crate::{
 const REFRESH_BEFORE_MS: i64 = 15 * 60_000;
 /// How long to leave X alone after a refresh that did not work, while the token at hand does.
 const REFRESH_PAUSE_MS: i64 = 60_000;
-/// X's refusal of a token younger than this, or than a quarter of its life, is X's trouble and no reason to refresh.
-const FRESH_MS: i64 = 10 * 60_000;
+/// X's refusal of a token younger than this, or than a quarter of its life, is a reason to refresh once only.
+pub(super) const FRESH_MS: i64 = 10 * 60_000;
 /// A token with less than this left, or less than an eighth of its life, is not used when refreshing fails.
 const USABLE_MS: i64 = 30_000;
 
@@ -142,10 +142,13 @@ impl<'a> Access<'a> {
     async fn renew(&self, used: &SecretString) -> Result<(), StepError> {
         let now = self.worker.clock.now_ms();
         let mut held = self.held.lock().await;
+        let may_renew = self.worker.running.may_renew(&self.lease.account, now);
         match held.as_mut() {
+            // A recent token that X refuses is refreshed once: its person may have removed the app on X, which only the
+            // refresh tells. If X refuses the new one as well, that is X's trouble.
             Some(current)
                 if current.tokens.access.expose_secret() == used.expose_secret()
-                    && !current.is_fresh(now) =>
+                    && (!current.is_fresh(now) || may_renew) =>
             {
                 self.refresh(current).await
             }
@@ -210,7 +213,7 @@ async fn trade(worker: Worker, account: AccountId, rev: i64) -> Result<Held, Ste
     metrics::counter!("toall_token_refreshes_total", "outcome" => outcome).increment(1);
     match refreshed {
         Ok(tokens) => {
-            let kept = insist(|| store.save_tokens(&account, rev, &tokens, clock.now_ms())).await;
+            let kept = insist(|| store.save_tokens(&account, rev, &tokens, clock.now_ms())).await?;
             worker.operator_told_of_end(CLIENT_REJECTED, &words::operator_client_accepted()).await;
             if kept {
                 return Ok(Held { tokens, rev: rev + 1, not_before: 0 });

@@ -181,7 +181,10 @@ async fn show(
     match result {
         // Said is said: forgetting it would have it said again.
         Ok(at) => {
-            insist(|| worker.store.status_shown(job, Some(&at), not_before, leave_at(job, now))).await;
+            let shown = insist(|| worker.store.status_shown(job, Some(&at), not_before, leave_at(job, now)));
+            if let Err(error) = shown.await {
+                tracing::error!(error = chain(&error), "a shown status cannot be stored");
+            }
         }
         Err(ChatError::SlowDown(wait)) => {
             worker.store.status_later(job, now + ms(wait), false).await?;
@@ -229,7 +232,9 @@ async fn send(worker: &Worker, notice: &Notice, now: i64) -> Result<(), StoreErr
     let told = worker.chats.say(&notice.place, Audience::Asker, &notice.message, Some(&notice.id));
     match in_time(told).await {
         Ok(_) => {
-            insist(|| worker.store.notice_done(&notice.id)).await;
+            if let Err(error) = insist(|| worker.store.notice_done(&notice.id)).await {
+                tracing::error!(error = chain(&error), "a delivered notice cannot be removed");
+            }
             Ok(())
         }
         Err(ChatError::SlowDown(wait)) => worker.store.notice_later(notice, now + ms(wait)).await,

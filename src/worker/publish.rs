@@ -124,7 +124,13 @@ pub(super) async fn keep(worker: &Worker, lease: &Lease, post: &Post, x_post_id:
         let (first, second) = (link(first), link(x_post_id));
         words::posted_twice(&post.attachment.name, username, first.as_str(), second.as_str())
     };
-    insist(|| worker.store.posted(lease, x_post_id, twice, worker.clock.now_ms())).await;
+    let now = || worker.clock.now_ms();
+    let kept = insist(|| worker.store.posted(lease, x_post_id, twice, now())).await;
+    if let Err(error) = kept {
+        // X named one id for two posts, say. Only the person can see what is on their profile.
+        worker.operator_told_of_rejection(post, &error).await;
+        let _ = worker.write_down(lease, || worker.store.end_rejected(lease, true, now())).await;
+    }
 }
 
 /// What was known of earlier attempts before the present one, and whether the person wants another.

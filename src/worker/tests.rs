@@ -50,6 +50,7 @@ async fn worker(folder: &TempDir, x: &TcpListener) -> Worker {
     let database = config::Database::sqlite(&folder.path().join("toall.db"));
     let settings = config::Worker {
         concurrency: 1,
+        transfers: 1,
         upload_parallelism: 1,
         on_unsure: config::OnUnsure::Ask,
         settle_secs: 60,

@@ -3,19 +3,33 @@
 use std::time::Duration;
 
 use super::{StepError, Worker, belief::between_sessions};
-use crate::post::{Failure, Party, Post, State, Waiting};
+use crate::{
+    post::{Failure, Party, Post, State, Waiting},
+    store::Lease,
+    words,
+};
 
-/// How often a step that meets trouble is tried: with delays of up to ten minutes, about nine hours.
-const MAX_ATTEMPTS: u32 = 60;
-/// Tries of a look that did not work, after which the person is asked all the same.
+/// How long a post waits for an outage that others share to end.
+const OUTAGE_PATIENCE_MS: i64 = 7 * 24 * 3_600_000;
+/// How long a post waits for an error that no other post has.
+const OWN_PATIENCE_MS: i64 = 24 * 3_600_000;
+/// Trouble of this age is no hiccup: the operators are told.
+const OUTAGE_AFTER_MS: i64 = 10 * 60_000;
+/// Tries of a look that did not work, after which the person is asked.
 const MAX_LOOKS: u32 = 8;
+/// Tries of a look after the person was asked.
+const MAX_LATE_LOOKS: u32 = 60;
 /// A post in doubt does not keep its account waiting longer than this for X to let us look.
 const MAX_DOUBT: Duration = Duration::from_secs(5 * 60);
 
+/// The incident that the storage does not work.
+pub(super) const STORAGE: &str = "storage";
+
 impl Worker {
-    /// What follows from an error: the post's new state, and how long to wait before it is looked at again.
-    pub(super) fn verdict(
+    /// Decides what follows from an error: the post's new state, and how long to wait before it is looked at again.
+    pub(super) async fn verdict(
         &self,
+        lease: &Lease,
         post: &mut Post,
         error: &StepError,
         now: i64,
@@ -34,25 +48,23 @@ impl Worker {
         }
         match error {
             StepError::Fail(failure) => fail(post, failure.clone()),
-            StepError::Trouble { with, .. } => {
-                post.attempt = post.attempt.saturating_add(1);
-                if post.attempt > MAX_ATTEMPTS {
-                    return fail(post, Failure::GaveUp { on: *with });
+            StepError::Trouble { with, .. } => match self.patience(lease, post, *with, now).await {
+                None => fail(post, Failure::GaveUp { on: *with }),
+                Some(after) => {
+                    post.waiting = Some(Waiting::Trouble { with: *with, until: until(after) });
+                    ("trouble", Some(after))
                 }
-                let after = backoff(post.attempt);
-                post.waiting = Some(Waiting::Trouble { with: *with, until: until(after) });
-                ("trouble", Some(after))
-            }
+            },
             StepError::Back { to, .. } => {
-                post.attempt = post.attempt.saturating_add(1);
                 post.state = *to;
-                if post.attempt > MAX_ATTEMPTS {
-                    return fail(post, Failure::GaveUp { on: Party::X });
-                }
+                let with = if *to == State::Staging { Party::Staging } else { Party::X };
+                let Some(after) = self.patience(lease, post, with, now).await else {
+                    return fail(post, Failure::GaveUp { on: with });
+                };
                 // Once is an expired session; more often is an incident.
                 let tries = post.attempt.max(post.sessions.saturating_sub(1));
                 let at_once = tries <= 1 && *to == State::Uploading;
-                let after = if at_once { Duration::ZERO } else { between_sessions(tries) };
+                let after = if at_once { Duration::ZERO } else { after.max(between_sessions(tries)) };
                 post.waiting = (!at_once).then(|| Waiting::Trouble { with: Party::X, until: until(after) });
                 ("back", Some(after))
             }
@@ -70,8 +82,30 @@ impl Worker {
                 ("signed_out", Some(Duration::ZERO))
             }
             StepError::Stopping => ("stopped", Some(Duration::ZERO)),
+            StepError::Store(error) if error.is_permanent() => fail(post, Failure::Internal),
             StepError::Store(_) => ("store", Some(backoff(1))),
         }
+    }
+
+    /// Counts an error, and returns how long to wait before the next try; `None` when it has lasted for too long.
+    ///
+    /// An outage that other posts share may take days, and ends by itself. While other posts are published, what keeps
+    /// this one is its own.
+    async fn patience(&self, lease: &Lease, post: &mut Post, with: Party, now: i64) -> Option<Duration> {
+        post.attempt = post.attempt.saturating_add(1);
+        let since = *post.trouble_since.get_or_insert(now);
+        let age = now.saturating_sub(since);
+        if age >= OUTAGE_PATIENCE_MS {
+            return None;
+        }
+        // A database that does not answer says nothing about the post.
+        if age >= OWN_PATIENCE_MS && self.store.others_posted(lease, since).await.unwrap_or(false) {
+            return None;
+        }
+        if age >= OUTAGE_AFTER_MS && with == Party::Staging {
+            self.operator_told(STORAGE, &words::operator_storage()).await;
+        }
+        Some(backoff_for(post.attempt, age))
     }
 
     /// What follows from an error about a post that may be on X: it is never failed, and not kept waiting for ever.
@@ -100,13 +134,21 @@ impl Worker {
             return ("doubt", Some(after));
         }
         ask(post);
-        ("unsure", (post.attempt <= MAX_ATTEMPTS).then_some(after))
+        ("unsure", (post.attempt <= MAX_LATE_LOOKS).then_some(after))
     }
 }
 
 /// 5 s, 10 s, 20 s … 10 min, each up to a fifth longer, so that many do not come back at once.
 pub(super) fn backoff(attempt: u32) -> Duration {
-    let wait = Duration::from_secs(5 << attempt.saturating_sub(1).min(7)).min(Duration::from_secs(600));
+    backoff_for(attempt, 0)
+}
+
+/// The same for trouble that has lasted for `age` milliseconds: the longer it has lasted, the longer the pause, up to an
+/// hour.
+fn backoff_for(attempt: u32, age: i64) -> Duration {
+    let longest = Duration::from_millis(age.max(0).unsigned_abs() / 8)
+        .clamp(Duration::from_secs(600), Duration::from_secs(3_600));
+    let wait = Duration::from_secs(5 << attempt.saturating_sub(1).min(10)).min(longest);
     wait + jitter(wait / 5)
 }
 

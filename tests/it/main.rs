@@ -38,6 +38,7 @@ mod processing;
 mod quota;
 mod refusals;
 mod resuming;
+mod slots;
 mod slow_line;
 mod starting;
 mod telegram;

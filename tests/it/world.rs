@@ -383,7 +383,8 @@ fn config_for(public_url: &Url, listen: SocketAddr, folder: &Path) -> Config {
         },
         staging: None,
         worker: config::Worker {
-            concurrency: 4,
+            concurrency: 8,
+            transfers: 4,
             upload_parallelism: 4,
             on_unsure: OnUnsure::Ask,
             settle_secs: 60,

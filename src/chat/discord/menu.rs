@@ -53,7 +53,7 @@ pub(super) fn chosen(command: &CommandInteraction, now_ms: i64) -> Chosen {
     }
 }
 
-/// True for a message of the person's own, and for any where they moderate. Discord says so with the interaction.
+/// Whether a person may publish a message: their own, or any where they moderate. Discord says so with the interaction.
 fn may_post(command: &CommandInteraction, message: &Message) -> bool {
     let moderates = || {
         let permissions = command.member.as_ref().and_then(|member| member.permissions);
@@ -77,7 +77,7 @@ fn text_of(message: &Message, now_ms: i64) -> String {
     as_shown(text, &names, now_ms)
 }
 
-/// Reads a form that was sent. Its text was plain when it was opened, so nothing in it is taken for markup. A client can send any id: it is looked for among those of its person.
+/// What a form that was sent asks for. Its text was plain when it was opened, so nothing in it is taken for markup. A client can send any id: it is looked for among those of its person.
 pub(super) fn sent(modal: &ModalInteraction, now_ms: i64) -> Ask {
     let opened_by = modal.data.custom_id.strip_prefix(FORM).unwrap_or_default();
     let mut fields = modal.data.components.iter().flat_map(|row| &row.components);

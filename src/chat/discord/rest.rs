@@ -333,7 +333,7 @@ struct Refusal {
     #[serde(default)]
     errors: Value,
     retry_after: Option<f64>,
-    /// True when a 429 pauses all requests of the bot.
+    /// Whether a 429 pauses all requests of the bot.
     #[serde(default)]
     global: bool,
 }

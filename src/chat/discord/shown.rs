@@ -72,7 +72,7 @@ pub(super) fn with_line_breaks(text: &str) -> String {
     broken
 }
 
-/// Splits at the first block of code: the text before it, the code, the text after it.
+/// What stands before the first block of code, the code, and what follows.
 fn code_block(text: &str) -> Option<(&str, &str, &str)> {
     let (before, rest) = text.split_once("```")?;
     if before.ends_with('\\') {
@@ -325,7 +325,7 @@ fn masked(text: &str) -> Option<(&str, &str, &str)> {
     (opens && !label.trim().is_empty()).then_some((label, address, &target[end + 1..]))
 }
 
-/// The text inside a pair of marks at the start (bold, italic, underlined, struck out, hidden), and the text after it.
+/// What a pair of marks at the start encloses, and what follows: bold, italic, underlined, struck out, hidden.
 fn wrapped(text: &str, before: Option<char>) -> Option<(&str, &str)> {
     for mark in ["**", "__", "~~", "||"] {
         if let Some(found) = text.strip_prefix(mark).and_then(|inner| enclosed(inner, mark)) {

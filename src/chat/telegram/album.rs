@@ -72,7 +72,7 @@ impl Albums {
     }
 }
 
-/// The album that a message is part of, or replies to: its chat and id.
+/// Whether a message asks for a post with an album, whose other messages may still be on their way.
 pub(super) fn album_of(message: &Message) -> Option<(i64, &str)> {
     let replied = || message.reply_to_message.as_ref().filter(|_| attachment(&message.media).is_none());
     let id = match &message.media_group_id {

@@ -77,7 +77,7 @@ fn public(address: &str) -> Option<Url> {
     (reachable && matches!(url.scheme(), "http" | "https")).then_some(url)
 }
 
-/// Marks as code the pieces to copy, and everything outside of `ours` that Telegram would turn into a link. X names, file names and
+/// What is to be copied, as code; and so is what Telegram would make a link of, outside of `ours`. X names, file names and
 /// what else people write would otherwise lead to its own users, to groups, and to sites of strangers.
 fn entities(text: &str, ours: &[(Range<usize>, bool)]) -> Vec<MessageEntity> {
     let code = |range: Range<usize>| MessageEntity::code(units(&text[..range.start]), units(&text[range]));
@@ -99,7 +99,7 @@ fn entities(text: &str, ours: &[(Range<usize>, bool)]) -> Vec<MessageEntity> {
     found
 }
 
-/// The pieces of a text that Telegram turns into links: addresses with and without a scheme, names, tags, numbers.
+/// What Telegram makes links of in a part of a text: addresses with and without a scheme, names, tags, numbers.
 fn links(text: &str, part: Range<usize>) -> impl Iterator<Item = Range<usize>> {
     text[part].split_whitespace().flat_map(move |word| {
         let offset = word.as_ptr() as usize - text.as_ptr() as usize;

@@ -70,7 +70,7 @@ fn from_edit(message: &Message, me: &str) -> Option<Incoming> {
     })
 }
 
-/// True when the words of a message are its sender's own.
+/// Whether the words of a message are its sender's own.
 fn is_own(message: &Message) -> bool {
     message.forward_origin.is_none() && message.via_bot.is_none()
 }
@@ -166,7 +166,7 @@ fn word(text: &str) -> (&str, &str) {
     text.split_at(text.find(|c: char| !c.is_ascii_alphanumeric() && c != '_').unwrap_or(text.len()))
 }
 
-/// The text after the name of a command, without the punctuation that people put between the two: `/post: x`, `/post🎬 x`. `None` when that
+/// What follows the name of a command, without what people set between the two: `/post: x`, `/post🎬 x`. `None` when that
 /// was no name at all, but the beginning of a path or of a word.
 fn behind_name(tail: &str) -> Option<&str> {
     let begins = |c: char| c.is_alphanumeric() || c.is_whitespace() || "#$\"'“”«([<@".contains(c);

@@ -136,7 +136,7 @@ pub(super) struct Message {
     pub message_thread_id: Option<i64>,
     #[serde(default)]
     pub is_topic_message: bool,
-    /// True for a channel's post that Telegram copied to the channel's group.
+    /// Whether it is a channel's post that Telegram copied to the channel's group.
     #[serde(default)]
     pub is_automatic_forward: bool,
     pub forward_origin: Option<IgnoredAny>,
@@ -144,7 +144,7 @@ pub(super) struct Message {
     /// Names the album that it is part of.
     pub media_group_id: Option<String>,
     pub reply_to_message: Option<Box<Message>>,
-    /// The files of a message in another chat that it replies to.
+    /// What it replies to in another chat.
     pub external_reply: Option<Media>,
     pub text: Option<String>,
     pub caption: Option<String>,

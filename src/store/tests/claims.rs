@@ -6,7 +6,9 @@ use super::{Kept, people, postgres, script};
 use crate::store::{
     Store, Vault,
     engine::{Pool, Sql, query},
-    queue::{CLAIM_LANE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE},
+    queue::{
+        CLAIM_CALL, CLAIM_TRANSFER, NEXT_CALL_DUE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE, NEXT_TRANSFER_DUE,
+    },
     reconcile::{ASK, FAILED, LOOK_FIRST, LOOK_IF_RETRIED, LOOK_ONCE_MORE, RECORD, UNFINISHED},
 };
 
@@ -16,9 +18,9 @@ fn finished(posts: i64, numbers: impl Fn(i64) -> String) -> String {
     format!(
         "INSERT INTO users (id, platform, platform_user, name, created_at) VALUES ('u', 'console', 'u', 'u', 0);
          WITH {accounts}
-         INSERT INTO x_accounts (id, username, name, tier, active, due_at, token_state, scope, access_expires_at,
-                                 profile_at, updated_at)
-         SELECT CAST(i AS TEXT), 'one', 'one', 'free', 1, CASE i WHEN 1 THEN 5 END, 'ok', '', 0, 0, 0 FROM n WHERE i > 0;
+         INSERT INTO x_accounts (id, username, name, tier, active, due_at, transfer_user, token_state, scope,
+                                 access_expires_at, profile_at, updated_at)
+         SELECT CAST(i AS TEXT), 'one', 'one', 'free', 1, CASE WHEN i < 3 THEN 5 END, CASE i % 2 WHEN 1 THEN 'u' END, 'ok', '', 0, 0, 0 FROM n WHERE i > 0;
          WITH {numbers}
          INSERT INTO posts (id, dedupe_key, request_id, user_id, account_id, caption, attachment, options, state, due_at,
                             x_post_id, created_at, updated_at)
@@ -62,7 +64,10 @@ async fn a_claim_looks_only_at_what_is_due() {
         script(&store, &(finished(posts, numbers) + "ANALYZE")).await;
         for (statement, index) in [
             (NEXT_LANE_DUE.into(), "INDEX x_accounts_due"),
-            (CLAIM_LANE, "INDEX x_accounts_due"),
+            (NEXT_CALL_DUE.into(), "INDEX x_accounts_call"),
+            (NEXT_TRANSFER_DUE.into(), "INDEX x_accounts_transfer"),
+            (CLAIM_CALL, "INDEX x_accounts_call"),
+            (CLAIM_TRANSFER, "INDEX x_accounts_transfer"),
             (NEXT_POST.into(), "INDEX posts_lane (account_id=? AND due_at<?)"),
             (NEXT_POST_DUE.into(), "INDEX posts_lane (account_id=?"),
         ] {
@@ -104,7 +109,10 @@ async fn a_claim_on_postgresql_looks_only_at_what_is_due() {
     sqlx::raw_sql(AssertSqlSafe(rows)).execute(&mut connection).await.unwrap();
     for (statement, values, index) in [
         (NEXT_LANE_DUE.into(), None, "x_accounts_due"),
-        (CLAIM_LANE, Some("(9, 9, 'me')"), "x_accounts_due"),
+        (NEXT_CALL_DUE.into(), None, "x_accounts_call"),
+        (NEXT_TRANSFER_DUE.into(), Some("('u')"), "x_accounts_transfer"),
+        (CLAIM_CALL, Some("(9, 9, 'me')"), "x_accounts_call"),
+        (CLAIM_TRANSFER, Some("(9, 9, 'me', 'v')"), "x_accounts_transfer"),
         (NEXT_POST.into(), Some("('1', 9)"), "posts_lane"),
         (NEXT_POST_DUE.into(), Some("('1')"), "posts_lane"),
     ] {

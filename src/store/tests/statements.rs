@@ -9,14 +9,17 @@ use crate::store::{
     READ_ONLY, Vault,
     engine::{Pool, Sql},
     notices::TAKE_NOTICES,
-    queue::{CLAIM_LANE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE},
+    queue::{
+        CLAIM_CALL, CLAIM_SUSPECT, CLAIM_TRANSFER, NEXT_CALL_DUE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE,
+        NEXT_TRANSFER_DUE,
+    },
     reconcile::{ASK, FAILED, LOOK_FIRST, LOOK_IF_RETRIED, LOOK_ONCE_MORE, RECORD, UNFINISHED},
     reseal::SEALED,
     status::TAKE_STATUSES,
 };
 
 /// The files that speak to one engine natively; every other statement goes through [`crate::store::engine::query`].
-const NATIVE: [&str; 4] = ["engine.rs", "sqlite.rs", "postgres.rs", "wire.rs"];
+const NATIVE: [&str; 5] = ["backup.rs", "engine.rs", "sqlite.rs", "postgres.rs", "wire.rs"];
 
 /// A statement in both tongues, and where it stands.
 struct Found {
@@ -46,7 +49,7 @@ fn statements(file: &str, text: &str, found: &mut Vec<Found>) {
             found.push(Found { at, sqlite, postgres });
         } else {
             // Those are named below.
-            let known = ["NEXT_", "CLAIM_LANE", "TAKE_", "READ_ONLY", "sealed.select", "sealed.update"];
+            let known = ["NEXT_", "CLAIM_", "TAKE_", "READ_ONLY", "sealed.select", "sealed.update"];
             let known = file == "reconcile.rs" || known.iter().any(|name| argument.starts_with(name));
             assert!(known, "{at} is no literal");
         }
@@ -95,8 +98,12 @@ fn all() -> Vec<Found> {
     assert!(written > 100, "only {written} statements were found");
     let reconcile =
         [ASK, FAILED, LOOK_FIRST, LOOK_IF_RETRIED, LOOK_ONCE_MORE, RECORD, UNFINISHED].map(Sql::from);
-    let named: [Sql; 7] = [
-        CLAIM_LANE,
+    let named: [Sql; 11] = [
+        CLAIM_CALL,
+        CLAIM_TRANSFER,
+        CLAIM_SUSPECT,
+        NEXT_CALL_DUE.into(),
+        NEXT_TRANSFER_DUE.into(),
         NEXT_LANE_DUE.into(),
         NEXT_POST.into(),
         NEXT_POST_DUE.into(),

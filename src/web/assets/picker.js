@@ -34,7 +34,7 @@ function fault(file) {
 }
 
 /**
- * Says whether a file named as a video holds text, a document or a picture: its first bytes tell, before gigabytes are sent.
+ * Whether a file named as a video holds text, a document or a picture: its first bytes tell, before gigabytes are sent.
  * @param {File} file
  */
 async function isNoVideo(file) {

@@ -98,8 +98,7 @@ async fn a_post_that_fails_is_explained_and_tried_again() {
     let failed = &status["accounts"][0];
     assert_eq!(failed["error"]["code"], "video_refused");
     assert!(failed["error"]["message"].as_str().unwrap().contains("not a video"), "{failed}");
-    // It would fail the same way; a program may still ask for it.
-    assert_eq!(failed["actions"], json!([]));
+    assert_eq!(failed["actions"], json!(["retry"]));
 
     let again = program.post(&format!("posts/{request}/retry"), json!({})).await.ok();
     assert_eq!(again["accounts"][0]["state"], "inspecting", "the file is still there");

@@ -1,4 +1,4 @@
-//! Messages as people really send them, and the readers of each answer.
+//! What people really send, and who reads the answer.
 
 use bytes::Bytes;
 use toall::sandbox::{Call, Effect, Fault as OnX, Gate};

@@ -35,7 +35,7 @@ pub struct Gateway {
     pub went_on: Vec<u32>,
     /// So many identifications are taken and never answered.
     pub silent: u32,
-    /// Closes every connection that identifies with this code.
+    /// Closes with this code whoever identifies.
     pub refuses: Option<u16>,
     /// The address that REST names, in place of the true one.
     pub address: Option<String>,

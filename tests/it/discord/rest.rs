@@ -104,7 +104,7 @@ pub(super) async fn answer(
     }
 }
 
-/// True when a request names its bot as Discord asks: `DiscordBot (URL, VERSION)`.
+/// Whether a request names its bot as Discord asks: `DiscordBot (URL, VERSION)`.
 fn introduced(headers: &HeaderMap) -> bool {
     let name = headers.get(header::USER_AGENT).and_then(|name| name.to_str().ok());
     let inside = name.and_then(|name| name.strip_prefix("DiscordBot (")?.split_once(')'));
