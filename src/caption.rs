@@ -5,11 +5,12 @@
 
 use std::fmt;
 
-use emojis::EmojiVersion;
 use unicode_normalization::UnicodeNormalization;
 
 use crate::account::Tier;
 
+mod cashtags;
+mod emoji;
 mod links;
 #[cfg(test)]
 mod tests;
@@ -29,13 +30,8 @@ pub fn limit_for(tier: Tier) -> u32 {
 /// What every link weighs, whatever its length: X replaces it by a t.co address.
 const LINK_WEIGHT: u32 = 23;
 const EMOJI_WEIGHT: u32 = 2;
-/// What X's text library reads as one emoji (twitter-text 3.1 with twemoji-parser 11). Whether X itself has learnt newer
-/// ones is not known: their parts are counted, so that no caption is passed that X would refuse.
-const NEWEST_EMOJI: EmojiVersion = EmojiVersion::new(11, 0);
-/// Emoji of that time which the library does not read as one.
-const READ_BY_PARTS: [&str; 2] = ["♾\u{fe0f}", "👁\u{fe0f}\u{200d}🗨\u{fe0f}"];
-/// The longest emoji (a flag spelled in tags, a couple with skin tones) has fewer characters.
-const MAX_EMOJI_CHARS: usize = 14;
+/// Cashtags that X takes in a post made by an app (X's page "Create or edit a post").
+const MAX_CASHTAGS: u32 = 1;
 
 /// A text that X accepts for an account with the limit it was parsed for.
 ///
@@ -52,13 +48,16 @@ impl Caption {
     ///
     /// # Errors
     /// [`CaptionError::Refused`] for a character that no post may hold, looked for first;
-    /// [`CaptionError::TooLong`] with the count and the limit.
+    /// [`CaptionError::Cashtags`] for more than one of them; [`CaptionError::TooLong`] with the count and the limit.
     pub fn parse(text: impl Into<String>, limit: u32) -> Result<Self, CaptionError> {
         let text = text.into();
         if let Some((index, character)) = text.chars().enumerate().find(|(_, c)| is_refused(*c)) {
             return Err(CaptionError::Refused { character, position: index + 1 });
         }
         let count = count(&text);
+        if count.cashtags > MAX_CASHTAGS {
+            return Err(CaptionError::Cashtags(count.cashtags));
+        }
         if count.weighted > limit {
             return Err(CaptionError::TooLong { weighted: count.weighted, limit });
         }
@@ -90,6 +89,8 @@ pub struct Count {
     pub weighted: u32,
     /// Links, each of which weighs 23.
     pub links: u32,
+    /// Cashtags such as `$TWTR`.
+    pub cashtags: u32,
 }
 
 impl Count {
@@ -113,6 +114,9 @@ pub enum CaptionError {
         /// What the account may post.
         limit: u32,
     },
+    /// More cashtags than X takes.
+    #[error("the caption has {0} cashtags and X takes one; keep one $ symbol")]
+    Cashtags(u32),
     /// A control character, or one of the three that X's text library calls invalid.
     #[error(
         "the caption holds an invisible character that X does not accept ({}, character {position}); \
@@ -129,15 +133,22 @@ pub enum CaptionError {
 /// Counts `text` as X does, after putting it into Unicode normal form C. Refuses nothing.
 pub fn count(text: &str) -> Count {
     let text: Vec<char> = text.nfc().collect();
-    let mut links = links::find(&text).into_iter().peekable();
-    let mut count = Count::default();
+    let links = links::find(&text);
+    let mut count = Count {
+        weighted: 0,
+        links: u32::try_from(links.len()).unwrap_or(u32::MAX),
+        cashtags: cashtags::count(&text),
+    };
+    let mut links = links.into_iter().peekable();
+    let mut sequences = emoji::find(&text).into_iter().peekable();
     let mut at = 0;
     while at < text.len() {
-        let (weight, end) = if let Some(link) = links.next_if(|link| link.start == at) {
-            count.links += 1;
-            (LINK_WEIGHT, link.end)
-        } else if let Some(len) = emoji_len(&text[at..]) {
-            (EMOJI_WEIGHT, at + len)
+        // The library looks up what begins at each position: an emoji that begins within a link is not one any more.
+        while sequences.next_if(|sequence| sequence.start < at).is_some() {}
+        let (weight, end) = if let Some(link) = links.next_if(|link| link.range.start == at) {
+            (link.weight, link.range.end)
+        } else if let Some(sequence) = sequences.next_if(|sequence| sequence.start == at) {
+            (EMOJI_WEIGHT, sequence.end)
         } else {
             (weight(text[at]), at + 1)
         };
@@ -153,37 +164,6 @@ fn weight(c: char) -> u32 {
         0..=4351 | 8192..=8205 | 8208..=8223 | 8242..=8247 => 1,
         _ => 2,
     }
-}
-
-/// Length of the longest emoji at the beginning of `text`: joined families, skin tones, flags and
-/// keycaps are one emoji each.
-fn emoji_len(text: &[char]) -> Option<usize> {
-    let first = *text.first()?;
-    let mut rest = text[1..].iter().copied().take(2);
-    // In plain text these are emoji only with the mark that makes them one: `1` in a keycap, `©` as a picture.
-    let marked = match first {
-        '#' | '*' | '0'..='9' => rest.any(|mark| mark == '\u{20e3}'),
-        _ => weight(first) == 2 || rest.next() == Some('\u{fe0f}'),
-    };
-    if !marked {
-        return None;
-    }
-    let mut ends = [0; MAX_EMOJI_CHARS];
-    let mut window = String::with_capacity(4 * MAX_EMOJI_CHARS);
-    for (&c, end) in text.iter().zip(&mut ends) {
-        window.push(c);
-        *end = window.len();
-    }
-    let available = text.len().min(MAX_EMOJI_CHARS);
-    let known = |len: &usize| {
-        let sequence = &window[..ends[len - 1]];
-        emojis::get(sequence).is_some_and(|emoji| {
-            // Joined ones must be complete, with each U+FE0F that belongs to them; no other may have one too many.
-            let complete = emoji.as_str() == sequence || !sequence.contains(['\u{200d}', '\u{fe0f}']);
-            complete && emoji.emoji_version() <= NEWEST_EMOJI && !READ_BY_PARTS.contains(&sequence)
-        })
-    };
-    (1..=available).rev().find(known)
 }
 
 /// No post may hold it: X's text library calls three characters invalid, and control characters

@@ -3,31 +3,52 @@
 
 use std::ops::Range;
 
+use super::LINK_WEIGHT;
 use domain::{Run, ascii_domains, is_accented_latin, label_fits, starts_with};
 
 mod domain;
 mod tld;
 
+#[cfg(test)]
+pub(super) use tld::TLDS;
+
 /// Longer than this and X links nothing, scheme included (twitter-text `MAX_URL_LENGTH`).
-const MAX_URL_CHARS: usize = 4096;
+const MAX_URL_UNITS: usize = 4096;
 /// A longer t.co code is no t.co link, and X links nothing (twitter-text `MAX_TCO_SLUG_LENGTH`).
 const MAX_SHORT_CODE_CHARS: usize = 40;
 
-/// Every link in `text`, in order, as ranges of its characters.
+/// A link that X would make.
+#[derive(Debug)]
+pub(super) struct Link {
+    /// Characters that its weight covers.
+    pub range: Range<usize>,
+    pub weight: u32,
+}
+
+/// Returns every link in `text`, in order.
 ///
 /// `text` is taken as NFC. The time taken grows with the length of the text and no faster.
-pub(super) fn find(text: &[char]) -> Vec<Range<usize>> {
+pub(super) fn find(text: &[char]) -> Vec<Link> {
     let mut links = Vec::new();
     let mut run = Run::default();
     let (mut at, mut ended) = (0, 0);
     while at < text.len() {
-        // A link needs a character before it that could not be a part of it; the first
-        // character of the text is tried as that one, then as the start of the link.
-        let after = precedes_link(text[at]).then(|| candidate(text, at + 1, &mut run)).flatten();
+        // A link needs a character before it that could not be a part of it. The library reads units of UTF-16: the
+        // first half of a pair is such a character, and the second half begins the link.
         let fresh = at == ended || !precedes_link(text[at - 1]);
-        let may_start = at == 0 || (fresh && is_pair(text[at]));
-        let inner = after.is_some() && matches!(text[at], '-' | '_' | '.' | '/');
-        let Some(found) = after.or_else(|| may_start.then(|| candidate(text, at, &mut run)).flatten()) else {
+        let halved = (fresh && text[at].len_utf16() == 2).then(|| candidate(text, at, &mut run)).flatten();
+        let (found, inner) = if let Some(half) = halved {
+            (Some(Candidate { halved: true, ..half }), false)
+        } else if let Some(after) =
+            precedes_link(text[at]).then(|| candidate(text, at + 1, &mut run)).flatten()
+        {
+            (Some(after), matches!(text[at], '-' | '_' | '.' | '/'))
+        } else if at == 0 {
+            (candidate(text, at, &mut run), false)
+        } else {
+            (None, false)
+        };
+        let Some(found) = found else {
             at += 1;
             continue;
         };
@@ -43,17 +64,20 @@ struct Candidate {
     domain: Range<usize>,
     has_path: bool,
     end: usize,
+    /// Only the second half of the first character belongs to it.
+    halved: bool,
 }
 
 impl Candidate {
     /// What of this X would link: all of it after a scheme, only the ASCII domains otherwise, and those not where
     /// they are the `inner` part of something longer.
-    fn links(&self, text: &[char], inner: bool, links: &mut Vec<Range<usize>>) {
+    fn links(&self, text: &[char], inner: bool, links: &mut Vec<Link>) {
         let has_scheme = self.start < self.domain.start;
         // The library adds the scheme to the length even when the text has one.
         let scheme = if has_scheme { self.domain.start - self.start } else { "https://".len() };
         let domain = &text[self.domain.clone()];
-        if scheme + self.end - self.start > MAX_URL_CHARS || !domain.split(|&c| c == '.').all(label_fits) {
+        let len: usize = text[self.start..self.end].iter().map(|c| c.len_utf16()).sum();
+        if scheme + len - usize::from(self.halved) > MAX_URL_UNITS || !self.labels_fit(domain) {
             return;
         }
         let mut plain = ascii_domains(text, self.domain.clone());
@@ -65,22 +89,52 @@ impl Candidate {
                 Some(code) if code.len() > MAX_SHORT_CODE_CHARS => {}
                 Some(code) => {
                     let end = query(text, code.end).unwrap_or(code.end);
-                    links.push(self.start..end);
+                    links.push(Link { range: self.start..end, weight: LINK_WEIGHT });
                 }
-                None => links.push(self.start..self.end),
+                None => links.push(Link { range: self.start..self.end, weight: LINK_WEIGHT }),
             }
             return;
         }
         if inner {
             return;
         }
-        // Where other characters stand between, the library drops them from the link; here they and the path weigh.
-        if self.has_path
-            && let Some(last) = plain.last_mut().filter(|last| last.end == self.domain.end)
-        {
-            last.end = self.end;
+        let last = plain.pop();
+        links.extend(plain.into_iter().map(|range| Link { range, weight: LINK_WEIGHT }));
+        if let Some(last) = last {
+            links.push(if self.has_path {
+                self.with_path(text, last)
+            } else {
+                Link { range: last, weight: LINK_WEIGHT }
+            });
         }
-        links.append(&mut plain);
+    }
+
+    fn labels_fit(&self, domain: &[char]) -> bool {
+        let mut halved = self.halved;
+        domain.split(|&c| c == '.').all(|label| label_fits(label, std::mem::take(&mut halved)))
+    }
+
+    /// The last plain domain of several, with the path.
+    ///
+    /// The library drops the characters between the two from the link, yet skips as many as the link has from its
+    /// start on. Those at the end are counted once more.
+    fn with_path(&self, text: &[char], plain: Range<usize>) -> Link {
+        let mut left = self.end - self.domain.end;
+        let mut end = plain.end;
+        while left > 0 {
+            // It counts in units of UTF-16. The half of a pair that is left over weighs two.
+            match left.checked_sub(text[end].len_utf16()) {
+                Some(rest) => left = rest,
+                None => {
+                    return Link {
+                        range: plain.start..end + 1,
+                        weight: LINK_WEIGHT + super::weight(text[end]),
+                    };
+                }
+            }
+            end += 1;
+        }
+        Link { range: plain.start..end, weight: LINK_WEIGHT }
     }
 }
 
@@ -98,7 +152,7 @@ fn candidate(text: &[char], start: usize, run: &mut Run) -> Option<Candidate> {
     end = path_end.unwrap_or(end);
     end = query(text, end).unwrap_or(end);
     let has_path = path_end.is_some();
-    Some(Candidate { start, domain, has_path, end })
+    Some(Candidate { start, domain, has_path, end, halved: false })
 }
 
 fn scheme_len(text: &[char]) -> usize {
@@ -131,8 +185,11 @@ fn path(text: &[char], at: usize) -> Option<usize> {
     let mut scan = end;
     while let Some(&c) = text.get(scan) {
         if let Some(after) = parentheses(text, scan) {
+            // A pair that ends the path counts only right behind a character that may end it too.
+            if end == scan {
+                end = after;
+            }
             scan = after;
-            end = after;
         } else if in_path(c) {
             scan += 1;
             if ends_path(c) {
@@ -178,11 +235,6 @@ fn precedes_link(c: char) -> bool {
     !c.is_ascii_alphanumeric() && !matches!(c, '@' | '＠' | '$' | '#' | '＃') && !super::is_refused_by_x(c)
 }
 
-/// Two units of UTF-16, in which the library reads: to it, the first is a character that may stand before a link.
-fn is_pair(c: char) -> bool {
-    c.len_utf16() == 2
-}
-
 fn in_path(c: char) -> bool {
     ends_path(c)
         || matches!(
@@ -193,7 +245,7 @@ fn in_path(c: char) -> bool {
 
 fn ends_path(c: char) -> bool {
     c.is_ascii_alphanumeric()
-        || matches!(c, '+' | '-' | '=' | '_' | '#' | '/' | '\u{400}'..='\u{4ff}')
+        || matches!(c, '+' | '-' | '=' | '_' | '#' | '/' | '\u{400}'..='\u{4ff}' | '\u{1c80}'..='\u{1c87}')
         || is_accented_latin(c)
 }
 

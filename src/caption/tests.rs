@@ -1,7 +1,9 @@
 //! A name for each published rule, and properties that hold for any text.
 
+mod cashtags;
 mod domains;
 mod emoji;
+mod library;
 mod links;
 mod weights;
 
@@ -35,7 +37,7 @@ fn link(cases: &[(&str, &[&str])]) {
 /// The links of a text that is in normal form.
 fn links_in(text: &str) -> Vec<String> {
     let chars: Vec<char> = text.chars().collect();
-    super::links::find(&chars).into_iter().map(|range| chars[range].iter().collect()).collect()
+    super::links::find(&chars).into_iter().map(|link| chars[link.range].iter().collect()).collect()
 }
 
 #[test]
@@ -181,7 +183,7 @@ proptest! {
     fn links_lie_in_order_within_the_text(text in pieces()) {
         let chars: Vec<char> = text.nfc().collect();
         let mut last = 0;
-        for link in super::links::find(&chars) {
+        for link in super::links::find(&chars).into_iter().map(|link| link.range) {
             prop_assert!(last <= link.start && link.start < link.end && link.end <= chars.len());
             prop_assert!(chars[link.clone()].contains(&'.'));
             last = link.end;
@@ -203,6 +205,7 @@ proptest! {
                 let advice = format!("shorten it by {over}");
                 prop_assert!(told.contains(&counted) && told.ends_with(&advice));
             }
+            Err(CaptionError::Cashtags(cashtags)) => prop_assert!(cashtags > 1),
             Err(CaptionError::Refused { character, position }) => {
                 prop_assert_eq!(text.chars().nth(position - 1), Some(character));
             }

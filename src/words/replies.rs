@@ -118,6 +118,9 @@ pub fn caption_refused(error: &CaptionError, platform: Platform) -> Message {
              Shorten it by {} and {again}.",
             weighted - limit
         ),
+        CaptionError::Cashtags(count) => format!(
+            "The caption has {count} cashtags, and X allows one per post. Keep one $ symbol and {again}."
+        ),
         CaptionError::Refused { position, .. } => format!(
             "That caption holds an invisible character that X does not accept (character {position}). \
              Remove it and {again}."

@@ -139,14 +139,69 @@ pub(super) fn ascii_domains(text: &[char], domain: Range<usize>) -> Vec<Range<us
     links
 }
 
-/// Whether a label, in its ASCII form, is one that DNS allows.
-pub(super) fn label_fits(label: &[char]) -> bool {
+/// Returns true if a label, in its ASCII form, is one that DNS allows. Of a `halved` label, only the second half of the
+/// first character, a pair of UTF-16, is part.
+pub(super) fn label_fits(label: &[char], halved: bool) -> bool {
     // The ASCII form has at least one byte for each character.
     if label.is_empty() || label.len() > MAX_LABEL_BYTES {
         return false;
     }
-    label.iter().all(char::is_ascii)
-        || punycode::encode(label).is_some_and(|ascii| "xn--".len() + ascii.len() <= MAX_LABEL_BYTES)
+    let mut code_points: Vec<u32> = label.iter().map(|&c| c.into()).collect();
+    if halved {
+        let mut units = [0; 2];
+        label[0].encode_utf16(&mut units);
+        code_points[0] = units[1].into();
+    }
+    // The library encodes what stands between full stops of other scripts on its own, and takes the sum.
+    let parts = code_points.split(|c| matches!(c, 0x3002 | 0xff0e | 0xff61));
+    let len: usize = parts.map(|part| ascii_len(part) + 1).sum();
+    len - 1 <= MAX_LABEL_BYTES
+}
+
+/// Length of a label's ASCII form. Takes code points, since half a pair has one and is no `char` (RFC 3492, 6.3).
+fn ascii_len(label: &[u32]) -> usize {
+    const SKEW: u32 = 38;
+    let basic = label.iter().filter(|&&c| c < 0x80).count();
+    if basic == label.len() {
+        return label.len();
+    }
+    let mut len = "xn--".len() + basic + usize::from(basic > 0);
+    let (mut delta, mut bias, mut n, mut handled) = (0_u32, 72, 0x80, basic as u32);
+    while let Some(&next) = label.iter().filter(|&&c| c >= n).min() {
+        // At most 63 code points of at most 21 bits: nothing overflows.
+        delta += (next - n) * (handled + 1);
+        n = next;
+        for &c in label {
+            if c < n {
+                delta += 1;
+            }
+            if c == n {
+                let mut q = delta;
+                for k in (36_u32..).step_by(36) {
+                    len += 1;
+                    let threshold = k.saturating_sub(bias).clamp(1, 26);
+                    if q < threshold {
+                        break;
+                    }
+                    q = (q - threshold) / (36 - threshold);
+                }
+                // Adapts the bias to the size of the deltas.
+                delta /= if handled as usize == basic { 700 } else { 2 };
+                delta += delta / (handled + 1);
+                let mut k = 0;
+                while delta > 455 {
+                    delta /= 35;
+                    k += 36;
+                }
+                bias = k + 36 * delta / (delta + SKEW);
+                delta = 0;
+                handled += 1;
+            }
+        }
+        delta += 1;
+        n += 1;
+    }
+    len
 }
 
 pub(super) fn starts_with(text: &[char], prefix: &str) -> bool {
@@ -168,8 +223,12 @@ fn in_run(c: char) -> bool {
     in_label(c) || matches!(c, '-' | '_' | '.')
 }
 
+/// Latin letters with marks, and marks. The last line is letters of which the library takes the other case: it ignores
+/// case, and `ʒ` is the small form of `Ʒ`, `ι` that of the mark U+0345.
 pub(super) fn is_accented_latin(c: char) -> bool {
     matches!(c, '\u{c0}'..='\u{d6}' | '\u{d8}'..='\u{f6}' | '\u{f8}'..='\u{24f}' | '\u{253}' | '\u{254}' | '\u{256}'
         | '\u{257}' | '\u{259}' | '\u{25b}' | '\u{263}' | '\u{268}' | '\u{26f}' | '\u{272}' | '\u{289}' | '\u{28b}'
-        | '\u{2bb}' | '\u{300}'..='\u{36f}' | '\u{1e00}'..='\u{1eff}')
+        | '\u{2bb}' | '\u{300}'..='\u{36f}' | '\u{1e00}'..='\u{1eff}'
+        | '\u{260}' | '\u{269}' | '\u{275}' | '\u{280}' | '\u{283}' | '\u{288}' | '\u{28a}' | '\u{28c}' | '\u{292}'
+        | '\u{399}' | '\u{3b9}' | '\u{1fbe}' | '\u{2c65}' | '\u{2c66}' | '\u{2c7e}' | '\u{2c7f}' | '\u{a7dc}')
 }

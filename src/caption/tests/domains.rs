@@ -4,7 +4,7 @@ use super::*;
 
 /// Every top-level domain of the root zone, in its own script.
 fn top_level() -> impl Iterator<Item = String> {
-    tld::TLD.iter().map(|name| match name.strip_prefix("xn--") {
+    crate::caption::links::TLDS.lines().map(|name| match name.strip_prefix("xn--") {
         Some(code) => idna::punycode::decode_to_string(code).unwrap(),
         None => (*name).to_owned(),
     })
@@ -27,7 +27,7 @@ fn every_top_level_domain_makes_a_link_with_a_scheme_and_without() {
 
 #[test]
 fn every_top_level_domain_in_its_ascii_form_makes_a_link() {
-    for name in tld::TLD.iter() {
+    for name in crate::caption::links::TLDS.lines() {
         let text = format!("see example.{name}!");
         assert_eq!(links_in(&text), [format!("example.{name}")], "{text}");
     }

@@ -206,9 +206,9 @@ fn a_short_link_of_x_ends_with_its_code() {
 fn more_than_4096_characters_are_no_link_and_weigh_what_they_are() {
     // The library reckons a scheme of eight characters on top, even where there is one.
     let link = |len: usize| format!("https://example.com/{}", "a".repeat(len - 20));
-    assert_eq!(count(&link(4088)), Count { weighted: 23, links: 1 });
-    assert_eq!(count(&link(4089)), Count { weighted: 4089, links: 0 });
+    assert_eq!(count(&link(4088)), Count { weighted: 23, links: 1, cashtags: 0 });
+    assert_eq!(count(&link(4089)), Count { weighted: 4089, links: 0, cashtags: 0 });
     let bare = |len: usize| format!("example.com/{}", "a".repeat(len - 12));
-    assert_eq!(count(&bare(4088)), Count { weighted: 23, links: 1 });
-    assert_eq!(count(&bare(4089)), Count { weighted: 4089, links: 0 });
+    assert_eq!(count(&bare(4088)), Count { weighted: 23, links: 1, cashtags: 0 });
+    assert_eq!(count(&bare(4089)), Count { weighted: 4089, links: 0, cashtags: 0 });
 }

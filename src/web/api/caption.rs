@@ -76,6 +76,7 @@ pub(super) async fn count(
     let count = caption::count(&asked.text);
     let reason = Caption::parse(asked.text, limit).err().map(|error| match error {
         CaptionError::TooLong { .. } => format!("Shorten it by {}.", count.over(limit)),
+        CaptionError::Cashtags(_) => "X takes one cashtag in a post. Keep one $ symbol.".to_owned(),
         CaptionError::Refused { position, .. } => {
             format!("Character {position} is an invisible one that X does not accept. Remove it.")
         }

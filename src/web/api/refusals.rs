@@ -163,6 +163,12 @@ impl Refusal {
         "The caption is too long for the account.",
         "Shorten it; POST /api/social/caption counts as X does.",
     );
+    pub(super) const TOO_MANY_CASHTAGS: Refusal = refusal(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "too_many_cashtags",
+        "The caption has more than one cashtag, and X takes one in a post.",
+        "Keep one $ symbol.",
+    );
     pub(super) const CAPTION_REFUSED: Refusal = refusal(
         StatusCode::UNPROCESSABLE_ENTITY,
         "caption_refused",
@@ -245,6 +251,7 @@ impl Refusal {
         Refusal::NOT_LINKED,
         Refusal::RECONNECT,
         Refusal::CAPTION_TOO_LONG,
+        Refusal::TOO_MANY_CASHTAGS,
         Refusal::CAPTION_REFUSED,
         Refusal::ALT_TEXT_TOO_LONG,
         Refusal::OTHER_REQUEST,
@@ -327,6 +334,8 @@ fn caption_problem(error: &CaptionError) -> Problem {
                 "The caption is {weighted} of {limit} characters as X counts them (links count 23, emoji and CJK 2)."
             ))
         }
+        CaptionError::Cashtags(count) => Problem::from(Refusal::TOO_MANY_CASHTAGS)
+            .with(format!("The caption has {count} cashtags, and X takes one in a post.")),
         CaptionError::Refused { position, .. } => Problem::from(Refusal::CAPTION_REFUSED)
             .with(format!("Character {position} of the caption is an invisible one that X does not accept.")),
     }
