@@ -71,7 +71,8 @@ async fn each_refusal_has_its_sentence_and_its_button() {
         (
             Call::CreatePost,
             Answer::not_permitted(),
-            "X refused this post: You are not permitted to perform this action. [Try again]",
+            "X refused this post: You are not permitted to perform this action.\nThat usually concerns the text: check its \
+             length, links and mentions. If they are fine, try again later. [Try again]",
         ),
         (
             Call::CreatePost,
@@ -109,7 +110,8 @@ async fn each_refusal_has_its_sentence_and_its_button() {
         (
             Call::CreatePost,
             Answer::forbidden_because("Something new."),
-            "X refused this post: Something new. [Try again]",
+            "X refused this post: Something new.\nThat usually concerns the text: check its length, links and mentions. \
+             If they are fine, try again later. [Try again]",
         ),
     ];
     join_all(cases.into_iter().map(|(call, answer, sentence)| async move {

@@ -245,7 +245,8 @@ async fn a_reason_given_for_two_uploads_is_the_posts() {
     world.settle().await;
     assert_eq!(
         world.last_text("alice"),
-        "sample.mp4 was not posted to @alice_makes.\nX refused this post: This file is not allowed. [Try again]"
+        "sample.mp4 was not posted to @alice_makes.\nX refused this post: This file is not allowed.\nThat \
+         usually concerns the text: check its length, links and mentions. If they are fine, try again later. [Try again]"
     );
     assert_eq!((world.requests(Call::Initialize).len(), refused.fired()), (2, 4), "two sessions, twice each");
     world.assert_at_rest_in_a_day().await;

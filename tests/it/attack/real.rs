@@ -55,7 +55,7 @@ impl Real {
         let x = Sandbox::start(Settings {
             client_secret: Some(CLIENT_SECRET.to_owned()),
             redirect_uris: vec![format!("{url}api/social/callback")],
-            token_life: Duration::from_secs(300),
+            token_life: Duration::from_secs(3),
             processing: Processing { steps: 1, check_after_secs: 0 },
             ..Settings::new(dir.path().join("x"))
         })
