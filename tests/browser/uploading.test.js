@@ -79,10 +79,14 @@ test("a file that cannot be posted is named, and nothing is sent", async () => {
   await pick(hollow("huge.mp4", 9_000_000_000));
   await page.getByText("That file is 9.0 GB. X takes at most").waitFor();
   await look(page, "bad-size");
+  await pick(lie("picture.mp4", "GIF89a and nothing like a video ".repeat(100)));
+  await page.getByText("picture.mp4 does not look like a video. Pick an MP4 or MOV file.").waitFor();
+  await pick(lie("text.mp4", "Nothing like a video.\n".repeat(100)));
+  await page.getByText("text.mp4 does not look like a video. Pick an MP4 or MOV file.").waitFor();
   assert.equal(calls, 0);
 
-  // One that lies is found out once it is looked into.
-  await pick(lie("liar.mp4", "GIF89a and nothing like a video ".repeat(100)));
+  // A file whose first bytes say nothing is found out once it is looked into.
+  await pick(lie("liar.mp4", "\u0000\u0001 nothing like a video ".repeat(100)));
   await uploaded(page);
   await page.getByRole("button", { name: "Post to @alice_makes" }).click();
   await page.getByText(/Not posted\. The file is not a video, whatever its name says/).waitFor();
