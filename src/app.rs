@@ -253,6 +253,7 @@ impl App {
                 x,
                 clock,
                 settings: config.worker.clone(),
+                retention_days: config.database.retention_days,
                 limits: config.limits.clone(),
                 operators: config.access.operators.clone(),
                 running: Running::new(&config.worker),

@@ -131,12 +131,18 @@ pub struct Database {
     pub url: SecretString,
     /// On PostgreSQL, how many connections this process opens at most, besides the one that it listens on.
     pub max_connections: u32,
+    /// Finished posts are deleted after this many days.
+    pub retention_days: u32,
 }
 
 impl Database {
     /// The SQLite file at `path`.
     pub fn sqlite(path: &Path) -> Database {
-        Database { url: format!("sqlite:{}", path.display()).into(), max_connections: 10 }
+        Database {
+            url: format!("sqlite:{}", path.display()).into(),
+            max_connections: 10,
+            retention_days: 400,
+        }
     }
 }
 

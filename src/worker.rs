@@ -61,6 +61,8 @@ pub struct Worker {
     pub clock: Clock,
     pub settings: config::Worker,
     pub limits: config::Limits,
+    /// Days after which finished posts are deleted.
+    pub retention_days: u32,
     /// Told what only they can mend.
     pub operators: Vec<PersonRef>,
     pub running: Running,

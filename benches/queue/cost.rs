@@ -100,7 +100,7 @@ pub async fn play(args: &[&str]) -> anyhow::Result<()> {
     let folder = TempDir::new()?;
     let database = match *database {
         "" => config::Database::sqlite(&folder.path().join("toall.db")),
-        url => config::Database { url: url.to_owned().into(), max_connections: 10 },
+        url => config::Database { url: url.to_owned().into(), max_connections: 10, retention_days: 400 },
     };
     let config = installation::config(&x.parse()?, port.parse()?, folder.path(), database)?;
     let listener = TcpListener::bind(config.web.listen).await?;

@@ -204,7 +204,7 @@ impl Database {
 /// As a process of the service opens it, with a connection for each of four hands and one for news: of eight processes
 /// all find room on a server as it is installed.
 pub async fn open(url: &str) -> anyhow::Result<Store> {
-    let settings = config::Database { url: url.to_owned().into(), max_connections: 5 };
+    let settings = config::Database { url: url.to_owned().into(), max_connections: 5, retention_days: 400 };
     Ok(Store::open(&settings, Vault::new(&[7; 32]), Clock::system().now_ms()).await?)
 }
 

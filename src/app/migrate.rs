@@ -34,7 +34,7 @@ pub async fn migrate_database(
     let fetched = parameters::fetch(names, &clock).await;
     let address = |option: &str, given: &str| {
         let url = config::database_address(given, &fetched).map_err(|why| anyhow!("{option} {why}"))?;
-        Ok::<_, anyhow::Error>(config::Database { url, max_connections: config.database.max_connections })
+        Ok::<_, anyhow::Error>(config::Database { url, ..config.database.clone() })
     };
     let (from, to) = (address("--from", from)?, address("--to", to)?);
     existing::needs_key(config)?;

@@ -21,6 +21,7 @@ pub(super) const KEYS: &[(&str, Absent)] = &[
     ("metrics.listen", Default("127.0.0.1:9464")),
     ("database.url", Nothing),
     ("database.max_connections", Default("10")),
+    ("database.retention_days", Default("400")),
     ("security.encryption_key", Nothing),
     ("security.former_encryption_key", Nothing),
     ("discord.token", Problem("Copy it from discord.com/developers › your app › Bot, or remove [discord].")),

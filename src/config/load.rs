@@ -271,6 +271,7 @@ fn config(reader: &mut Reader) -> Option<Config> {
     }
     let database = reader.optional("database.url", parse::database_url);
     let max_connections = reader.required("database.max_connections", parse::whole(2..=1_000));
+    let retention_days = reader.required("database.retention_days", parse::whole(35..=36_500));
     let encryption_key = reader.optional("security.encryption_key", parse::encryption_key);
     let former_encryption_key = reader.optional("security.former_encryption_key", parse::encryption_key);
     if let (Some(present), Some(Some(former))) = (&encryption_key, &former_encryption_key)
@@ -302,7 +303,7 @@ fn config(reader: &mut Reader) -> Option<Config> {
         data_dir: PathBuf::from(data_dir),
         web: web?,
         metrics: metrics?,
-        database: Database { url, max_connections: max_connections? },
+        database: Database { url, max_connections: max_connections?, retention_days: retention_days? },
         security: Security { encryption_key: encryption_key?, former_encryption_key: former_encryption_key? },
         discord: discord?,
         telegram: telegram?,

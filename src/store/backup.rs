@@ -179,6 +179,7 @@ mod tests {
         let database = config::Database {
             url: "postgres://me:hush@db.example.org:5433/my%20db?sslmode=verify-full&sslrootcert=/etc/ca.pem"
                 .into(),
+            retention_days: 400,
             max_connections: 10,
         };
         let Backup::ByPgDump { command, password } = backup(&database, Path::new("my copy")).await.unwrap()

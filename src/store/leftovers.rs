@@ -1,7 +1,35 @@
 //! Staged files that are to go, and those that are to stay.
 
-use super::{Store, StoreError, engine::query};
-use crate::post::PostId;
+use uuid::Uuid;
+
+use super::{
+    Store, StoreError,
+    engine::{Tx, locking, query},
+};
+use crate::post::{PostId, State};
+
+/// Deletes what is known of the segments of a post that is over, and of its upload sessions once no look for it needs
+/// them.
+async fn forget_uploads(tx: &mut Tx, id: &str, state: &str) -> Result<(), sqlx::Error> {
+    query(
+        "DELETE FROM media_segments WHERE media_id IN (SELECT media_id FROM post_media WHERE post_id = $1)",
+    )
+    .bind(id)
+    .execute(&mut *tx)
+    .await?;
+    // A post that failed or is in doubt may be tried again, and then is looked for by every session it had.
+    if state == State::Posted.as_str() {
+        query("DELETE FROM post_media WHERE post_id = $1").bind(id).execute(&mut *tx).await?;
+    }
+    Ok(())
+}
+
+/// The smallest id of a post that was asked for at this time: ids are UUIDv7.
+fn first_id_at(ms: i64) -> String {
+    let ms = ms.max(0).unsigned_abs();
+    let id = u128::from(ms) << 80;
+    Uuid::from_u128(id).hyphenated().to_string()
+}
 
 impl Store {
     /// When a staged file may be deleted next, in Unix milliseconds.
@@ -40,13 +68,53 @@ impl Store {
     /// Keeps that a post's file is gone from staging, unless the post was taken up again meanwhile: then its step
     /// finds the file missing, and copies it anew.
     pub async fn cleaned(&self, id: PostId, now: i64) -> Result<(), StoreError> {
-        let change = query(
-            "UPDATE posts SET clean_at = NULL, object_key = NULL, sha256 = NULL WHERE id = $1 AND clean_at <= $2",
+        let mut tx = self.begin().await?;
+        let state: Option<String> = query(
+            "UPDATE posts SET clean_at = NULL, object_key = NULL, sha256 = NULL WHERE id = $1 AND clean_at <= $2
+          RETURNING state",
         )
         .bind(id.to_string())
-        .bind(now);
-        self.change(change).await?;
-        Ok(())
+        .bind(now)
+        .fetch_value_optional(&mut tx)
+        .await?;
+        if let Some(state) = state {
+            forget_uploads(&mut tx, &id.to_string(), &state).await?;
+        }
+        Ok(self.commit(tx).await?)
+    }
+
+    /// Deletes posts that ended before `before` (Unix milliseconds), with all that belongs to them, oldest first and at
+    /// most `limit` of them. Returns how many.
+    pub async fn delete_old_posts(&self, before: i64, limit: u32) -> Result<usize, StoreError> {
+        let ids: Vec<String> = query(
+            "SELECT id FROM posts
+              WHERE id < $1 AND due_at IS NULL AND clean_at IS NULL AND status_due_at IS NULL AND updated_at < $2
+              ORDER BY id LIMIT $3",
+        )
+        .bind(first_id_at(before))
+        .bind(before)
+        .bind(i64::from(limit))
+        .fetch_values(&self.read)
+        .await?;
+        for id in &ids {
+            let mut tx = self.begin().await?;
+            // The row decides: its person may have tried the post again since it was read.
+            let still: Option<i64> = query(locking!(
+                "SELECT created_at FROM posts WHERE id = $1 AND due_at IS NULL AND updated_at < $2"
+            ))
+            .bind(id)
+            .bind(before)
+            .fetch_value_optional(&mut tx)
+            .await?;
+            if still.is_none() {
+                continue;
+            }
+            forget_uploads(&mut tx, id, State::Posted.as_str()).await?;
+            query("DELETE FROM post_events WHERE post_id = $1").bind(id).execute(&mut tx).await?;
+            query("DELETE FROM posts WHERE id = $1").bind(id).execute(&mut tx).await?;
+            self.commit(tx).await?;
+        }
+        Ok(ids.len())
     }
 
     /// Forgets the audit trail of before `before`.

@@ -45,9 +45,11 @@ impl Kept {
     pub(super) fn settings(&self) -> config::Database {
         match self {
             Kept::Sqlite(folder) => config::Database::sqlite(&folder.path().join("toall.db")),
-            Kept::Postgres(database) => {
-                config::Database { url: database.url.as_str().into(), max_connections: 5 }
-            }
+            Kept::Postgres(database) => config::Database {
+                url: database.url.as_str().into(),
+                max_connections: 5,
+                retention_days: 400,
+            },
         }
     }
 

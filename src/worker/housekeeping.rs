@@ -115,6 +115,8 @@ async fn housekeep(worker: &Worker, sweeps: bool) {
 /// Removes what a crash left in staging, and the audit trail nobody will read any more.
 async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
     worker.store.prune_events(now - KEEP_EVENTS_MS).await?;
+    let before = now - i64::from(worker.retention_days) * 24 * 3_600_000;
+    while worker.store.delete_old_posts(before, BATCH).await? == BATCH as usize {}
     worker.store.prune_admissions(now - KEEP_SIGHTS_MS).await?;
     let known: HashSet<String> = worker.store.staged_keys().await?.into_iter().collect();
     // Another program's files in the same bucket are none of ours: ours end in an id, those of a probe too.

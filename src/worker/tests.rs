@@ -64,6 +64,7 @@ async fn worker(folder: &TempDir, x: &TcpListener) -> Worker {
         running: Running::new(&settings),
         settings,
         limits: config::Limits::default(),
+        retention_days: 400,
         operators: Vec::new(),
     }
 }

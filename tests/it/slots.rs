@@ -1,5 +1,7 @@
 //! Nothing waits behind what is slow or broken: slots by kind of step, lanes that yield, errors judged by time.
 
+use std::time::Duration;
+
 use toall::{
     chat::{
         Ask, ChatError,
@@ -10,7 +12,7 @@ use toall::{
     sandbox::{Answer, Call, Effect, Fault, Gate, Processing, Subscription},
 };
 
-use crate::world::{NOON, World, named, sample};
+use crate::world::{NOON, PATIENCE, World, named, sample};
 
 /// A world by the machine's clock, whose X needs no time for videos.
 async fn in_real_time() -> World {
@@ -207,4 +209,29 @@ async fn a_post_id_given_twice_asks_the_person() {
     world.until("its link", |world| world.last_text("alice").contains("/status/")).await;
     world.post("alice", "Second", &sample()).await;
     world.until("the question", |world| world.last_text("alice").contains("is it there?")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_over_is_forgotten_bit_by_bit() {
+    let world = World::linked().await;
+    world.post("alice", "Remember me", &world.film(5 * 4 * 1024 * 1024)).await;
+    world.settle().await;
+    let count = async |statement| world.fetch::<(i64,)>(statement).await[0].0;
+    assert_eq!(count("SELECT count(*) FROM media_segments").await, 0, "gone with the post's end");
+    assert_eq!(count("SELECT count(*) FROM post_media").await, 0);
+    assert_eq!(count("SELECT count(*) FROM posts").await, 1);
+    world.pass(Duration::from_secs(399 * 24 * 3_600));
+    world.post("alice", "Newer", &sample()).await;
+    world.until("the second post", |world| world.x.posts().len() == 2).await;
+    assert_eq!(count("SELECT count(*) FROM posts").await, 2);
+    // Ids are drawn by real time, which is some days ahead of the clock that is turned by hand.
+    world.pass(Duration::from_secs(20 * 24 * 3_600));
+    let mut changes = world.app().store.changes();
+    let left = async {
+        while count("SELECT count(*) FROM posts").await != 1 {
+            changes.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, left).await.expect("the old post is still there");
+    assert_eq!(world.row("alice").await.caption, "Newer");
 }

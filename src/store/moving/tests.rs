@@ -167,7 +167,11 @@ async fn what_does_not_fit_is_refused_and_changes_nothing() {
         (&empty.settings(), &there, KEY, "there is no database"),
         (
             &here,
-            &config::Database { url: "postgres://toall:hidden@127.0.0.1:1/toall".into(), max_connections: 2 },
+            &config::Database {
+                url: "postgres://toall:hidden@127.0.0.1:1/toall".into(),
+                max_connections: 2,
+                retention_days: 400,
+            },
             KEY,
             "--to: PostgreSQL at 127.0.0.1:1 does not answer",
         ),

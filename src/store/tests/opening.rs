@@ -15,7 +15,7 @@ use crate::{
 
 /// What is said on opening this address with this key.
 async fn said(url: &str, key: u8) -> String {
-    let settings = config::Database { url: url.into(), max_connections: 5 };
+    let settings = config::Database { url: url.into(), max_connections: 5, retention_days: 400 };
     let opened = Store::open(&settings, Vault::new(&[key; 32]), NOW).await;
     let error = opened.err().expect("it opens");
     let (said, more) = (error.to_string(), format!("{error:?}"));
@@ -169,7 +169,8 @@ async fn the_clocks_differ() {
             "clock_timestamp() RETURNS timestamptz LANGUAGE sql AS $$ SELECT pg_catalog.clock_timestamp() {by} $$"
         );
         pretend(cluster, &database, &late).await;
-        let settings = config::Database { url: database.url.as_str().into(), max_connections: 5 };
+        let settings =
+            config::Database { url: database.url.as_str().into(), max_connections: 5, retention_days: 400 };
         match Store::open(&settings, Vault::new(&[7; 32]), NOW).await {
             Ok(store) => {
                 assert!(opens, "{by}");
@@ -199,7 +200,8 @@ async fn a_newer_version_wrote_it() {
 async fn another_installation_uses_it() {
     let Some(cluster) = postgres::cluster().await else { return };
     let database = cluster.empty().await;
-    let settings = config::Database { url: database.url.as_str().into(), max_connections: 5 };
+    let settings =
+        config::Database { url: database.url.as_str().into(), max_connections: 5, retention_days: 400 };
     // It has not even linked an account yet.
     let first = Store::open(&settings, Vault::new(&[7; 32]), NOW).await.unwrap();
     let said = said(&database.url, 8).await;
@@ -215,7 +217,8 @@ async fn another_installation_uses_it() {
 async fn several_processes_start_at_once_on_an_empty_database() {
     let Some(cluster) = postgres::cluster().await else { return };
     let database = cluster.empty().await;
-    let settings = config::Database { url: database.url.as_str().into(), max_connections: 5 };
+    let settings =
+        config::Database { url: database.url.as_str().into(), max_connections: 5, retention_days: 400 };
     let start = || Store::open(&settings, Vault::new(&[7; 32]), NOW);
     let all = futures::future::join_all([start(), start(), start(), start()]).await;
     for store in all {

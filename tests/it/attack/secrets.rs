@@ -309,7 +309,11 @@ fn a_panic_prints_no_secret() {
         encryption_key: Some("hush-key".into()),
         former_encryption_key: Some("hush-former".into()),
     };
-    let database = config::Database { url: "postgres://toall:hush@db/toall".into(), max_connections: 10 };
+    let database = config::Database {
+        url: "postgres://toall:hush@db/toall".into(),
+        max_connections: 10,
+        retention_days: 400,
+    };
     let crash = std::panic::catch_unwind(|| {
         panic!("{:?}", (&tokens, &telegram, &discord, &security, &database, &ticket));
     });
