@@ -30,6 +30,7 @@ use crate::{
     chat::{Chat, ChatError, Chats, console::Console, discord::Discord, telegram::Telegram},
     clock::Clock,
     config::{Config, KeyError, former_key, load_or_create_key},
+    health::Health,
     intake::Intake,
     staging::{Staging, StagingError, embedded},
     store::{OpenError, Store, StoreError, Vault},
@@ -62,6 +63,7 @@ pub enum Role {
 pub struct App {
     pub store: Store,
     pub staging: Staging,
+    health: Health,
     /// What comes in from outside; stopped first.
     doors: Doors,
     /// The pipeline; stopped once nothing comes in any more.
@@ -74,8 +76,8 @@ struct Doors {
     stop: CancellationToken,
     /// Ends the intake, after all others: what a chat was told is taken is still to be dealt with.
     stop_intake: CancellationToken,
-    /// Each ends with an error only when it can never work. The intake is one of them.
-    tasks: JoinSet<Result<(), StartError>>,
+    /// None ends before it is told to, unless it panics. The intake is one of them.
+    tasks: JoinSet<()>,
     inbox: mpsc::Sender<crate::chat::Delivery>,
 }
 
@@ -137,10 +139,9 @@ impl App {
         if let Some(metrics) = &config.metrics {
             let listener = listen("metrics.listen", metrics.listen).await?;
             let recorder = web::install_recorder().map_err(|error| StartError::Metrics(error.to_string()))?;
-            let (store, stop) = (app.store.clone(), app.doors.stop.clone());
+            let (store, health, stop) = (app.store.clone(), app.health.clone(), app.doors.stop.clone());
             app.doors.tasks.spawn(async move {
-                web::serve_metrics(listener, recorder, store, clock, stop).await;
-                Ok(())
+                web::serve_metrics(listener, recorder, store, health, clock, stop).await;
             });
         }
         Ok(app)
@@ -197,20 +198,17 @@ impl App {
 
         let (stop, stop_intake) = (CancellationToken::new(), CancellationToken::new());
         let (inbox, deliveries) = mpsc::channel(INBOX);
+        let health = Health::default();
         let mut tasks = JoinSet::new();
         tasks.spawn({
             let (intake, stop) = (intake.clone(), stop_intake.clone());
             async move {
                 intake.run(deliveries, stop).await;
-                Ok(())
             }
         });
         if let Some(agreement) = agreement {
             let kept = agreement.keep(store.clone(), clock.clone(), stop.clone());
-            tasks.spawn(async move {
-                kept.await;
-                Ok(())
-            });
+            tasks.spawn(kept);
         }
         let mut doors = doors::Opening {
             config,
@@ -219,6 +217,7 @@ impl App {
             clock: &clock,
             inbox: &inbox,
             stop: &stop,
+            health: &health,
             tasks: &mut tasks,
         };
         let chat_doors = [
@@ -232,6 +231,7 @@ impl App {
                 staging: staging.clone(),
                 door: embedded.as_ref().map(embedded::Server::door),
                 chats: chat_doors.into_iter().flatten().collect(),
+                health: health.clone(),
                 public_url,
                 stop: stop.clone(),
             });
@@ -240,12 +240,14 @@ impl App {
             let stop = stop.clone();
             tasks.spawn(async move {
                 web::serve(listener, router, limits, stop).await;
-                Ok(())
             });
         }
 
         let stop_worker = CancellationToken::new();
         let worker = roles.contains(&Role::Worker).then(|| {
+            for name in ["worker", "announcer", "housekeeper"] {
+                health.part(name);
+            }
             let worker = Worker {
                 store: store.clone(),
                 chats,
@@ -257,11 +259,12 @@ impl App {
                 limits: config.limits.clone(),
                 operators: config.access.operators.clone(),
                 running: Running::new(&config.worker),
+                health: health.clone(),
             };
             tokio::spawn(worker.run(stop_worker.clone()))
         });
         let doors = Doors { stop, stop_intake, tasks, inbox };
-        Ok(App { store, staging, doors, worker, stop_worker, embedded })
+        Ok(App { store, staging, health, doors, worker, stop_worker, embedded })
     }
 
     /// Where a chat of the caller's own delivers what is asked in it.
@@ -269,13 +272,11 @@ impl App {
         self.doors.inbox.clone()
     }
 
-    /// Waits for a part that can never work, such as a bot whose token is refused.
+    /// Returns when a part died that only a new process can replace: the listener or the intake.
     pub async fn failed(&mut self) -> StartError {
         while let Some(ended) = self.doors.tasks.join_next().await {
-            match ended {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => return error,
-                Err(panic) => return StartError::Died(panic.to_string()),
+            if let Err(panic) = ended {
+                return StartError::Died(panic.to_string());
             }
         }
         std::future::pending().await
@@ -378,19 +379,19 @@ pub async fn serve(config: &Config, roles: &[Role]) -> anyhow::Result<()> {
         );
     }
     let mut stop = std::pin::pin!(stop_signal());
-    let start = async {
-        let problems = check::out_of_reach(config, roles).await;
-        if !problems.is_empty() {
-            anyhow::bail!("toall cannot start:\n  {}", problems.join("\n  "));
-        }
-        Ok(App::start(config, roles, Clock::system()).await?)
-    };
     let mut app = tokio::select! {
         biased;
         // Nothing was taken in yet, so there is nothing to bring to an end.
         signal = &mut stop => return Ok(signal?),
-        app = start => app?,
+        app = App::start(config, roles, Clock::system()) => app?,
     };
+    // Chats report by themselves; posts wait for the storage, and the log says so before the first one does.
+    let staging = app.staging.clone();
+    tokio::spawn(async move {
+        if let Err(error) = staging.probe().await {
+            tracing::warn!(%error, "the storage cannot be used yet; posts wait for it");
+        }
+    });
     let node = app.store.among_others();
     tracing::info!(listen = %config.web.listen, public_url = %config.public_url, node, "ready");
     #[cfg(target_os = "linux")]

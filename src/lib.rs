@@ -10,6 +10,7 @@ pub mod chat;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod health;
 pub mod intake;
 pub mod network;
 pub mod parameters;

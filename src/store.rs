@@ -146,6 +146,9 @@ const READ_ONLY: Sql = Sql {
                  FROM installation",
 };
 
+/// The lease that [`Store::prove_writable`] writes to. Nobody holds it.
+const WRITE_PROBE: &str = "write probe";
+
 /// The one row of `installation`, and what its mark is sealed for.
 const INSTALLATION: &str = "toall";
 
@@ -221,6 +224,23 @@ impl Store {
     pub async fn ping(&self) -> Result<(), StoreError> {
         let read_only: i64 = query(READ_ONLY).fetch_value(&self.read).await?;
         if read_only == 1 { Err(StoreError::ReadOnly) } else { Ok(()) }
+    }
+
+    /// Proves that the database takes writes, by one. On PostgreSQL it is asked: a standby says so, and a full disk ends
+    /// the server.
+    pub async fn prove_writable(&self) -> Result<(), StoreError> {
+        self.ping().await?;
+        if let Others::None { .. } = self.others {
+            // SQLite skips a write that changes nothing, hence the count.
+            query(
+                "INSERT INTO leases (name, owner, epoch, due_at) VALUES ($1, NULL, 1, 0)
+                 ON CONFLICT (name) DO UPDATE SET epoch = leases.epoch + 1",
+            )
+            .bind(WRITE_PROBE)
+            .execute(&self.write)
+            .await?;
+        }
+        Ok(())
     }
 
     /// What this process is called, where others may work on the same database.

@@ -36,6 +36,7 @@ use url::Url;
 use uuid::Uuid;
 
 use crate::{
+    health::Health,
     intake::Intake,
     staging::{Staging, embedded::Door},
 };
@@ -58,6 +59,8 @@ pub struct Web {
     pub door: Option<Door>,
     /// Where chats bring what people ask.
     pub chats: Vec<ChatDoor>,
+    /// How the parts of this process are doing.
+    pub health: Health,
     /// How browsers reach this part. A proxy that serves it under a path takes that path off.
     pub public_url: Url,
     /// Ends what would otherwise stay open.
@@ -67,7 +70,7 @@ pub struct Web {
 /// What every handler shares.
 struct Site {
     intake: Intake,
-    readiness: ops::Readiness,
+    parts: ops::Parts,
     limits: api::Limits,
     wrong_tokens: api::WrongTokens,
     /// Files that people are sending to the embedded storage, by the key of their users.
@@ -85,7 +88,7 @@ struct Site {
 /// All routes.
 pub fn router(web: Web) -> Router {
     let site = Arc::new(Site {
-        readiness: ops::Readiness::new(&web.intake, web.staging, web.chats.clone()),
+        parts: ops::Parts::new(&web.intake, web.staging, web.chats.clone(), web.health),
         limits: api::Limits::default(),
         wrong_tokens: api::WrongTokens::default(),
         sending: shares::Shares::new(staging::MAX_SENDING_PER_PERSON),

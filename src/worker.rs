@@ -30,6 +30,7 @@ use std::{
     time::Duration,
 };
 
+use futures::future::join_all;
 use tokio::sync::{OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
@@ -44,6 +45,7 @@ use crate::{
     chat::Chats,
     clock::Clock,
     config,
+    health::{Health, PULSE, supervise},
     post::{Failure, Party, Pause, Post, State},
     staging::Staging,
     store::{Claimed, LEASE, Lease, Room, StepKind, Store, StoreError},
@@ -66,6 +68,8 @@ pub struct Worker {
     /// Told what only they can mend.
     pub operators: Vec<PersonRef>,
     pub running: Running,
+    /// Told how the worker's tasks are doing.
+    pub health: Health,
 }
 
 /// What a worker has under way.
@@ -179,21 +183,35 @@ impl Worker {
     /// Does what is due until `stop`, then lets what is running come to a safe point.
     pub async fn run(mut self, stop: CancellationToken) {
         self.running.stopping = stop.clone();
-        let steps = &self.running.tasks;
         let silence = CancellationToken::new();
-        let announcer = tokio::spawn(announce::run(self.clone(), silence.clone()));
-        let housekeeper = tokio::spawn(housekeeping::run(self.clone(), silence.clone()));
-        tokio::join!(self.work(StepKind::Call, &stop), self.work(StepKind::Transfer, &stop));
+        let announcer = tokio::spawn({
+            let (worker, silence) = (self.clone(), silence.clone());
+            async move {
+                let part = worker.health.part("announcer");
+                let task = || announce::run(worker.clone(), silence.clone());
+                supervise("announcer", &part, &silence, task).await;
+            }
+        });
+        let housekeeper = tokio::spawn({
+            let (worker, silence) = (self.clone(), silence.clone());
+            async move {
+                let part = worker.health.part("housekeeper");
+                let task = || housekeeping::run(worker.clone(), silence.clone());
+                supervise("housekeeper", &part, &silence, task).await;
+            }
+        });
+        let part = self.health.part("worker");
+        let loops = [StepKind::Call, StepKind::Transfer].map(|kind| {
+            let (worker, part, stop) = (&self, &part, &stop);
+            supervise("worker", part, stop, move || worker.work(kind, stop))
+        });
+        join_all(loops).await;
+        let steps = &self.running.tasks;
         steps.close();
         steps.wait().await;
         // Only now, so that what the last steps found is said.
         silence.cancel();
-        if announcer.await.is_err() {
-            tracing::error!("the announcer died");
-        }
-        if housekeeper.await.is_err() {
-            tracing::error!("the housekeeper died");
-        }
+        let _ = tokio::join!(announcer, housekeeper);
     }
 
     /// Does the steps of one kind that are due, until `stop`.
@@ -202,17 +220,20 @@ impl Worker {
         let Running { transfers, gate, .. } = &self.running;
         // Subscribed before the first look, so that no wake-up is missed.
         let mut changes = self.store.changes();
+        let part = self.health.part("worker");
         while !stop.is_cancelled() {
+            part.beat();
             let slot = async {
                 match kind {
                     StepKind::Call => calls.clone().acquire_owned().await.ok(),
                     StepKind::Transfer => transfers.wait().await,
                 }
             };
-            let Some(Some((slot, turn))) =
-                stop.run_until_cancelled(async { Some((slot.await?, gate.enter().await)) }).await
-            else {
-                break;
+            let place = async { Some((slot.await?, gate.enter().await)) };
+            let (slot, turn) = tokio::select! {
+                Some(place) = place => place,
+                () = tokio::time::sleep(PULSE) => continue,
+                () = stop.cancelled() => break,
             };
             changes.mark_unchanged();
             let full = transfers.full_user().unwrap_or_default();

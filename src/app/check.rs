@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Role, StartError,
+    StartError,
     storage::{self, Agreement},
 };
 use crate::{
@@ -195,32 +195,6 @@ impl<W: Write> Report<'_, W> {
     fn note(&mut self, part: &str, said: &str) -> io::Result<()> {
         writeln!(self.out, "· {part:<11} {said}")
     }
-}
-
-/// What is configured and cannot be reached, one sentence each: found before anything is taken in.
-///
-/// X is not asked: a post that is taken while X is away waits for it.
-pub(super) async fn out_of_reach(config: &Config, roles: &[Role]) -> Vec<String> {
-    let clock = Clock::system();
-    let staging = async {
-        let settings = config.staging.as_ref()?;
-        let tried = async { Staging::connect(settings).await?.probe().await }.await;
-        tried.err().map(|error| format!("staging: {error}"))
-    };
-    let discord = async {
-        let settings = config.discord.as_ref().filter(|_| roles.contains(&Role::Chat))?;
-        let tried = async { Discord::new(settings, clock.clone())?.check().await }.await;
-        let error = tried.err()?;
-        Some(format!("Discord: {}", chat_mend("discord", settings.api_url.as_str(), &error)))
-    };
-    let telegram = async {
-        let settings = config.telegram.as_ref().filter(|_| roles.contains(&Role::Chat))?;
-        let tried = async { Telegram::new(settings, clock.clone())?.check().await }.await;
-        let error = tried.err()?;
-        Some(format!("Telegram: {}", chat_mend("telegram", settings.api_url.as_str(), &error)))
-    };
-    let (staging, discord, telegram) = tokio::join!(staging, discord, telegram);
-    [staging, discord, telegram].into_iter().flatten().collect()
 }
 
 /// A bucket takes files from pages only when its CORS rules say so.

@@ -37,6 +37,7 @@ const EAR: &str = "discord ear:";
 const SHARD: &str = "discord shard of ";
 
 /// What a shard needs to run.
+#[derive(Clone)]
 pub(super) struct Sharing {
     pub discord: Discord,
     pub store: Store,

@@ -32,6 +32,7 @@ use crate::{
     chat::{Audience, ChatError, Download, Inbox},
     clock::Clock,
     config,
+    health::Part,
     post::Attachment,
     words::{self, Message},
 };
@@ -68,7 +69,7 @@ impl Discord {
         let rest = Rest::new(settings)?;
         Ok(Discord {
             media: Media::new(&settings.media_hosts)?,
-            hearing: Hearing { rest: rest.clone(), clock: clock.clone() },
+            hearing: Hearing { rest: rest.clone(), clock: clock.clone(), part: Part::default() },
             endpoint: Endpoint::default(),
             rest,
             clock,
@@ -81,6 +82,11 @@ impl Discord {
         let bot: BotUser = self.rest.json(Route::UserMe, Get, None).await?;
         self.rest.application().await?;
         Ok(bot.username)
+    }
+
+    /// Whether interactions can be received from Discord.
+    pub fn part(&self) -> &Part {
+        &self.hearing.part
     }
 
     /// How many shards Discord recommends for this bot.

@@ -41,6 +41,7 @@ use crate::{
     chat::{Audience, ChatError, Download, Inbox},
     clock::Clock,
     config,
+    health::Part,
     post::Attachment,
     words::Message,
 };
@@ -73,6 +74,8 @@ pub struct Telegram {
     proof: Proof,
     /// The bot's user name without the `@`, once Telegram has said it.
     name: Arc<OnceLock<String>>,
+    /// Whether Telegram can be received from.
+    part: Part,
 }
 
 impl Telegram {
@@ -101,6 +104,7 @@ impl Telegram {
             albums: Albums::default(),
             proof: Proof::new(&settings.token),
             name: Arc::default(),
+            part: Part::default(),
         })
     }
 
@@ -112,13 +116,18 @@ impl Telegram {
         Ok(format!("@{}", hello::who(&self.bot).await?))
     }
 
+    /// Whether messages can be received from Telegram.
+    pub fn part(&self) -> &Part {
+        &self.part
+    }
+
     /// Receives messages until `stop`. What was received is confirmed to Telegram only after
     /// every delivery was answered, so a crash in between makes Telegram send it again.
     ///
     /// # Errors
-    /// [`ChatError::Refused`] if Telegram does not know the token. Later trouble is waited out.
+    /// [`ChatError::Refused`] if Telegram does not know the token (any more). Other trouble is waited out.
     pub async fn run(&self, inbox: Inbox, stop: CancellationToken) -> Result<(), ChatError> {
-        poll::run(&self.bot, &self.name, &self.albums, &inbox, &stop).await
+        poll::run(&self.bot, &self.name, &self.albums, &self.part, &inbox, &stop).await
     }
 
     /// Has Telegram bring updates to `url`, where every process that serves it hands them to [`Telegram::receive`].
@@ -127,7 +136,7 @@ impl Telegram {
     /// # Errors
     /// [`ChatError::Refused`] if Telegram knows no such token, or cannot call such an address.
     pub async fn run_webhook(&self, url: &Url, stop: &CancellationToken) -> Result<(), ChatError> {
-        webhook::run(&self.bot, &self.proof, &self.name, url, &self.clock, stop).await
+        webhook::run(&self.bot, &self.proof, &self.name, &self.part, url, &self.clock, stop).await
     }
 
     /// What Telegram says about its webhook.

@@ -14,6 +14,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ServerLimits, serve};
 use crate::{
     clock::Clock,
+    health::{Health, Status},
     post::{Pause, State as PostState},
     store::{Store, StoreError},
 };
@@ -74,6 +75,12 @@ const METRICS: &[(&str, Kind, &str)] = &[
         "Posts that came to an end, by outcome and, for failed ones, the code of the failure.",
     ),
     ("toall_queue_age_seconds", Gauge, "For how long the work that waits longest has been due."),
+    (
+        "toall_part_up",
+        Gauge,
+        "1 while a part works, 0 while it fails or is disabled, as /readyz says; by part.",
+    ),
+    ("toall_restarts_total", Counter, "Tasks that died and were restarted; must stay 0."),
     ("toall_segments_total", Counter, "Segments of videos that X acknowledged."),
     ("toall_step_seconds", Histogram, "How long steps took, by step."),
     ("toall_steps_total", Counter, "Steps done, by step and by what came of them."),
@@ -122,6 +129,7 @@ pub fn install_recorder() -> Result<PrometheusHandle, BuildError> {
 struct Measured {
     recorder: PrometheusHandle,
     store: Store,
+    health: Health,
     clock: Clock,
 }
 
@@ -133,6 +141,7 @@ pub async fn serve_metrics(
     listener: TcpListener,
     recorder: PrometheusHandle,
     store: Store,
+    health: Health,
     clock: Clock,
     stop: CancellationToken,
 ) {
@@ -147,6 +156,7 @@ pub async fn serve_metrics(
     let router = Router::new().route("/metrics", get(shown)).with_state(Measured {
         recorder: recorder.clone(),
         store,
+        health,
         clock,
     });
     tokio::select! {
@@ -156,6 +166,10 @@ pub async fn serve_metrics(
 }
 
 async fn shown(State(measured): State<Measured>) -> impl IntoResponse {
+    for (part, status) in measured.health.statuses() {
+        let up = matches!(status, Status::Starting | Status::Ok);
+        gauge!("toall_part_up", "part" => part).set(if up { 1.0 } else { 0.0 });
+    }
     let now = measured.clock.now_ms();
     let store = &measured.store;
     let asked = async {
@@ -238,7 +252,8 @@ mod tests {
         let recorder = PrometheusBuilder::new().build_recorder();
         let _here = metrics::set_default_local_recorder(&recorder);
         let clock = Clock::by_hand(NOW);
-        let measured = Measured { recorder: recorder.handle(), store, clock: clock.clone() };
+        let measured =
+            Measured { recorder: recorder.handle(), store, clock: clock.clone(), health: Default::default() };
         shown(State(measured.clone())).await;
         let said = measured.recorder.render();
         for line in [
@@ -275,6 +290,7 @@ mod tests {
             "toall_queue_age_seconds",
             "toall_paused",
             "toall_x_quota_remaining",
+            "toall_part_up",
         ];
         measured.extend(here.map(str::to_owned));
         assert_eq!(measured, known());

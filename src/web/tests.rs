@@ -27,6 +27,7 @@ use crate::{
     chat::{Chat, Chats, console::Console},
     clock::Clock,
     config,
+    health::Health,
     intake::Intake,
     sandbox::{Call, Sandbox, Settings},
     staging::{Staging, embedded},
@@ -103,6 +104,7 @@ impl World {
             staging,
             door: Some(storage.door()),
             chats: Vec::new(),
+            health: Health::default(),
             public_url: url.clone(),
             stop: stop.clone(),
         };

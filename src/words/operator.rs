@@ -52,6 +52,23 @@ pub fn operator_client_accepted() -> Message {
     Message::text("X accepts your app's client id and secret again.")
 }
 
+/// A chat rejects the bot's token.
+pub fn operator_chat_rejected(chat: &str) -> Message {
+    let place = match chat {
+        "Telegram" => "from @BotFather into telegram.token",
+        _ => "from the developer portal (your application, Bot) into discord.token",
+    };
+    Message::text(format!(
+        "{chat} rejects the bot's token, so I can't be reached there. Everything else goes on, and posts from there are \
+         kept.\nCopy the token again {place} and restart me; `toall check` says whether it is right."
+    ))
+}
+
+/// A chat accepts the bot's token again.
+pub fn operator_chat_accepted(chat: &str) -> Message {
+    Message::text(format!("{chat} accepts the bot's token again."))
+}
+
 /// The app may read no more posts.
 pub fn operator_read_cap() -> Message {
     Message::text(

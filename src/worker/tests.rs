@@ -17,6 +17,7 @@ use crate::{
     chat::Chats,
     clock::Clock,
     config,
+    health::Health,
     post::{Attachment, Kind, Media, NewPost, PostId, State},
     staging::Staging,
     store::{LEASE, Lease, PendingLink, Store, StoreError, Vault},
@@ -66,6 +67,7 @@ async fn worker(folder: &TempDir, x: &TcpListener) -> Worker {
         limits: config::Limits::default(),
         retention_days: 400,
         operators: Vec::new(),
+        health: Health::default(),
     }
 }
 

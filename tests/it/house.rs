@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 /// Floors from the ground up; rooms on one floor do not know each other, but for those of the ground.
 const FLOORS: [&[&str]; 7] = [
-    &["account", "caption", "clock", "config", "network", "post", "ticket", "video", "words"],
+    &["account", "caption", "clock", "config", "health", "network", "post", "ticket", "video", "words"],
     &["chat", "parameters", "staging", "store", "twitter"],
     &["intake", "worker"],
     &["web"],

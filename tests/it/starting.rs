@@ -11,7 +11,8 @@ use toall::{
 
 use crate::{
     postgres,
-    world::{NOON, World},
+    telegram::Telegram,
+    world::{NOON, World, browser, named, person, sample},
 };
 
 const ALL: [Role; 3] = [Role::Chat, Role::Web, Role::Worker];
@@ -22,52 +23,69 @@ fn nowhere() -> url::Url {
     format!("http://{free}/").parse().unwrap()
 }
 
+async fn readiness(world: &World) -> (u16, serde_json::Value) {
+    let answer = browser().get(world.config.public_url.join("readyz").unwrap()).send().await.unwrap();
+    (answer.status().as_u16(), answer.json().await.unwrap())
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn every_part_that_cannot_be_reached_is_named_at_once() {
-    let world = World::new().await;
-    let mut config = world.config.clone();
-    let (bucket, discord, telegram) = (nowhere(), nowhere(), nowhere());
-    config.staging = Some(config::Staging {
-        endpoint_url: Some(bucket),
-        bucket: "toall".to_owned(),
-        region: "us-east-1".to_owned(),
-        access_key_id: Some("key".to_owned()),
-        secret_access_key: Some("secret-of-the-bucket".to_owned().into()),
-        force_path_style: true,
-    });
-    config.discord = Some(config::Discord {
-        token: "secret-of-discord".to_owned().into(),
-        api_url: discord.clone(),
-        media_hosts: vec!["cdn.discordapp.com".to_owned()],
-        mode: config::DiscordMode::Gateway,
-    });
-    config.telegram = Some(config::Telegram {
-        token: "1:secret-of-telegram".to_owned().into(),
-        api_url: telegram.clone(),
-        mode: config::TelegramMode::Polling,
-    });
+async fn it_starts_although_nothing_outside_answers() {
+    let world = World::with(|_, config| {
+        config.staging = Some(config::Staging {
+            endpoint_url: Some(nowhere()),
+            bucket: "toall".to_owned(),
+            region: "us-east-1".to_owned(),
+            access_key_id: Some("key".to_owned()),
+            secret_access_key: Some("secret-of-the-bucket".to_owned().into()),
+            force_path_style: true,
+        });
+        config.discord = Some(config::Discord {
+            token: "secret-of-discord".to_owned().into(),
+            api_url: nowhere(),
+            media_hosts: vec!["cdn.discordapp.com".to_owned()],
+            mode: config::DiscordMode::Gateway,
+        });
+        config.telegram = Some(config::Telegram {
+            token: "1:secret-of-telegram".to_owned().into(),
+            api_url: nowhere(),
+            mode: config::TelegramMode::Polling,
+        });
+    })
+    .await;
+    let (status, report) = readiness(&world).await;
+    assert_eq!((status, report["status"].as_str()), (200, Some("degraded")), "{report}");
+    assert_eq!(report["parts"]["database"], "ok");
+    for part in ["staging", "discord", "telegram"] {
+        assert_eq!(report["parts"][part], "failed", "{report}");
+    }
+    // What needs none of them works.
+    world.link("alice", "alice_makes").await;
+    assert_eq!(world.accounts(&person("alice")).await, ["alice_makes"]);
+}
 
-    let said = app::serve(&config, &ALL).await.unwrap_err().to_string();
-
-    let lines: Vec<_> = said.lines().collect();
-    assert_eq!(lines.len(), 4, "{said}");
-    assert_eq!(lines[0], "toall cannot start:");
-    assert_eq!(
-        lines[1],
-        "  staging: The storage does not answer: nothing listens there (connection refused). Check \
-         staging.endpoint_url and the network between."
-    );
-    assert!(lines[2].starts_with("  Discord: "), "{said}");
-    assert!(
-        lines[2].ends_with(&format!("Check this machine's network, and discord.api_url ({discord}).")),
-        "{said}"
-    );
-    assert!(lines[3].starts_with("  Telegram: "), "{said}");
-    assert!(
-        lines[3].ends_with(&format!("Check this machine's network, and telegram.api_url ({telegram}).")),
-        "{said}"
-    );
-    assert!(!said.contains("secret"), "{said}");
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_that_rejects_its_token_is_disabled_alone() {
+    let clock = Clock::by_hand(NOON);
+    let telegram = Telegram::start().await;
+    let mut settings = telegram.settings();
+    settings.token = "1:not-the-token".to_owned().into();
+    let world = World::with_clock(clock, |_, config| {
+        config.telegram = Some(settings);
+        config.access.operators = vec![named("olga")];
+    })
+    .await;
+    world
+        .until("the operator is told", |world| {
+            world.told("olga").iter().any(|text| text.contains("Telegram"))
+        })
+        .await;
+    let (status, report) = readiness(&world).await;
+    assert_eq!((status, report["status"].as_str()), (200, Some("degraded")), "{report}");
+    assert_eq!(report["parts"]["telegram"], "disabled");
+    world.link("alice", "alice_makes").await;
+    world.post("alice", "By another chat", &sample()).await;
+    world.settle().await;
+    assert_eq!(world.x.posts().len(), 1);
 }
 
 #[tokio::test(flavor = "multi_thread")]

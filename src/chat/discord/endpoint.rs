@@ -17,7 +17,7 @@ use crate::chat::{ChatError, Inbox};
 use super::{
     hear::{Door, Hearing},
     pause::Pauses,
-    rest::{Application, Rest},
+    rest::{Application, Rest, WRONG_TOKEN},
 };
 
 /// The path of our endpoints, whatever stands before it.
@@ -76,11 +76,15 @@ impl Endpoint {
                 None => {}
                 Some(Ok(())) => {
                     registered = true;
+                    hearing.part.works();
                     pauses = Pauses::new();
                     stop.run_until_cancelled(hearing.clock.sleep_until(next_look)).await;
                 }
-                Some(Err(error @ ChatError::Refused(_))) if !registered => return Err(error),
+                Some(Err(error @ ChatError::Refused(_))) if !registered || is_wrong_token(&error) => {
+                    return Err(error);
+                }
                 Some(Err(error)) => {
+                    hearing.part.fails();
                     tracing::warn!(%error, "whether Discord brings what people ask is not known; trying again");
                     let wait = pauses.after(&error, &hearing.clock);
                     let _ = stop.run_until_cancelled(sleep(wait)).await;
@@ -151,6 +155,10 @@ impl Endpoint {
         self.at_work.spawn(async move { hearing.hear(interaction, Door::Http, &inbox).await });
         Answer::Accepted
     }
+}
+
+fn is_wrong_token(error: &ChatError) -> bool {
+    matches!(error, ChatError::Refused(reason) if reason == WRONG_TOKEN)
 }
 
 /// Sets the endpoint again if it is another by now.

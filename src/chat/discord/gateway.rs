@@ -52,6 +52,7 @@ pub(super) async fn run(
                 }
             },
         };
+        hearing.part.fails();
         tracing::warn!(%error, "Discord is out of reach; trying again");
         let wait = pauses.after(&error, &hearing.clock);
         if stop.run_until_cancelled(sleep(wait)).await.is_none() {

@@ -14,6 +14,7 @@ use tokio::{
 use crate::{
     chat::{Ask, Delivery, Inbox, Incoming},
     clock::Clock,
+    health::Part,
 };
 
 use super::{
@@ -47,6 +48,8 @@ enum Acknowledged {
 pub(super) struct Hearing {
     pub(super) rest: Rest,
     pub(super) clock: Clock,
+    /// Told whether Discord can be received from.
+    pub(super) part: Part,
 }
 
 impl Hearing {

@@ -76,6 +76,7 @@ impl Shard {
                 Err(Broken::ForGood(ended)) => return ended,
                 Err(Broken::ForNow(error)) => error,
             };
+            self.hearing.part.fails();
             tracing::warn!(shard, %error, "Discord is out of reach; trying again");
             let wait = pauses.after(&error, &clock);
             if stop.run_until_cancelled(sleep(wait)).await.is_none() {
@@ -209,6 +210,9 @@ impl EventHandler for Ear {
     }
 
     async fn shard_stage_update(&self, _: Context, update: ShardStageUpdateEvent) {
+        if update.new == ConnectionStage::Connected {
+            self.hearing.part.works();
+        }
         self.stage.send_replace(update.new);
     }
 }

@@ -65,6 +65,11 @@ pub(super) fn is_not_modified(error: &RequestError) -> bool {
     }
 }
 
+/// Whether Telegram knows no such token (any more).
+pub(super) fn is_wrong_token(error: &RequestError) -> bool {
+    matches!(error, RequestError::Api(ApiError::InvalidToken))
+}
+
 /// Whether polling was refused because there is a webhook.
 pub(super) fn is_webhook(error: &RequestError) -> bool {
     matches!(error, RequestError::Api(error) if description(error).contains("webhook is active"))

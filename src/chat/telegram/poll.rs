@@ -17,7 +17,10 @@ use super::{
     spell::Spell,
     wire::{GetUpdates, Numbered, UPDATES},
 };
-use crate::chat::{ChatError, Inbox};
+use crate::{
+    chat::{ChatError, Inbox},
+    health::Part,
+};
 
 /// Seconds that Telegram may hold a request; shorter than the silence the client bears.
 const LONG_POLL: u32 = 25;
@@ -31,10 +34,11 @@ pub(super) async fn run(
     bot: &Bot,
     name: &OnceLock<String>,
     albums: &Albums,
+    part: &Part,
     inbox: &Inbox,
     stop: &CancellationToken,
 ) -> Result<(), ChatError> {
-    let mut spell = Spell::default();
+    let mut spell = Spell::new(part);
     let me = loop {
         match stop.run_until_cancelled(start(bot)).await {
             None => return Ok(()),
@@ -43,6 +47,7 @@ pub(super) async fn run(
             Some(Err(error)) => spell.wait_out(&error, stop).await,
         }
     };
+    spell.end();
     let me = name.get_or_init(|| me);
     info!(bot = %me, "receiving from Telegram");
     let mut offset = 0;
@@ -50,6 +55,8 @@ pub(super) async fn run(
         let batch = match stop.run_until_cancelled(poll(bot, offset, LONG_POLL)).await {
             None => return Ok(()),
             Some(Ok(batch)) => batch,
+            // Withdrawn meanwhile.
+            Some(Err(error)) if error::is_wrong_token(&error) => return Err(sort(error)),
             Some(Err(error)) => {
                 let error = match error::is_webhook(&error) {
                     // A process in webhook mode, which is about to be replaced, has set it again.

@@ -5,17 +5,24 @@ use std::{collections::HashSet, mem::Discriminant, time::Duration};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use crate::chat::ChatError;
+use crate::{chat::ChatError, health::Part};
 
-/// A run of failures with no success between them: each kind is said once, and each wait is longer.
+/// A run of failures with no success between them: each kind is logged once, and each wait is longer.
 #[derive(Default)]
 pub(super) struct Spell {
+    /// Told how Telegram is doing.
+    part: Part,
     failures: u32,
     said: HashSet<Discriminant<ChatError>>,
 }
 
 impl Spell {
+    pub(super) fn new(part: &Part) -> Spell {
+        Spell { part: part.clone(), ..Spell::default() }
+    }
+
     pub(super) async fn wait_out(&mut self, error: &ChatError, stop: &CancellationToken) {
+        self.part.fails();
         if self.said.insert(std::mem::discriminant(error)) {
             warn!(%error, "Telegram cannot be received from; trying on");
         }
@@ -38,7 +45,8 @@ impl Spell {
         if self.failures > 0 {
             info!("receiving from Telegram again");
         }
-        *self = Spell::default();
+        self.part.works();
+        *self = Spell::new(&self.part);
     }
 }
 

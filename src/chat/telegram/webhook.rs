@@ -23,6 +23,7 @@ use super::{
 use crate::{
     chat::{ChatError, Inbox},
     clock::Clock,
+    health::Part,
 };
 
 /// How long the files of an album may follow the one with the words.
@@ -61,11 +62,12 @@ pub(super) async fn run(
     bot: &Bot,
     proof: &Proof,
     name: &OnceLock<String>,
+    part: &Part,
     url: &Url,
     clock: &Clock,
     stop: &CancellationToken,
 ) -> Result<(), ChatError> {
-    let mut spell = Spell::default();
+    let mut spell = Spell::new(part);
     let mut registered = false;
     while !stop.is_cancelled() {
         let next_look = clock.now_ms() + LOOK_MS;
@@ -82,7 +84,7 @@ pub(super) async fn run(
                 spell.end();
                 stop.run_until_cancelled(clock.sleep_until(next_look)).await;
             }
-            Some(Err(error @ ChatError::Refused(_))) if !registered => return Err(error),
+            Some(Err(error @ ChatError::Refused(_))) => return Err(error),
             Some(Err(error)) => spell.wait_out(&error, stop).await,
         }
     }

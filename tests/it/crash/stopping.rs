@@ -152,22 +152,12 @@ async fn the_probe_of_a_killed_start_is_swept_from_the_bucket() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_keeps_it_from_starting_fits_on_a_screen() {
-    let nowhere = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let cases = [
-        (
-            "public_url = \"nonsense\"\n[twiter]\nclient_id = \"a\"\n[telegram]\ntoken = \"1:hidden-secret\"\n\
+    let cases = [(
+        "public_url = \"nonsense\"\n[twiter]\nclient_id = \"a\"\n[telegram]\ntoken = \"1:hidden-secret\"\n\
              [worker]\nconcurrency = 0\n"
-                .to_owned(),
-            vec!["public_url", "twiter", "worker.concurrency"],
-        ),
-        (
-            format!(
-                "data_dir = \"DATA\"\n[twitter]\nclient_id = \"a\"\n[telegram]\ntoken = \"1:hidden-secret\"\n\
-                 api_url = \"http://{nowhere}\"\n"
-            ),
-            vec!["toall cannot start:", "Telegram: ", "telegram.api_url"],
-        ),
-    ];
+            .to_owned(),
+        vec!["public_url", "twiter", "worker.concurrency"],
+    )];
     for (config, names) in cases {
         let folder = TempDir::new().unwrap();
         let path = folder.path().join("config.toml");
