@@ -75,6 +75,7 @@ impl Sharing {
                 Some(Ok(total)) => total,
                 Some(Err(error @ ChatError::Refused(_))) => return Err(error),
                 Some(Err(error)) => {
+                    self.discord.part().fails();
                     tracing::warn!(%error, "how many shards there are is not known yet");
                     stop.run_until_cancelled(sleep(RECOVERY)).await;
                     continue;

@@ -28,7 +28,7 @@ use crate::{
     twitter::{XError, call},
 };
 
-/// Upload sessions that one post may use up before it is given up: some days, by [`between_sessions`].
+/// Upload sessions that one post may use up before it is given up: some days, by `belief::between_sessions`.
 const MAX_SESSIONS: u32 = 100;
 const MIB: u64 = 1024 * 1024;
 /// X counts segments from 0 to 999 (OpenAPI, `segment_index`).

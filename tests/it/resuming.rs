@@ -219,14 +219,15 @@ async fn an_upload_that_is_refused_again_is_sent_again() {
                 let refused = world.x.order(Fault::on(call, Effect::Refuse(refusal.clone())).times(2));
                 world.post("alice", "Twice", &sample()).await;
                 world.until("the refusal", |_| refused.fired() == 1).await;
+                let begun = world.now();
                 if restart {
                     world.until_row("alice", "its wait", |post| post.refused_since.is_some()).await;
                     world.kill().await;
                     world.boot().await;
                 }
-                let begun = world.now();
                 world.until("the second", |_| refused.fired() == 2).await;
-                assert!((60_000..100_000).contains(&(world.now() - begun)), "{}", world.now() - begun);
+                // On PostgreSQL a killed process's lease ends first, which takes a minute.
+                assert!((60_000..160_000).contains(&(world.now() - begun)), "{}", world.now() - begun);
                 world.settle().await;
                 world.assert_posted_once("alice", "Twice", &sample()).await;
                 assert_eq!(world.requests(Call::Initialize).len(), 2, "{call:?} {refusal:?}");
