@@ -87,9 +87,10 @@ impl X {
         // HTTP/1.1 gives each parallel chunk a connection, and so a congestion window, of its own. A connection idle
         // for long may already be closed at the other end, and a post lost on it would be a post in doubt.
         let http = network::client();
-        // The system's buffers hide how far a body is. It gives a connection up when nothing of it arrives any more.
+        // By default the system ends a connection when nothing gets through for 30 seconds by its own count, in which the
+        // small steps of a slow line do not count. An upload is watched by `watched` instead.
         #[cfg(target_os = "linux")]
-        let http = http.tcp_user_timeout(media::STALL);
+        let http = http.tcp_user_timeout(None::<Duration>);
         let http = http
             .http1_only()
             .redirect(redirect::Policy::none())

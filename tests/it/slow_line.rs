@@ -98,7 +98,8 @@ async fn four_uploads_over_a_slow_line_send_nothing_twice() {
     let four = Duration::from_secs_f64(4.5 * FILM_BYTES as f64 / rate) + Duration::from_secs(30);
     let mut changes = world.x.changes();
     let all = changes.wait_for(|_| world.x.posts().len() == 4);
-    tokio::time::timeout(four, all).await.expect("the line is not used well").unwrap();
+    let done = tokio::time::timeout(four, all).await.is_ok();
+    assert!(done, "the line is not used well: {} bytes carried", line.carried.load(Relaxed));
 
     let appends = world.requests(Call::Append);
     assert!(appends.iter().all(|append| append.status == Some(200)), "{appends:#?}");
