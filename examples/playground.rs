@@ -201,7 +201,7 @@ fn config(
         web: config::Web::on((Ipv4Addr::LOCALHOST, 0).into()),
         metrics: None,
         database: config::Database::sqlite(&folder.path().join("toall.db")),
-        access: config::Access::default(),
+        access: config::Access::everyone(),
         limits: config::Limits::default(),
         security: config::Security { encryption_key: None, former_encryption_key: None },
         discord: None,

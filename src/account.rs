@@ -75,6 +75,21 @@ impl From<&Person> for PersonRef {
     }
 }
 
+impl fmt::Display for PersonRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.platform.as_str(), self.id)
+    }
+}
+
+impl FromStr for PersonRef {
+    type Err = UnknownPlatform;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (platform, id) = text.split_once(':').ok_or(UnknownPlatform)?;
+        Ok(PersonRef { platform: platform.parse()?, id: id.to_owned() })
+    }
+}
+
 impl PersonRef {
     /// Where to write to them alone, whether or not they have asked anything.
     pub fn private_place(&self) -> Place {
@@ -111,6 +126,25 @@ impl fmt::Display for Group {
             Group::DiscordServer(id) => write!(f, "discord_server:{id}"),
             Group::DiscordRole(id) => write!(f, "discord_role:{id}"),
             Group::TelegramChat(id) => write!(f, "telegram_chat:{id}"),
+        }
+    }
+}
+
+/// A stored group of a kind that this version does not know.
+#[derive(Debug, thiserror::Error)]
+#[error("unknown kind of group")]
+pub struct UnknownGroup;
+
+impl FromStr for Group {
+    type Err = UnknownGroup;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (kind, id) = text.split_once(':').ok_or(UnknownGroup)?;
+        match kind {
+            "discord_server" => Ok(Group::DiscordServer(id.to_owned())),
+            "discord_role" => Ok(Group::DiscordRole(id.to_owned())),
+            "telegram_chat" => Ok(Group::TelegramChat(id.to_owned())),
+            _ => Err(UnknownGroup),
         }
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod backup;
 pub mod check;
+mod claim;
 pub mod demo;
 mod doors;
 mod existing;
@@ -31,7 +32,7 @@ use crate::{
     clock::Clock,
     config::{Config, KeyError, former_key, load_or_create_key},
     health::Health,
-    intake::Intake,
+    intake::{Admission, Intake},
     staging::{Staging, StagingError, embedded},
     store::{OpenError, Store, StoreError, Vault},
     twitter::{SetupError, X},
@@ -194,7 +195,15 @@ impl App {
             public_url: config.public_url.clone(),
             access: config.access.clone(),
             limits: config.limits.clone(),
+            admission: Admission::default(),
         };
+        store.depose(&config.access.blocked).await?;
+        if roles.contains(&Role::Chat) && (config.discord.is_some() || config.telegram.is_some()) {
+            claim::offer(&intake, config).await;
+        }
+        if roles.contains(&Role::Worker) {
+            store.stop_posts_of(&config.access.blocked, clock.now_ms()).await?;
+        }
 
         let (stop, stop_intake) = (CancellationToken::new(), CancellationToken::new());
         let (inbox, deliveries) = mpsc::channel(INBOX);
@@ -258,6 +267,7 @@ impl App {
                 retention_days: config.database.retention_days,
                 limits: config.limits.clone(),
                 operators: config.access.operators.clone(),
+                blocked: config.access.blocked.clone(),
                 running: Running::new(&config.worker),
                 health: health.clone(),
             };

@@ -90,6 +90,10 @@ pub enum Ask {
     Tokens,
     Help,
     Start,
+    /// `/claim CODE`, or Telegram's `/start CODE`: makes the sender an operator.
+    Claim {
+        code: String,
+    },
     /// A button was pressed.
     Press(Deed),
     /// A command that nobody taught us; without the slash. Only said where it was surely meant for this bot.
@@ -221,6 +225,18 @@ impl Chats {
             Chat::Discord(discord) => discord.edit(place, at, message).await,
             Chat::Telegram(telegram) => telegram.edit(place, at, message).await,
             Chat::Console(console) => console.edit(at, message).await,
+        }
+    }
+
+    /// Asks a chat whether a person is in the group `via`, which they showed at `place`: on Discord the server of a role.
+    ///
+    /// # Errors
+    /// When the chat cannot say.
+    pub async fn is_member(&self, person: &Person, place: &Group, via: &Group) -> Result<bool, ChatError> {
+        match self.on(person.platform)? {
+            Chat::Discord(discord) => discord.is_member(&person.id, place, via).await,
+            Chat::Telegram(telegram) => telegram.is_member(&person.id, via).await,
+            Chat::Console(console) => console.is_member(&person.id).await,
         }
     }
 

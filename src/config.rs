@@ -219,24 +219,33 @@ pub enum OnUnsure {
     Retry,
 }
 
-/// Who may use the bot, and who is told what only its operator can mend.
+/// The people who may use the bot, and those who are told what only its operator can fix. By default: nobody.
 #[derive(Clone, Debug, Default)]
 pub struct Access {
-    /// Whoever is in one of these may.
+    /// Admits everyone, whatever the lists below say.
+    pub open: bool,
+    /// Members of these are admitted.
     pub groups: Vec<Group>,
-    /// And these, wherever they are.
+    /// These people are admitted wherever they are.
     pub people: Vec<PersonRef>,
-    /// Told in private. They may use the bot too.
+    /// Told in private, and admitted. The database holds those who claimed the bot.
     pub operators: Vec<PersonRef>,
+    /// Never admitted, whatever else is set. None of them is in `operators`.
+    pub blocked: Vec<PersonRef>,
 }
 
 impl Access {
-    /// Whether nobody is kept out.
-    pub fn is_open(&self) -> bool {
-        self.groups.is_empty() && self.people.is_empty()
+    /// Admits everyone: for a demonstration or a test.
+    pub fn everyone() -> Access {
+        Access { open: true, ..Access::default() }
     }
 
-    /// Whether a person may use the bot wherever they are.
+    /// True for a person whom the operator keeps out.
+    pub fn blocks(&self, person: &Person) -> bool {
+        self.blocked.iter().any(|listed| listed.is(person))
+    }
+
+    /// True for a person who may use the bot wherever they are.
     pub fn names(&self, person: &Person) -> bool {
         self.people.iter().chain(&self.operators).any(|listed| listed.is(person))
     }
@@ -247,26 +256,16 @@ impl Access {
     }
 }
 
-/// What one person, and all of them together, may use up.
-#[derive(Clone, Debug)]
+/// Limits on what one person, and all of them together, may use. `None` means no limit; `keys` holds the defaults of
+/// the configuration.
+#[derive(Clone, Debug, Default)]
 pub struct Limits {
     /// Within any 24 hours.
     pub posts_per_person_per_day: Option<u32>,
     /// Within any 24 hours.
     pub bytes_per_person_per_day: Option<u64>,
     /// Posts under way at once.
-    pub in_flight_per_person: u32,
-    /// For posts, in a calendar month (UTC).
+    pub in_flight_per_person: Option<u32>,
+    /// For posts in a calendar month (UTC).
     pub monthly_budget: Option<Mills>,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Limits {
-            posts_per_person_per_day: None,
-            bytes_per_person_per_day: None,
-            in_flight_per_person: 100,
-            monthly_budget: None,
-        }
-    }
 }

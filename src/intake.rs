@@ -35,6 +35,7 @@ use crate::{
     words::{self, Deed, Message},
 };
 
+pub use access::Admission;
 pub use inviting::{INVITATION_LIFE_MS, SESSION_LIFE_MS};
 pub use linking::{LINK_LIFE_MS, LinkError, LinkOffer};
 pub use posting::{PostRequest, Posted};
@@ -61,6 +62,7 @@ pub struct Intake {
     pub public_url: Url,
     pub access: config::Access,
     pub limits: config::Limits,
+    pub admission: Admission,
 }
 
 /// Why something asked for was not done.
@@ -133,15 +135,20 @@ impl Intake {
             // Nobody can be admitted who is not known.
             return self.say(&incoming.at, Audience::Everyone, &words::anonymous()).await;
         }
-        let admitted = self.admits_here(&incoming).await.map(|admitted| admitted || undoes(&incoming.ask));
+        let claims = matches!(incoming.ask, Ask::Claim { .. });
+        let admitted = match claims || access::undoes(&incoming.ask) {
+            true => Ok(true),
+            false => self.admits_here(&incoming).await,
+        };
         let Incoming { from, at, ask, .. } = incoming;
         // An open form is all the answer there can be; what stands against it is said when it is sent.
         let answered_already = matches!(ask, Ask::Form { .. });
         let answer = match admitted {
             Ok(true) => self.answer(&from, &at, ask).await,
             Ok(false) => {
-                tracing::info!("asked by somebody who may not use the bot");
-                Ok(Some((Audience::Asker, words::not_admitted())))
+                tracing::info!("a request by somebody who is not admitted");
+                let refusal = self.refuse(&from).await.map_err(IntakeError::from);
+                refusal.map(|message| message.map(|message| (Audience::Asker, message)))
             }
             Err(error) => Err(error),
         };
@@ -202,6 +209,9 @@ impl Intake {
             Ask::Token { name } => private(self.make_token(from, &name).await?),
             Ask::Tokens => private(words::api_tokens(&self.store.api_tokens(from).await?)),
             Ask::Help => private(words::help(from.platform)),
+            Ask::Claim { code } => {
+                Ok(self.claim(from, &code).await?.map(|message| (Audience::Asker, message)))
+            }
             Ask::Start => private(words::start(from.platform)),
             Ask::Press(deed) => {
                 Ok(self.press(from, at, deed).await?.map(|message| (Audience::Asker, message)))
@@ -435,18 +445,6 @@ fn refused_to(person: &Person) -> Audience {
         Platform::Discord => Audience::Asker,
         Platform::Telegram | Platform::Console => Audience::Everyone,
     }
-}
-
-/// Whether it only takes back what its person began, which needs nobody's leave: whoever has lost access must be able to
-/// stop their posts, and end their tokens and what we hold of their accounts.
-fn undoes(ask: &Ask) -> bool {
-    matches!(
-        ask,
-        Ask::Disconnect { .. }
-            | Ask::Cancel
-            | Ask::Tokens
-            | Ask::Press(Deed::Cancel(_) | Deed::ItIsThere(_) | Deed::Disconnect(_) | Deed::RevokeToken(_))
-    )
 }
 
 /// Where a person's `/post` goes: the account they chose, else the one linked last.

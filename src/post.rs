@@ -364,6 +364,8 @@ pub enum Failure {
     },
     /// The account was disconnected while the post waited.
     Disconnected,
+    /// The operator blocked the person while the post waited.
+    Blocked,
     /// Somebody was out of reach for too long.
     GaveUp {
         on: Party,

@@ -22,6 +22,7 @@ mod locks;
 mod moving;
 mod notices;
 mod open;
+mod operators;
 mod postgres;
 mod posts;
 mod progress;
@@ -51,6 +52,7 @@ use engine::{Pool, Query, Sql, Tx, query};
 use wire::Wire;
 
 pub use accounts::Unlinked;
+pub use admissions::Membership;
 pub use answers::Answered;
 pub use backlog::Backlog;
 pub use backup::{Backup, BackupError, backup};

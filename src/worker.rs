@@ -67,6 +67,8 @@ pub struct Worker {
     pub retention_days: u32,
     /// Told what only they can mend.
     pub operators: Vec<PersonRef>,
+    /// People whose posts are not sent.
+    pub blocked: Vec<PersonRef>,
     pub running: Running,
     /// Told how the worker's tasks are doing.
     pub health: Health,
@@ -306,7 +308,9 @@ impl Worker {
                 std::future::pending::<()>().await;
             };
             let act = async {
-                if lease.crash_loop() && post.intent_at.is_none() {
+                if post.intent_at.is_none() && self.blocks(&post) {
+                    Err(StepError::Fail(Failure::Blocked))
+                } else if lease.crash_loop() && post.intent_at.is_none() {
                     Err(StepError::Fail(Failure::CrashLoop))
                 } else if post.state == State::Publishing {
                     // Never cut short: an answer that nobody hears would leave the post in doubt.
@@ -333,6 +337,11 @@ impl Worker {
         }
         .instrument(span)
         .await;
+    }
+
+    /// True for a post of somebody whom the operator blocked.
+    fn blocks(&self, post: &Post) -> bool {
+        self.blocked.iter().any(|person| person.to_string() == post.user)
     }
 
     async fn act(&self, lease: &Lease, post: &mut Post, stop: &CancellationToken) -> Result<Next, StepError> {

@@ -31,7 +31,7 @@ pub fn config(x: &Url, port: u16, folder: &Path, database: config::Database) -> 
             on_unsure: OnUnsure::Ask,
             settle_secs: 60,
         },
-        access: config::Access::default(),
+        access: config::Access::everyone(),
         limits: config::Limits::default(),
     })
 }

@@ -243,6 +243,12 @@ CREATE TABLE admissions (
     PRIMARY KEY (user_id, place)
 );
 
+-- People who claimed the bot with its code; the configuration names others.
+CREATE TABLE operators (
+    user_id    TEXT COLLATE "C" PRIMARY KEY REFERENCES users (id),
+    claimed_at BIGINT NOT NULL
+);
+
 -- One row, sealed when the database was new: whoever opens the database must be able to open it.
 CREATE TABLE installation (
     id          TEXT COLLATE "C" PRIMARY KEY,

@@ -240,6 +240,12 @@ CREATE TABLE admissions (
     PRIMARY KEY (user_id, place)
 ) STRICT;
 
+-- People who claimed the bot with its code; the configuration names others.
+CREATE TABLE operators (
+    user_id    TEXT PRIMARY KEY REFERENCES users (id),
+    claimed_at INTEGER NOT NULL
+) STRICT;
+
 -- One row, sealed when the database was new: whoever opens the database must be able to open it.
 CREATE TABLE installation (
     id          TEXT PRIMARY KEY,

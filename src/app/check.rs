@@ -106,10 +106,14 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
     report.line("public URL", public_url(config).await)?;
     report.note("access", &who_may(&config.access))?;
     report.note("limits", &how_much(&config.limits))?;
-    if config.access.operators.is_empty() {
+    let claimed = match &store {
+        Some(Ok(store)) => store.operators().await.unwrap_or_default(),
+        _ => Vec::new(),
+    };
+    if config.access.operators.is_empty() && claimed.is_empty() {
         report.note(
             "operators",
-            "none in access.operators: spent credits and the like stand in the log and metrics only",
+            "none yet. `toall serve` makes a code, and /claim CODE in a chat makes its sender the operator",
         )?;
     }
     if let Some(Ok(store)) = store {
@@ -125,8 +129,8 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
 }
 
 fn who_may(access: &config::Access) -> String {
-    if access.is_open() {
-        return "everyone in the chats the bot is in, and on Telegram everyone who finds it; [access] says who may"
+    if access.open {
+        return "everyone in the chats the bot is in, and on Telegram everyone who finds it (access.open)"
             .to_owned();
     }
     let count = |wanted: fn(&Group) -> bool| access.groups.iter().filter(|group| wanted(group)).count();
@@ -137,7 +141,10 @@ fn who_may(access: &config::Access) -> String {
         (access.people.len(), "named person"),
     ];
     let named = named.iter().filter(|(count, _)| *count > 0).map(|(count, what)| format!("{what}: {count}"));
-    format!("members and people on the lists only ({})", named.collect::<Vec<_>>().join(", "))
+    match named.collect::<Vec<_>>().join(", ") {
+        nobody if nobody.is_empty() => "operators only; [access] lets others in".to_owned(),
+        named => format!("members and people on the lists only ({named})"),
+    }
 }
 
 fn how_much(limits: &config::Limits) -> String {
@@ -145,7 +152,7 @@ fn how_much(limits: &config::Limits) -> String {
     let limited = [
         each(limits.posts_per_person_per_day.map(|posts| format!("posts: {posts}"))),
         each(limits.bytes_per_person_per_day.map(words::size)),
-        Some(format!("{} posts of a person at once", limits.in_flight_per_person)),
+        limits.in_flight_per_person.map(|posts| format!("{posts} posts of a person at once")),
         Some(match limits.monthly_budget {
             Some(budget) => format!("{budget} a month"),
             None => "no monthly budget".to_owned(),
@@ -264,20 +271,21 @@ mod tests {
     #[test]
     fn who_may_and_how_much_are_one_line_each() {
         assert_eq!(
-            who_may(&Access::default()),
-            "everyone in the chats the bot is in, and on Telegram everyone who finds it; [access] says who may"
+            who_may(&Access::everyone()),
+            "everyone in the chats the bot is in, and on Telegram everyone who finds it (access.open)"
         );
+        assert_eq!(who_may(&Access::default()), "operators only; [access] lets others in");
         let people = vec![PersonRef { platform: Platform::Discord, id: "1".to_owned() }];
         let groups = vec![Group::DiscordRole("2".to_owned()), Group::DiscordRole("3".to_owned())];
         assert_eq!(
-            who_may(&Access { groups, people, operators: vec![] }),
+            who_may(&Access { groups, people, ..Access::default() }),
             "members and people on the lists only (Discord role: 2, named person: 1)"
         );
-        assert_eq!(how_much(&Limits::default()), "100 posts of a person at once, no monthly budget");
+        assert_eq!(how_much(&Limits::default()), "no monthly budget");
         let limits = Limits {
             posts_per_person_per_day: Some(20),
             bytes_per_person_per_day: Some(2_000_000_000),
-            in_flight_per_person: 5,
+            in_flight_per_person: Some(5),
             monthly_budget: Some(Mills(25_000)),
         };
         assert_eq!(

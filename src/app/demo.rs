@@ -262,7 +262,7 @@ fn config(public_url: &Url, x: Url, folder: &Path) -> Config {
             on_unsure: config::OnUnsure::Ask,
             settle_secs: 60,
         },
-        access: config::Access::default(),
+        access: config::Access::everyone(),
         limits: config::Limits::default(),
     }
 }

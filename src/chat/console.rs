@@ -25,6 +25,8 @@ struct Inner {
     messages: Mutex<Vec<Shown>>,
     changes: watch::Sender<u64>,
     faults: Mutex<Vec<(Call, Fault)>>,
+    /// Ids of people who left the groups that tests put them in.
+    left: Mutex<Vec<String>>,
 }
 
 /// What the console is asked to do.
@@ -33,6 +35,7 @@ pub enum Call {
     Say,
     Edit,
     Fetch,
+    IsMember,
 }
 
 /// What goes wrong with one call, to see what follows.
@@ -78,6 +81,16 @@ impl Console {
     /// Has the next call of this kind go wrong; several wait their turn.
     pub fn order(&self, call: Call, fault: Fault) {
         held(&self.0.faults).push((call, fault));
+    }
+
+    /// Says from now on that this person is in no group.
+    pub fn leave_groups(&self, person: &str) {
+        held(&self.0.left).push(person.to_owned());
+    }
+
+    pub(super) async fn is_member(&self, person: &str) -> Result<bool, ChatError> {
+        let member = async || Ok(!held(&self.0.left).iter().any(|left| left == person));
+        self.under_fault(Call::IsMember, member).await
     }
 
     /// Ordered faults that have yet to strike.

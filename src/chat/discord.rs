@@ -21,14 +21,17 @@ use std::{num::NonZeroU64, str::FromStr, time::Duration};
 
 use serde_json::{Value, json};
 use serenity::{
-    http::{LightMethod::*, Route},
+    http::{
+        LightMethod::{self, *},
+        Route,
+    },
     model::id::{ApplicationId, ChannelId, MessageId},
 };
 use tokio_util::sync::CancellationToken;
 use url::Url;
 
 use crate::{
-    account::{Interaction, MessageRef, Place},
+    account::{Group, Interaction, MessageRef, Place},
     chat::{Audience, ChatError, Download, Inbox},
     clock::Clock,
     config,
@@ -206,6 +209,26 @@ impl Discord {
             }
         }
         self.move_to_direct(place, at, body).await
+    }
+
+    /// See [`Chats::is_member`](super::Chats::is_member). The bot must be in the server itself.
+    pub async fn is_member(&self, person: &str, server: &Group, via: &Group) -> Result<bool, ChatError> {
+        let Group::DiscordServer(server) = server else {
+            return Err(ChatError::Refused("not a server of Discord".to_owned()));
+        };
+        let unreadable = |_| ChatError::Refused("not an id of Discord".to_owned());
+        let route = Route::GuildMember {
+            guild_id: server.parse().map_err(unreadable)?,
+            user_id: person.parse().map_err(unreadable)?,
+        };
+        match self.rest.json::<rest::Member>(route, LightMethod::Get, None).await {
+            Ok(member) => Ok(match via {
+                Group::DiscordRole(role) => member.roles.contains(role),
+                _ => true,
+            }),
+            Err(problem) if problem.is_no_member() => Ok(false),
+            Err(problem) => Err(problem.into()),
+        }
     }
 
     /// Fetches an attachment, from Discord's media hosts only. Its address is signed for a day; a post may wait longer

@@ -21,8 +21,8 @@ use std::{
 use secrecy::ExposeSecret;
 use teloxide::{
     Bot, RequestError,
-    payloads::{EditMessageText, EditMessageTextSetters, SendMessage, SendMessageSetters},
-    types::{ChatId, LinkPreviewOptions, MessageId, ReplyMarkup, ReplyParameters, ThreadId},
+    payloads::{EditMessageText, EditMessageTextSetters, GetChatMember, SendMessage, SendMessageSetters},
+    types::{ChatId, LinkPreviewOptions, MessageId, ReplyMarkup, ReplyParameters, ThreadId, UserId},
 };
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
@@ -37,7 +37,7 @@ use self::{
     wire::{Briefly, Sent},
 };
 use crate::{
-    account::{MessageRef, Place},
+    account::{Group, MessageRef, Place},
     chat::{Audience, ChatError, Download, Inbox},
     clock::Clock,
     config,
@@ -235,6 +235,20 @@ impl Telegram {
     async fn tell(&self, person: &str, outgoing: &Outgoing) -> Result<MessageRef, ChatError> {
         let sent = self.send(ChatId(number(person)?), None, outgoing).await;
         Ok(sent.map_err(error::sort_direct)?.into())
+    }
+
+    /// See [`Chats::is_member`](super::Chats::is_member).
+    pub async fn is_member(&self, person: &str, group: &Group) -> Result<bool, ChatError> {
+        let Group::TelegramChat(chat) = group else {
+            return Err(ChatError::Refused("not a group of Telegram".to_owned()));
+        };
+        let unreadable = |_| ChatError::Refused("not an id of Telegram".to_owned());
+        let (chat, person) = (chat.parse().map_err(unreadable)?, person.parse().map_err(unreadable)?);
+        match call::call(&self.bot, &GetChatMember::new(ChatId(chat), UserId(person))).await {
+            Ok(member) => Ok(member.is_present()),
+            Err(error) if error::is_no_member(&error) => Ok(false),
+            Err(error) => Err(error::sort(error)),
+        }
     }
 
     /// Fetches a file: over HTTP, or from disk where a local Bot API server put it.

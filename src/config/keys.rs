@@ -47,15 +47,17 @@ pub(super) const KEYS: &[(&str, Absent)] = &[
     ("worker.upload_parallelism", Default("16")),
     ("worker.on_unsure", Default("ask")),
     ("worker.settle_secs", Default("60")),
+    ("access.open", Default("false")),
     ("access.discord_servers", Nothing),
     ("access.discord_roles", Nothing),
     ("access.telegram_chats", Nothing),
     ("access.people", Nothing),
     ("access.operators", Nothing),
-    ("limits.posts_per_person_per_day", Nothing),
-    ("limits.bytes_per_person_per_day", Nothing),
+    ("access.blocked", Nothing),
+    ("limits.posts_per_person_per_day", Default("50")),
+    ("limits.bytes_per_person_per_day", Default("none")),
     ("limits.in_flight_per_person", Default("100")),
-    ("limits.monthly_budget_usd", Nothing),
+    ("limits.monthly_budget_usd", Default("25.00")),
 ];
 
 /// Names that X's own tools use for the same settings; a `TOALL_` variable goes before them.

@@ -54,7 +54,7 @@ fn list(value: &Value) -> Result<Vec<String>, String> {
         value => split(&text(value)?)?,
     };
     match list.is_empty() {
-        true => Err("names nobody, which would let nobody in. Name somebody, or remove the line.".into()),
+        true => Err("names nobody. Name somebody, or remove the line.".into()),
         false => Ok(list),
     }
 }
@@ -78,6 +78,16 @@ pub(super) fn networks(value: &Value) -> Result<Vec<IpNet>, String> {
         })
     };
     entries.into_iter().map(network).collect()
+}
+
+/// A limit that `parse` reads, or the word `"none"`.
+pub(super) fn limit<T>(
+    parse: impl FnOnce(&Value) -> Result<T, String>,
+) -> impl FnOnce(&Value) -> Result<Option<T>, String> {
+    move |value| match value.as_str() {
+        Some(word) if word.trim().eq_ignore_ascii_case("none") => Ok(None),
+        _ => parse(value).map(Some).map_err(|fault| format!("{fault} \"none\" means no limit.")),
+    }
 }
 
 /// A number of bytes, or one with a unit: `"500 MB"`, `"2 GB"`.

@@ -429,20 +429,25 @@ fn worker(reader: &mut Reader) -> Option<Worker> {
 }
 
 fn access(reader: &mut Reader) -> Option<Access> {
+    let open = reader.required("access.open", parse::boolean);
     let servers = reader.optional("access.discord_servers", lists::groups(Group::DiscordServer));
     let roles = reader.optional("access.discord_roles", lists::groups(Group::DiscordRole));
     let chats = reader.optional("access.telegram_chats", lists::groups(Group::TelegramChat));
     let people = reader.optional("access.people", lists::people);
     let operators = reader.optional("access.operators", lists::people);
+    let blocked = reader.optional("access.blocked", lists::people);
     let groups = [servers?, roles?, chats?].into_iter().flatten().flatten().collect();
-    Some(Access { groups, people: people?.unwrap_or_default(), operators: operators?.unwrap_or_default() })
+    let blocked = blocked?.unwrap_or_default();
+    let mut operators = operators?.unwrap_or_default();
+    operators.retain(|operator| !blocked.contains(operator));
+    Some(Access { open: open?, groups, people: people?.unwrap_or_default(), operators, blocked })
 }
 
 fn limits(reader: &mut Reader) -> Option<Limits> {
-    let posts = reader.optional("limits.posts_per_person_per_day", parse::whole(1..=1_000_000));
-    let bytes = reader.optional("limits.bytes_per_person_per_day", lists::bytes);
-    let in_flight = reader.required("limits.in_flight_per_person", parse::whole(1..=10_000));
-    let budget = reader.optional("limits.monthly_budget_usd", lists::usd);
+    let posts = reader.required("limits.posts_per_person_per_day", lists::limit(parse::whole(1..=1_000_000)));
+    let bytes = reader.required("limits.bytes_per_person_per_day", lists::limit(lists::bytes));
+    let in_flight = reader.required("limits.in_flight_per_person", lists::limit(parse::whole(1..=10_000)));
+    let budget = reader.required("limits.monthly_budget_usd", lists::limit(lists::usd));
     Some(Limits {
         posts_per_person_per_day: posts?,
         bytes_per_person_per_day: bytes?,

@@ -54,11 +54,11 @@ fn everything_has_its_default() {
     assert_eq!(config.worker.upload_parallelism, 16);
     assert_eq!(config.worker.on_unsure, OnUnsure::Ask);
     assert_eq!(config.worker.settle_secs, 60);
-    assert!(config.access.is_open() && config.access.operators.is_empty());
-    assert_eq!(config.limits.in_flight_per_person, 100);
-    assert_eq!(config.limits.posts_per_person_per_day, None);
+    assert!(!config.access.open && config.access.operators.is_empty());
+    assert_eq!(config.limits.in_flight_per_person, Some(100));
+    assert_eq!(config.limits.posts_per_person_per_day, Some(50));
     assert_eq!(config.limits.bytes_per_person_per_day, None);
-    assert_eq!(config.limits.monthly_budget, None);
+    assert_eq!(config.limits.monthly_budget, Some(Mills(25_000)));
 }
 
 #[test]
@@ -149,8 +149,29 @@ fn every_setting_can_come_from_the_environment() {
     assert_eq!(config.access.operators[0].id, "7");
     assert_eq!(config.limits.posts_per_person_per_day, Some(20));
     assert_eq!(config.limits.bytes_per_person_per_day, Some(2_000_000_000));
-    assert_eq!(config.limits.in_flight_per_person, 1);
+    assert_eq!(config.limits.in_flight_per_person, Some(1));
     assert_eq!(config.limits.monthly_budget, Some(Mills(12_505)));
+}
+
+#[test]
+fn every_limit_takes_none() {
+    let keys = [
+        "posts_per_person_per_day",
+        "bytes_per_person_per_day",
+        "in_flight_per_person",
+        "monthly_budget_usd",
+    ];
+    let text: String = keys.into_iter().map(|key| format!("limits.{key} = 'none'\n")).collect();
+    let limits = load_with_id(&text, &[]).unwrap().limits;
+    assert_eq!(format!("{limits:?}"), format!("{:?}", crate::config::Limits::default()));
+}
+
+#[test]
+fn a_blocked_operator_is_no_operator() {
+    let text = "access.operators = ['discord:1', 'discord:2']\naccess.blocked = ['discord:2']";
+    let access = load_with_id(text, &[]).unwrap().access;
+    assert_eq!(access.operators.len(), 1);
+    assert_eq!(access.operators[0].id, "1");
 }
 
 #[test]

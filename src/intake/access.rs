@@ -1,37 +1,227 @@
-//! Who may use the bot: asked before anything else.
+//! Decides who may use the bot, before anything else is done.
 //!
-//! Where the operator names groups, whoever writes from one of them may. Elsewhere, in a private chat or by the API,
-//! nothing shows what somebody is in: so each sight in a group is kept, and holds for a while.
+//! Where the operator names groups, a member who uses a command there is admitted. A private chat, an API token and a
+//! browser show no membership: what the group last showed is kept, and the chat is asked again when that grows old.
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use super::{Intake, IntakeError};
-use crate::{account::Person, chat::Incoming, store::StoreError};
+use crate::{
+    account::{Person, Platform},
+    chat::{Ask, Incoming},
+    store::{Membership, StoreError},
+    ticket::{NoRandomness, Ticket},
+    words::{self, Deed, Message},
+};
 
-/// How long a sight in a group holds elsewhere: whoever has left the group is kept out in the end.
-const SIGHT_HOLDS_MS: i64 = 30 * 24 * 3_600_000;
+/// A membership younger than this is not verified again.
+const FRESH_MS: i64 = 60 * 60_000;
+/// While the chat cannot verify a membership, the last verdict holds this long.
+const UNVERIFIED_MS: i64 = 24 * 60 * 60_000;
+/// A chat that could not verify a membership is left alone this long.
+const VERIFY_AGAIN_MS: i64 = 60_000;
+/// A chat that does not verify a membership within this time cannot.
+const VERIFY_WITHIN: Duration = Duration::from_secs(5);
+/// A person on Telegram who is not admitted gets one answer within this time.
+const REFUSE_AGAIN_MS: i64 = 60 * 60_000;
+/// A person may try one claim code within this time.
+const GUESS_AGAIN_MS: i64 = 15_000;
+/// How long a claim code can be used.
+const CLAIM_LIFE_MS: i64 = 60 * 60_000;
+/// People remembered at once in each of the maps below.
+const REMEMBERED: usize = 10_000;
 
-impl Intake {
-    /// Whether what came in may be answered; a sight in a group is kept.
-    pub(super) async fn admits_here(&self, incoming: &Incoming) -> Result<bool, IntakeError> {
-        let Incoming { from, groups, .. } = incoming;
-        if self.access.is_open() || self.access.names(from) {
-            return Ok(true);
-        }
-        let via = self.access.admitting(groups);
-        if let Some(place) = groups.first() {
-            self.store.seen(from, place, via, self.clock.now_ms()).await?;
-            return Ok(via.is_some());
-        }
-        Ok(self.admits(from).await?)
+/// Answers, guesses and failed checks that admission does not repeat too soon. Clones share it.
+#[derive(Clone, Default)]
+pub struct Admission(Arc<Mutex<Memory>>);
+
+#[derive(Default)]
+struct Memory {
+    refused: Pauses,
+    guessed: Pauses,
+    unverified: Pauses,
+}
+
+/// The moments until which something is not repeated.
+#[derive(Default)]
+struct Pauses(HashMap<String, i64>);
+
+impl Pauses {
+    fn lasts(&self, key: &str, now: i64) -> bool {
+        self.0.get(key).is_some_and(|until| *until > now)
     }
 
-    /// Whether a person may use the bot where nothing shows what they are in: named by the operator, or seen lately in
-    /// a group whose members may.
-    pub async fn admits(&self, person: &Person) -> Result<bool, StoreError> {
-        if self.access.is_open() || self.access.names(person) {
+    /// Begins a pause. False while one lasts, and when there are too many to remember another.
+    fn begin(&mut self, key: String, span: i64, now: i64) -> bool {
+        if self.lasts(&key, now) {
+            return false;
+        }
+        if self.0.len() >= REMEMBERED {
+            self.0.retain(|_, until| *until > now);
+        }
+        let room = self.0.len() < REMEMBERED;
+        if room {
+            self.0.insert(key, now + span);
+        }
+        room
+    }
+}
+
+impl Admission {
+    fn with<T>(&self, act: impl FnOnce(&mut Memory) -> T) -> T {
+        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+fn key(person: &Person) -> String {
+    format!("{}:{}", person.platform.as_str(), person.id)
+}
+
+impl Intake {
+    /// Decides whether what came in may be answered, and keeps what a group shows of its sender.
+    pub(super) async fn admits_here(&self, incoming: &Incoming) -> Result<bool, IntakeError> {
+        let Incoming { from, groups, ask, .. } = incoming;
+        if self.access.blocks(from) {
+            return Ok(false);
+        }
+        if self.is_known(from).await? {
             return Ok(true);
         }
-        let since = self.clock.now_ms() - SIGHT_HOLDS_MS;
-        let seen = self.store.admitted_by(person, since).await?;
-        Ok(self.access.groups.iter().any(|group| seen.contains(&group.to_string())))
+        let Some(place) = groups.first() else { return Ok(self.admits(from).await?) };
+        let via = self.access.admitting(groups);
+        // Telegram delivers presses from people who merely see a public group's messages.
+        if matches!(ask, Ask::Press(_)) && via.is_some() {
+            return Ok(self.admits(from).await?);
+        }
+        self.store.seen(from, place, via, self.clock.now_ms()).await?;
+        Ok(via.is_some())
+    }
+
+    /// Decides whether a person may use the bot where nothing shows their memberships.
+    pub async fn admits(&self, person: &Person) -> Result<bool, StoreError> {
+        if self.access.blocks(person) {
+            return Ok(false);
+        }
+        if self.is_known(person).await? {
+            return Ok(true);
+        }
+        let now = self.clock.now_ms();
+        for membership in self.store.memberships(person).await? {
+            if !self.access.groups.contains(&membership.via) {
+                continue;
+            }
+            if membership.seen_at + FRESH_MS > now || self.verify(person, &membership, now).await? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// True for people who are admitted whatever groups they are in.
+    async fn is_known(&self, person: &Person) -> Result<bool, StoreError> {
+        Ok(self.access.open || self.access.names(person) || self.store.is_operator(person).await?)
+    }
+
+    /// Asks the chat whether a membership still holds, and keeps the answer. Without one, the last answer counts for a
+    /// while.
+    async fn verify(&self, person: &Person, membership: &Membership, now: i64) -> Result<bool, StoreError> {
+        let Membership { place, via, seen_at } = membership;
+        let holds = seen_at + UNVERIFIED_MS > now;
+        let key = format!("{} {place}", key(person));
+        if self.admission.with(|memory| memory.unverified.lasts(&key, now)) {
+            return Ok(holds);
+        }
+        let asked = tokio::time::timeout(VERIFY_WITHIN, self.chats.is_member(person, place, via)).await;
+        match asked {
+            Ok(Ok(member)) => {
+                self.store.seen(person, place, member.then_some(via), now).await?;
+                Ok(member)
+            }
+            Ok(Err(error)) => {
+                tracing::warn!(group = %via, %error, "a membership could not be verified");
+                self.admission.with(|memory| memory.unverified.begin(key, VERIFY_AGAIN_MS, now));
+                Ok(holds)
+            }
+            Err(_) => {
+                tracing::warn!(group = %via, "a membership was not verified in time");
+                self.admission.with(|memory| memory.unverified.begin(key, VERIFY_AGAIN_MS, now));
+                Ok(holds)
+            }
+        }
+    }
+
+    /// Tells a person who is not admitted how to get in. On Telegram an answer is a message, and a person gets one an hour;
+    /// on Discord only the asker sees it.
+    pub(super) async fn refuse(&self, person: &Person) -> Result<Option<Message>, StoreError> {
+        let now = self.clock.now_ms();
+        if person.platform == Platform::Telegram
+            && !self.admission.with(|memory| memory.refused.begin(key(person), REFUSE_AGAIN_MS, now))
+        {
+            return Ok(None);
+        }
+        if self.access.blocks(person) {
+            return Ok(Some(words::blocked()));
+        }
+        let claimable = self.access.operators.is_empty() && self.store.operators().await?.is_empty();
+        Ok(Some(words::not_admitted(&key(person), !self.access.groups.is_empty(), claimable)))
+    }
+
+    /// Makes the code that lets its holder become an operator; the one before no longer works. `None` once there is an
+    /// operator.
+    ///
+    /// # Errors
+    /// When the database does not answer, or the system gives no randomness.
+    pub async fn offer_claim(&self) -> Result<Option<Ticket>, IntakeError> {
+        if !self.access.operators.is_empty() || !self.store.operators().await?.is_empty() {
+            self.store.drop_claims().await?;
+            return Ok(None);
+        }
+        let code = Ticket::draw().map_err(|NoRandomness| IntakeError::Ticket(NoRandomness))?;
+        self.store.keep_claim(&code, self.clock.now_ms() + CLAIM_LIFE_MS).await?;
+        Ok(Some(code))
+    }
+
+    /// `/claim CODE`: makes the sender an operator if the code is right.
+    pub(super) async fn claim(&self, from: &Person, code: &str) -> Result<Option<Message>, IntakeError> {
+        let now = self.clock.now_ms();
+        if self.access.blocks(from) {
+            return Ok(self.refuse(from).await?);
+        }
+        if !self.admission.with(|memory| memory.guessed.begin(key(from), GUESS_AGAIN_MS, now)) {
+            let told = from.platform != Platform::Telegram;
+            return Ok(told.then(words::claim_later));
+        }
+        let claimed = match Ticket::shown(code) {
+            Some(code) => self.store.claim_bot(&code, from, now).await?,
+            None => false,
+        };
+        if claimed {
+            tracing::warn!(
+                operator = key(from),
+                "somebody claimed this bot with its code and is an operator now"
+            );
+        }
+        Ok(Some(if claimed { words::claimed() } else { words::claim_refused() }))
+    }
+}
+
+/// True for requests that only take back what their sender began. Somebody who loses access must still be able to stop
+/// their posts, and to end their tokens, sessions and connections.
+pub(super) fn undoes(ask: &Ask) -> bool {
+    match ask {
+        Ask::Disconnect { .. } | Ask::Cancel | Ask::Tokens => true,
+        Ask::Press(deed) => deed.undoes(),
+        _ => false,
+    }
+}
+
+impl Deed {
+    /// True for buttons that only take back what their person began.
+    pub fn undoes(&self) -> bool {
+        matches!(self, Deed::Cancel(_) | Deed::ItIsThere(_) | Deed::Disconnect(_) | Deed::RevokeToken(_))
     }
 }

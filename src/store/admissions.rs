@@ -3,7 +3,18 @@
 use super::{Store, StoreError, accounts::user_id, engine::query};
 use crate::account::{Group, Person};
 
-/// How old a sight may grow before it is written down anew.
+/// Membership of a group that admits its members.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Membership {
+    /// The server or chat that showed it.
+    pub place: Group,
+    /// The server, role or chat that admits.
+    pub via: Group,
+    /// When it was last seen or verified, in Unix milliseconds.
+    pub seen_at: i64,
+}
+
+/// A membership that is seen again is written only once it is this old.
 const REFRESH_MS: i64 = 60 * 60_000;
 
 impl Store {
@@ -48,13 +59,19 @@ impl Store {
         Ok(())
     }
 
-    /// The groups that admitted a person, each where they were last seen, since `since`.
-    pub async fn admitted_by(&self, person: &Person, since: i64) -> Result<Vec<String>, StoreError> {
-        Ok(query("SELECT via FROM admissions WHERE user_id = $1 AND seen_at > $2")
-            .bind(user_id(person))
-            .bind(since)
-            .fetch_values(&self.read)
-            .await?)
+    /// The groups that admitted a person, newest first.
+    pub async fn memberships(&self, person: &Person) -> Result<Vec<Membership>, StoreError> {
+        let rows: Vec<(String, String, i64)> = query(
+            "SELECT place, via, seen_at FROM admissions WHERE user_id = $1 ORDER BY seen_at DESC, place",
+        )
+        .bind(user_id(person))
+        .fetch_all(&self.read)
+        .await?;
+        let group = |text: &str| text.parse().map_err(|_| StoreError::Unreadable("group"));
+        let membership = |(place, via, seen_at): (String, String, i64)| {
+            Ok(Membership { place: group(&place)?, via: group(&via)?, seen_at })
+        };
+        rows.into_iter().map(membership).collect()
     }
 
     /// Forgets sights from before `before`.

@@ -48,7 +48,7 @@ impl Store {
             let budget_only = Limits {
                 posts_per_person_per_day: None,
                 bytes_per_person_per_day: None,
-                in_flight_per_person: u32::MAX,
+                in_flight_per_person: None,
                 ..limits.clone()
             };
             if let Some(over) = quota::room(&mut tx, &budget_only, &wanted, now).await? {

@@ -104,7 +104,7 @@ pub(super) async fn end(
     Ok(())
 }
 
-/// In a private message to each.
+/// In a private message to each, and to those who claimed the bot.
 async fn tell(
     store: &Store,
     tx: &mut Tx,
@@ -112,7 +112,9 @@ async fn tell(
     message: &Message,
     now: i64,
 ) -> Result<(), StoreError> {
-    for operator in operators {
+    let claimed = super::operators::operators(&mut *tx).await?;
+    let claimed = claimed.iter().filter(|operator| !operators.contains(operator));
+    for operator in operators.iter().chain(claimed) {
         store.notify(tx, &operator.private_place(), message, now).await?;
     }
     Ok(())

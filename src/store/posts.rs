@@ -9,7 +9,7 @@ use super::{
     locks, queue, quota,
 };
 use crate::{
-    account::{AccountId, Person},
+    account::{AccountId, Person, PersonRef},
     caption,
     config::Limits,
     post::{Failure, Media, Mills, NewPost, OverLimit, PRICE, PRICE_WITH_LINK, Post, PostId, State},
@@ -304,6 +304,69 @@ pub(super) async fn linked(tx: &mut Tx, person: &Person, account: &AccountId) ->
     Ok(found.is_some())
 }
 
+impl Store {
+    /// Stops the posts of blocked people that X was not asked to make yet.
+    pub async fn stop_posts_of(&self, people: &[PersonRef], now: i64) -> Result<(), StoreError> {
+        let failure =
+            serde_json::to_string(&Failure::Blocked).map_err(|_| StoreError::Unreadable("failure"))?;
+        for user in people.iter().map(ToString::to_string) {
+            let accounts: Vec<String> =
+                query("SELECT DISTINCT account_id FROM posts WHERE user_id = $1 AND due_at IS NOT NULL")
+                    .bind(&user)
+                    .fetch_values(&self.read)
+                    .await?;
+            for account in accounts.into_iter().map(AccountId) {
+                let mut tx = self.begin().await?;
+                locks::person(&mut tx, &user).await?;
+                locks::lane(&mut tx, &account).await?;
+                let posts: Vec<String> = query(
+                    "SELECT id FROM posts
+                      WHERE user_id = $1 AND account_id = $2 AND due_at IS NOT NULL AND intent_at IS NULL",
+                )
+                .bind(&user)
+                .bind(&account.0)
+                .fetch_values(&mut tx)
+                .await?;
+                for id in posts {
+                    end(&mut tx, &account, &id, State::Failed, Some(&failure), now).await?;
+                }
+                self.commit(tx).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Ends a post that is under way; its lane is locked by now.
+async fn end(
+    tx: &mut Tx,
+    account: &AccountId,
+    id: &str,
+    state: State,
+    failure: Option<&String>,
+    now: i64,
+) -> Result<(), StoreError> {
+    let clean_at = match state {
+        State::Failed => Some(now + KEEP_CANCELED_MS),
+        state => clean_at(state, now),
+    };
+    query(
+        "UPDATE posts SET state = $1, failure = $2, due_at = NULL, waiting = NULL, clean_at = $3, updated_at = $4
+          WHERE id = $5",
+    )
+    .bind(state.as_str())
+    .bind(failure)
+    .bind(clean_at)
+    .bind(now)
+    .bind(id)
+    .execute(&mut *tx)
+    .await?;
+    let id = id.parse().map_err(|_| StoreError::Unreadable("post id"))?;
+    queue::show(tx, id, now).await?;
+    queue::drop_from_lane(tx, account, id, now).await?;
+    Ok(())
+}
+
 /// Ends a person's waiting posts to an account that they disconnect; its lane is locked by now.
 pub(super) async fn disconnect(
     tx: &mut Tx,
@@ -322,25 +385,11 @@ pub(super) async fn disconnect(
         serde_json::to_string(&Failure::Disconnected).map_err(|_| StoreError::Unreadable("failure"))?;
     for (id, intent_at) in posts {
         // Of a post that may be on X only its person can say so now.
-        let (state, failure, clean_at) = match intent_at {
-            Some(_) => (State::NeedsUser, None, clean_at(State::NeedsUser, now)),
-            None => (State::Failed, Some(&failure), Some(now + KEEP_CANCELED_MS)),
+        let (state, failure) = match intent_at {
+            Some(_) => (State::NeedsUser, None),
+            None => (State::Failed, Some(&failure)),
         };
-        query(
-            "UPDATE posts SET state = $1, failure = $2, due_at = NULL, waiting = NULL, clean_at = $3,
-                    updated_at = $4
-              WHERE id = $5",
-        )
-        .bind(state.as_str())
-        .bind(failure)
-        .bind(clean_at)
-        .bind(now)
-        .bind(&id)
-        .execute(&mut *tx)
-        .await?;
-        let id = id.parse().map_err(|_| StoreError::Unreadable("post id"))?;
-        queue::show(tx, id, now).await?;
-        queue::drop_from_lane(tx, account, id, now).await?;
+        end(tx, account, &id, state, failure, now).await?;
     }
     Ok(())
 }

@@ -209,7 +209,7 @@ impl Store {
         Ok(taken)
     }
 
-    async fn take<T: DeserializeOwned>(
+    pub(super) async fn take<T: DeserializeOwned>(
         &self,
         tx: &mut Tx,
         kind: &str,

@@ -31,6 +31,7 @@ const FORM_TIME: Duration = Duration::from_secs(10);
 /// `GET /accounts`
 pub(super) async fn show(State(site): State<Arc<Site>>, headers: HeaderMap) -> Result<Page, ErrorPage> {
     let session = site.session(&headers, Scope::Manage).await?.ok_or(Refusal::NOT_SIGNED_IN)?;
+    site.check_admitted(&session).await?;
     page(&site, &session, None).await
 }
 
@@ -38,6 +39,7 @@ pub(super) async fn show(State(site): State<Arc<Site>>, headers: HeaderMap) -> R
 pub(super) async fn link(State(site): State<Arc<Site>>, headers: HeaderMap) -> Result<Response, ErrorPage> {
     site.check_origin(&headers)?;
     let session = site.session(&headers, Scope::Manage).await?.ok_or(Refusal::NOT_SIGNED_IN)?;
+    site.check_admitted(&session).await?;
     let offer = site.intake.offer_link(&session.person, &session.place).await?;
     Ok(Redirect::to(offer.url.as_str()).into_response())
 }
@@ -64,6 +66,9 @@ pub(super) async fn act(
     let deed: Deed = deed.parse().map_err(|_| Refusal::OLD_PAGE)?;
     if person != person_tag(&session.person) {
         return Err(ErrorPage(Refusal::OLD_PAGE));
+    }
+    if !deed.undoes() {
+        site.check_admitted(&session).await?;
     }
     let said = match deed {
         Deed::RevokeToken(id) => {

@@ -152,8 +152,8 @@ impl Refusal {
         status: StatusCode::FORBIDDEN,
         code: "not_admitted",
         title: "Forbidden",
-        why: "Whoever runs this service has not let you in, or you were not seen for a month where its members are.",
-        remedy: "Write to the bot from a server or group that it works for, or ask whoever runs it.",
+        why: "This bot is private, and you are not on its list or in one of its groups any more.",
+        remedy: "Use a command in one of its groups, or ask the person who runs it to let you in.",
     };
     pub(super) const NO_ACCOUNT: Refusal = Refusal {
         status: StatusCode::NOT_FOUND,

@@ -62,6 +62,14 @@ impl Site {
         Ok(session.filter(|session| session.scope == scope))
     }
 
+    /// Refuses a session whose person may not use the bot any more.
+    pub(super) async fn check_admitted(&self, session: &Session) -> Result<(), Refusal> {
+        match self.intake.admits(&session.person).await? {
+            true => Ok(()),
+            false => Err(Refusal::NOT_ADMITTED),
+        }
+    }
+
     /// The session with which a browser may upload: either.
     pub(super) async fn uploader(&self, headers: &HeaderMap) -> Result<Option<Session>, Refusal> {
         match self.session(headers, Scope::Upload).await? {

@@ -95,8 +95,9 @@ impl World {
             x: X::new(&twitter, callback).unwrap(),
             clock: clock.clone(),
             public_url: url.clone(),
-            access: config::Access::default(),
+            access: config::Access::everyone(),
             limits: config::Limits::default(),
+            admission: Default::default(),
         };
         let stop = CancellationToken::new();
         let web = Web {

@@ -19,6 +19,7 @@ pub(super) async fn show(State(site): State<Arc<Site>>, headers: HeaderMap) -> R
 
 /// The page for a session.
 pub(super) async fn page(site: &Site, session: &Session) -> Result<Page, ErrorPage> {
+    site.check_admitted(session).await.map_err(ErrorPage)?;
     let accounts = site.intake.store.accounts(&session.person).await?.into_iter().map(|account| {
         let profile = site.intake.x.profile_link(&account.username).to_string();
         (account, profile)

@@ -122,6 +122,11 @@ async fn enter(
         Scope::Manage => "/accounts".to_owned(),
     };
     let invitation = site.intake.invited(&ticket).await?.filter(|found| found.scope == scope);
+    if let Some(invitation) = &invitation
+        && !site.intake.admits(&invitation.person).await?
+    {
+        return Err(ErrorPage(Refusal::NOT_ADMITTED));
+    }
     if invitation.is_some()
         && let Some((session, key)) = site.intake.sign_in(&ticket).await?
     {

@@ -197,6 +197,9 @@ pub(super) fn explain(failure: &Failure, account: &Account) -> (String, Remedy) 
                 TryAgain,
             );
         }
+        Failure::Blocked => {
+            ("The person who runs this bot has blocked you, so your posts were stopped.", SendAnother)
+        }
         Failure::Disconnected => ("The account was disconnected before the post's turn came.", SendAnother),
         Failure::Internal => (
             "Something went wrong on my side, and trying again by myself would not help. The person who runs this bot \

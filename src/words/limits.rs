@@ -3,12 +3,43 @@
 use super::{Message, size};
 use crate::post::{OverLimit, PRICE};
 
-/// To somebody who may not use the bot.
-pub fn not_admitted() -> Message {
+/// To somebody who is not admitted: how to get in. `id` is what the operator's lists name them by.
+pub fn not_admitted(id: &str, has_groups: bool, claimable: bool) -> Message {
+    let mut text = "This bot is private.".to_owned();
+    if has_groups {
+        text += " If you're in one of its groups, use a command there first.";
+    }
+    text += &format!(" The person who runs it can let you in; your id is {id}.");
+    if claimable {
+        text += " Do you run it? Send /claim and the code that toall showed when it started.";
+    }
+    Message::text(text)
+}
+
+/// To somebody whom the operator blocked.
+pub fn blocked() -> Message {
+    Message::text("The person who runs this bot has blocked you.")
+}
+
+/// After a right `/claim CODE`.
+pub fn claimed() -> Message {
     Message::text(
-        "I work for the members of certain servers and groups only, and do not know you as one of them. Write to me \
-         from there, or ask whoever runs me to let you in.",
+        "You run this bot now. I'll tell you here when something needs you, such as spent credits. /connect connects \
+         your X account; [access] in the configuration says who else may use me.",
     )
+}
+
+/// After a `/claim` with a wrong, late or used code.
+pub fn claim_refused() -> Message {
+    Message::text(
+        "That code doesn't work. A code works once and for an hour, and only while this bot has no operator: restart \
+         toall for a new one.",
+    )
+}
+
+/// After a `/claim` too soon after another.
+pub fn claim_later() -> Message {
+    Message::text("Wait 15 seconds, then try the code again.")
 }
 
 /// A post that is over a limit of the operator's.

@@ -210,6 +210,7 @@ fn a_post_that_failed() {
         Failure::Refused { detail: String::new() },
         Failure::Refused { detail: text("Reply is not allowed.") },
         Failure::Disconnected,
+        Failure::Blocked,
         Failure::GaveUp { on: Party::X },
         Failure::GaveUp { on: Party::Chat },
         Failure::GaveUp { on: Party::Staging },
@@ -333,7 +334,13 @@ fn limits_of_the_operator_and_what_only_they_can_mend() {
     let over = |name: &str, over| (name.to_owned(), read(&over_limit(&over)));
     let told = |name: &str, message: Message| (name.to_owned(), read(&message));
     insta::assert_snapshot!(catalogue([
-        told("not admitted", not_admitted()),
+        told("not admitted", not_admitted("telegram:5", false, false)),
+        told("not admitted, with groups", not_admitted("discord:5", true, false)),
+        told("not admitted, nobody runs it yet", not_admitted("telegram:5", false, true)),
+        told("blocked", blocked()),
+        told("claimed", claimed()),
+        told("claim refused", claim_refused()),
+        told("claim later", claim_later()),
         over("one under way", OverLimit::InFlight { limit: 1 }),
         over("under way", OverLimit::InFlight { limit: 100 }),
         over("posts", OverLimit::Posts { limit: 20, frees_at }),

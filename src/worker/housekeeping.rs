@@ -28,7 +28,7 @@ const ORPHANED_FOR: Duration = Duration::from_secs(30 * 60);
 const ABANDONED_FOR: Duration = Duration::from_secs(48 * 3_600);
 /// How long the audit trail of posts is kept.
 const KEEP_EVENTS_MS: i64 = 30 * 24 * 3_600_000;
-/// How long it is kept where people were seen; `intake` believes it for less.
+/// How long a membership is kept that nobody used.
 const KEEP_SIGHTS_MS: i64 = 60 * 24 * 3_600_000;
 
 /// Keeps house until `stop`, whenever it is this process's turn.

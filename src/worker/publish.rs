@@ -44,6 +44,10 @@ pub(super) async fn publish(worker: &Worker, lease: &Lease, post: &mut Post) -> 
 }
 
 async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next, StepError> {
+    // Only a post in doubt of somebody who was blocked since gets here: it is not made a second time.
+    if worker.blocks(post) {
+        return Ok(Next::Ask(None));
+    }
     let now = worker.clock.now_ms();
     let media_id = match &post.media {
         Some(media) if media.expires_at.is_none_or(|at| at - now > EXPIRY_MARGIN_MS) => media.id.clone(),

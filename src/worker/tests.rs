@@ -68,6 +68,7 @@ async fn worker(folder: &TempDir, x: &TcpListener) -> Worker {
         retention_days: 400,
         operators: Vec::new(),
         health: Health::default(),
+        blocked: Vec::new(),
     }
 }
 

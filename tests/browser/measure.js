@@ -33,6 +33,8 @@ twitter.client_id = "measured"
 twitter.api_url = "${twitter.url}"
 twitter.authorize_url = "${twitter.url}/authorize"
 twitter.web_url = "${twitter.url}"
+access.open = true
+limits.monthly_budget_usd = "none"
 `);
 const service = spawn(program, ["serve", "--config", `${folder}/config.toml`], { stdio: ["ignore", "ignore", "pipe"] });
 let log = "";

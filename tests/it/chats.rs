@@ -1,5 +1,6 @@
 //! The whole way from Telegram and Discord, over their own protocols, to X and back.
 
+mod admission;
 mod brought;
 mod inputs;
 mod on_discord;

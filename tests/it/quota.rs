@@ -100,7 +100,7 @@ async fn posts_of_a_day_are_counted_until_they_are_a_day_old() {
 async fn many_at_once_do_not_slip_through() {
     for limits in [
         Limits { posts_per_person_per_day: Some(3), ..unlimited() },
-        Limits { in_flight_per_person: 3, ..unlimited() },
+        Limits { in_flight_per_person: Some(3), ..unlimited() },
         Limits { monthly_budget: Some(Mills(50)), ..unlimited() },
         Limits { bytes_per_person_per_day: Some(3 * 239_000 + 10_000), ..unlimited() },
     ] {
@@ -115,7 +115,7 @@ async fn many_at_once_do_not_slip_through() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn posts_under_way_are_counted_until_they_are_over() {
-    let world = limited(Limits { in_flight_per_person: 1, ..unlimited() }).await;
+    let world = limited(Limits { in_flight_per_person: Some(1), ..unlimited() }).await;
     world.post("alice", "first", &sample()).await;
     world.post("alice", "second", &sample()).await;
     assert!(world.said("alice").iter().any(|shown| {

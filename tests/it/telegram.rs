@@ -206,6 +206,11 @@ impl Telegram {
         self.shared.change(|state| state.shut.insert(chat));
     }
 
+    /// A member leaves a group.
+    pub fn leave(&self, chat: i64, user: User) {
+        self.shared.change(|state| state.left.insert((chat, user.id)));
+    }
+
     /// The group becomes a supergroup with another id.
     pub fn migrate(&self, from: i64, to: i64) {
         self.shared.change(|state| {

@@ -389,7 +389,7 @@ fn config_for(public_url: &Url, listen: SocketAddr, folder: &Path) -> Config {
             on_unsure: OnUnsure::Ask,
             settle_secs: 60,
         },
-        access: config::Access::default(),
+        access: config::Access::everyone(),
         limits: config::Limits::default(),
     }
 }

@@ -74,6 +74,8 @@ pub(super) fn all() -> Value {
             CreateCommandOption::new(text, "name", "What to call it, to know it by later").max_length(40),
         ),
         command("tokens", "List your tokens for the programming interface, to end one"),
+        command("claim", "Become the operator of a new bot, with the code that toall printed")
+            .add_option(CreateCommandOption::new(text, "code", "The code").required(true),),
         command("help", "What this bot can do"),
         everywhere(CreateCommand::new(menu::NAME).kind(CommandType::Message)),
     ])

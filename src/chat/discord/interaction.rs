@@ -135,6 +135,7 @@ fn asked_by(command: &CommandInteraction, now_ms: i64) -> Ask {
         "web" => Ask::Web,
         "token" => Ask::Token { name: word("name") },
         "tokens" => Ask::Tokens,
+        "claim" => Ask::Claim { code: word("code") },
         "help" => Ask::Help,
         other => Ask::Unknown { command: other.to_owned() },
     }

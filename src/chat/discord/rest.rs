@@ -263,6 +263,8 @@ const UNKNOWN_WEBHOOK: u64 = 10015;
 const UNKNOWN_INTERACTION: u64 = 10062;
 const ALREADY_ACKNOWLEDGED: u64 = 40060;
 const INVALID_WEBHOOK_TOKEN: u64 = 50027;
+const UNKNOWN_MEMBER: u64 = 10007;
+const UNKNOWN_USER: u64 = 10013;
 
 impl Problem {
     /// Whether the interaction token is no longer taken.
@@ -280,6 +282,11 @@ impl Problem {
 
     pub(super) fn is_forbidden(&self) -> bool {
         matches!(self, Problem::Answer { status: 403, .. })
+    }
+
+    /// True when a person is not in the server that was asked about.
+    pub(super) fn is_no_member(&self) -> bool {
+        matches!(self, Problem::Answer { code: UNKNOWN_MEMBER | UNKNOWN_USER, .. })
     }
 
     pub(super) fn is_already_acknowledged(&self) -> bool {
@@ -321,6 +328,12 @@ pub(super) struct Application {
     pub(super) verify_key: String,
     /// Where Discord brings interactions; nowhere while they come over the gateway.
     pub(super) interactions_endpoint_url: Option<String>,
+}
+
+/// A member of a server, as far as it matters here.
+#[derive(Deserialize)]
+pub(super) struct Member {
+    pub(super) roles: Vec<String>,
 }
 
 /// The body of a refusal.

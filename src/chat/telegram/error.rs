@@ -70,6 +70,18 @@ pub(super) fn is_wrong_token(error: &RequestError) -> bool {
     matches!(error, RequestError::Api(ApiError::InvalidToken))
 }
 
+/// True when Telegram does not know the person as somebody who was ever in the group.
+pub(super) fn is_no_member(error: &RequestError) -> bool {
+    const NEVER_THERE: [&str; 3] = ["user not found", "PARTICIPANT_ID_INVALID", "member not found"];
+    match error {
+        RequestError::Api(error) => {
+            let text = description(error);
+            NEVER_THERE.iter().any(|words| text.contains(words))
+        }
+        _ => false,
+    }
+}
+
 /// Whether polling was refused because there is a webhook.
 pub(super) fn is_webhook(error: &RequestError) -> bool {
     matches!(error, RequestError::Api(error) if description(error).contains("webhook is active"))

@@ -5,6 +5,7 @@ use crate::{
     account::{Group, Person, Place, Platform},
     chat::{Ask, Incoming},
     post::{Attachment, Kind, Options},
+    ticket::Ticket,
 };
 
 /// What `update` asks of the bot named `me`, if it asks anything of it.
@@ -202,6 +203,9 @@ fn ask(command: &Command<'_>, message: &Message, me: &str) -> Option<Ask> {
         "token" => Ask::Token { name: rest },
         "tokens" => Ask::Tokens,
         "help" => Ask::Help,
+        "claim" => Ask::Claim { code: rest },
+        // `t.me/bot?start=CODE` opens the chat with the code behind the command; other links may carry other words.
+        "start" if Ticket::shown(&rest).is_some() => Ask::Claim { code: rest },
         "start" => Ask::Start,
         _ if message.chat.is_private() || command.bot.is_some() => {
             Ask::Unknown { command: command.name.clone() }

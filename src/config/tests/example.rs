@@ -37,7 +37,11 @@ fn the_example_lists_every_setting_with_its_default() {
         };
         let shown = match Value::from(dict.clone()).find(key).unwrap() {
             Value::String(_, text) => text,
-            Value::Num(_, number) => number.to_i128().unwrap().to_string(),
+            Value::Bool(_, value) => value.to_string(),
+            Value::Num(_, number) => match number.to_i128() {
+                Some(whole) => whole.to_string(),
+                None => format!("{:.2}", number.to_f64().unwrap()),
+            },
             Value::Array(_, list) => {
                 list.iter().map(|entry| entry.as_str().unwrap()).collect::<Vec<_>>().join(", ")
             }

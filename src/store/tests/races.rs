@@ -234,7 +234,7 @@ async fn two_posts_at_once_do_not_slip_through_a_persons_limit() {
     let Some(two) = Two::new().await else { return };
     link(&two.one, "alice", "alice").await;
     link(&two.one, "alice", "bob").await;
-    let limits = Limits { in_flight_per_person: 1, ..Limits::default() };
+    let limits = Limits { in_flight_per_person: Some(1), ..Limits::default() };
     let (first, second) = (new_post("alice", "alice"), new_post("alice", "bob"));
     let first = two.one.accept(&first, &limits, NOW);
     let second = two.other.accept(&second, &limits, NOW);

@@ -75,7 +75,8 @@ impl Real {
              [twitter]\nclient_id = 'sandbox-client'\nclient_secret = '{CLIENT_SECRET}'\n\
              authorize_url = '{x}/i/oauth2/authorize'\napi_url = '{}'\nweb_url = '{x}'\n\
              [staging]\nendpoint_url = '{}'\nbucket = '{}'\naccess_key_id = 'key'\n\
-             secret_access_key = '{BUCKET_SECRET}'\n",
+             secret_access_key = '{BUCKET_SECRET}'\n\
+             [access]\nopen = true\n",
             authority(&url),
             authority(&metrics),
             bot.token.expose_secret(),

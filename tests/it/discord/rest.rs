@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 
 use super::{
     State, TOKEN, checks, endpoint,
-    world::{APPLICATION, BOT, EPHEMERAL, File, LOADING, World, user_json},
+    world::{APPLICATION, BOT, EPHEMERAL, File, GUILD, LOADING, ROLE, World, user_json},
 };
 
 const SUPPRESS_EMBEDS: u64 = 1 << 2;
@@ -152,6 +152,16 @@ impl Call<'_> {
                     },
                 }),
             )),
+            ("GET", ["guilds", guild, "members", user]) if *guild == GUILD.to_string() => {
+                match self.world.members.get(&parse(user)) {
+                    Some(None) => Err((404, 10007, "Unknown Member".to_owned())),
+                    roles => {
+                        let roles = roles.cloned().flatten().unwrap_or_else(|| vec![ROLE.to_string()]);
+                        let user = user_json(parse(user), "somebody", false);
+                        Ok((200, json!({ "user": user, "roles": roles, "deaf": false, "mute": false })))
+                    }
+                }
+            }
             ("PUT", ["applications", id, "commands"]) if *id == APPLICATION.to_string() => {
                 checks::commands(self.body).map_err(invalid)?;
                 self.world.commands = self.body.as_array().cloned().unwrap_or_default();

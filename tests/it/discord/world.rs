@@ -23,6 +23,8 @@ pub const EPHEMERAL: u64 = 1 << 6;
 
 #[derive(Debug, Default)]
 pub struct World {
+    /// Roles of users in the server now: nobody's where they left. Others have [`ROLE`].
+    pub members: HashMap<u64, Option<Vec<String>>>,
     last_id: u64,
     pub users: BTreeMap<String, u64>,
     /// Users who may manage messages.

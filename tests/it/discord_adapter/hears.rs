@@ -49,6 +49,7 @@ async fn commands_are_registered_at_start() {
             "web",
             "token",
             "tokens",
+            "claim",
             "help",
             "Post to X"
         ]

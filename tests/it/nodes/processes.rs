@@ -81,6 +81,8 @@ impl Three {
                  authorize_url = \"{x}/i/oauth2/authorize\"\napi_url = \"{x}\"\nweb_url = \"{x}\"\n\
                  [staging]\nendpoint_url = \"{bucket}\"\nbucket = \"{name}\"\naccess_key_id = \"{key}\"\n\
                  secret_access_key = \"{secret}\"\nforce_path_style = true\n\
+                 [access]\nopen = true\n[limits]\nposts_per_person_per_day = \"none\"\n\
+                 monthly_budget_usd = \"none\"\n\
                  # A process that is killed before X heard of a post leaves it in doubt: nobody is here to be asked.\n\
                  [worker]\nsettle_secs = 25\non_unsure = \"retry\"\n",
                 data = folder.path().join(format!("data{number}")).display(),

@@ -175,6 +175,7 @@ fn act(state: &mut State, method: &str, body: &Value) -> Answer {
                 bad("query is too old and response timeout expired or query ID is invalid")
             }
         }
+        "getchatmember" => get_chat_member(state, body),
         "getfile" => get_file(state, body),
         _ => refuse(404, "Not Found"),
     }
@@ -208,6 +209,21 @@ fn webhook_info(state: &State) -> Value {
         info["last_error_message"] = json!(format!("Wrong response from the webhook: {status}"));
     }
     info
+}
+
+fn get_chat_member(state: &State, body: &Value) -> Answer {
+    let number = |value: &Value| value.as_i64().or_else(|| value.as_str()?.parse().ok());
+    let (Some(chat), Some(user)) = (number(&body["chat_id"]), number(&body["user_id"])) else {
+        return bad("PARTICIPANT_ID_INVALID");
+    };
+    if state.shut.contains(&chat) {
+        return refuse(403, "Forbidden: bot was kicked from the supergroup chat");
+    }
+    if !state.chats.contains_key(&chat) {
+        return bad("chat not found");
+    }
+    let status = if state.left.contains(&(chat, user)) { "left" } else { "member" };
+    Ok(json!({ "status": status, "user": { "id": user, "is_bot": false, "first_name": "Somebody" } }))
 }
 
 fn send_message(state: &mut State, body: &Value) -> Answer {

@@ -48,6 +48,8 @@ pub struct State {
     pub shut: HashSet<i64>,
     /// Groups that became supergroups.
     pub moved: HashMap<i64, i64>,
+    /// Members who left, by group.
+    pub left: HashSet<(i64, i64)>,
     pub topics: HashSet<(i64, i64)>,
     pub files: HashMap<String, File>,
     pub faults: VecDeque<(String, Fault)>,

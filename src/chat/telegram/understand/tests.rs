@@ -97,6 +97,9 @@ fn replied(media: Value) -> Value {
 fn every_command_is_known() {
     let connect = |what: &str| Ask::Connect { what: what.into() };
     let disconnect = |what: &str| Ask::Disconnect { what: what.into() };
+    let code = "c".repeat(43);
+    let claim = Ask::Claim { code: code.clone() };
+    let (claims, starts) = (format!("/claim {code}"), format!("/start {code}"));
     for (text, ask) in [
         ("/connect twitter", connect("twitter")),
         ("/connect", connect("")),
@@ -115,6 +118,8 @@ fn every_command_is_known() {
         ("/help", Ask::Help),
         ("/start", Ask::Start),
         ("/start from-a-link", Ask::Start),
+        (&*claims, claim.clone()),
+        (&*starts, claim),
     ] {
         assert_eq!(private(text), Some(ask.clone()), "{text}");
         assert_eq!(group(text), Some(ask), "{text}");
