@@ -136,7 +136,21 @@ pub(super) fn ascii_domains(text: &[char], domain: Range<usize>) -> Vec<Range<us
             None => at = scan.max(at + 1),
         }
     }
+    place_as_the_library_does(text, domain.start, &mut links);
     links
+}
+
+/// Moves each domain to where its text first stands after the domain before it: the library looks for the text again
+/// instead of keeping the place, and so finds `t.co` inside an earlier `t.co1`.
+fn place_as_the_library_does(text: &[char], start: usize, domains: &mut [Range<usize>]) {
+    let mut from = start;
+    for domain in domains {
+        let found = text[domain.clone()].to_vec();
+        if let Some(at) = text[from..].windows(found.len()).position(|window| window == found) {
+            *domain = from + at..from + at + found.len();
+        }
+        from = domain.end;
+    }
 }
 
 /// Returns true if a label, in its ASCII form, is one that DNS allows. Of a `halved` label, only the second half of the

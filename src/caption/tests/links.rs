@@ -212,3 +212,12 @@ fn more_than_4096_characters_are_no_link_and_weigh_what_they_are() {
     assert_eq!(count(&bare(4088)), Count { weighted: 23, links: 1, cashtags: 0 });
     assert_eq!(count(&bare(4089)), Count { weighted: 4089, links: 0, cashtags: 0 });
 }
+
+/// The library places a bare domain where its text first stands after the domain before it, even inside a longer word.
+#[test]
+fn a_bare_domain_is_placed_as_the_library_places_it() {
+    let text = ".рф#surfᆫ՛example.com.◓$$TWTR%20e\u{301}👩🚀t.co1️⃣🏽t.co/㊙?";
+    assert_eq!(count(text).weighted, 88);
+    let text = ".co.uk＠](example.comwave.みんなexample.com/.tunesволна.onion.co.uk.suſ";
+    assert_eq!(count(text).weighted, 52);
+}
