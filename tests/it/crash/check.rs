@@ -166,9 +166,7 @@ fn presses(site: &Site, report: &Report, findings: &mut Vec<Finding>) {
 fn staging(site: &Site, rows: &[Row], findings: &mut Vec<Finding>) {
     for name in site.staged() {
         let kept = rows.iter().any(|row| {
-            // A file of the embedded storage has notes beside it, named otherwise.
-            let its = name == row.id || name.starts_with(".bucket-");
-            its && ["failed", "canceled"].contains(&row.state.as_str()) && row.clean_at.is_some()
+            name == row.id && ["failed", "canceled"].contains(&row.state.as_str()) && row.clean_at.is_some()
         });
         if !kept {
             findings.push(other(format!("{name} is left in staging: {rows:#?}")));

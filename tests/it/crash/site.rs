@@ -284,12 +284,10 @@ impl Site {
 
     /// The ids of posts that have a file staged, and other names that are there and should not be.
     pub fn staged(&self) -> BTreeSet<String> {
-        if let Some(bucket) = &self.bucket {
-            return objects(bucket);
+        match &self.bucket {
+            Some(bucket) => objects(bucket),
+            None => objects(&self.data.join("staging")),
         }
-        let mut found = BTreeSet::new();
-        walk(&self.data.join("staging"), &mut found);
-        found
     }
 
     /// Waits until the service has ended after SIGTERM, well and within its 20 seconds.
@@ -305,7 +303,7 @@ impl Site {
 pub fn objects(bucket: &Path) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     walk(bucket, &mut found);
-    // What a killed process began there, parts of a file or the probe at its start, goes with the next sweep.
+    // Parts of a file and a probe that a killed process left go with the next sweep; notes of the storage are no files.
     found.retain(|name| !name.starts_with('.') && !name.starts_with("probe-"));
     found
 }
