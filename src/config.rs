@@ -69,6 +69,11 @@ impl Config {
         url
     }
 
+    /// True if browsers on this machine only reach it.
+    pub fn is_local(&self) -> bool {
+        is_loopback(&self.public_url)
+    }
+
     /// What works, yet is probably not meant; one sentence each.
     pub fn warnings(&self) -> Vec<String> {
         let mut warnings = Vec::new();

@@ -10,6 +10,7 @@ mod backlog;
 mod backup;
 mod budget;
 mod captions;
+mod connections;
 mod duty;
 mod engine;
 mod forms;
@@ -55,6 +56,8 @@ pub use accounts::Unlinked;
 pub use admissions::Membership;
 pub use answers::Answered;
 pub use backlog::Backlog;
+use connections::Connections;
+
 pub use backup::{Backup, BackupError, backup};
 pub use budget::{Day, Need};
 pub use incidents::CLIENT_REJECTED;
@@ -63,6 +66,7 @@ pub use limits::Closed;
 pub use moving::{MoveError, Moved, Progress, look_for_installation, move_database};
 pub use notices::Notice;
 pub use open::OpenError;
+pub use postgres::available_connections;
 pub use posts::Accepted;
 pub use queue::{Claimed, LEASE, Lease, Room, StepKind};
 pub use reconcile::{Lost, Reconciled};
@@ -165,8 +169,9 @@ impl Store {
         let (write, read, others) = match database.url.expose_secret().starts_with("postgres") {
             true => {
                 let (pool, options) = postgres::open(database, postgres::NAME).await?;
-                let wire = Wire::join(options, pool.clone(), node.clone(), changes.clone());
-                let pool = Pool::Postgres(pool);
+                let connections = Connections::new(pool, options.clone());
+                let wire = Wire::join(options, connections.clone(), node.clone(), changes.clone());
+                let pool = Pool::Postgres(connections);
                 (pool.clone(), pool, Others::Told(Arc::new(wire)))
             }
             false => {
@@ -251,6 +256,16 @@ impl Store {
             Others::None { .. } => None,
             Others::Told(_) => Some(&self.node),
         }
+    }
+
+    /// What seals and opens the secrets of this installation.
+    pub fn vault(&self) -> Arc<Vault> {
+        self.vault.clone()
+    }
+
+    /// True while PostgreSQL gives this process fewer connections than `database.max_connections`.
+    pub fn is_short_of_connections(&self) -> bool {
+        matches!(&self.write, Pool::Postgres(connections) if connections.are_short())
     }
 
     /// Flushes and closes; call it last.

@@ -9,6 +9,7 @@ mod oauth;
 mod ops;
 mod pages;
 mod prometheus;
+mod reach;
 mod server;
 mod session;
 mod shares;
@@ -45,6 +46,7 @@ use server::ClientAddress;
 
 pub use doors::Door as ChatDoor;
 pub use prometheus::{install_recorder, serve_metrics};
+pub use reach::{REACH_BYTES, REACH_HEADER, REACH_OWNER, REACH_PATH, reach_router};
 pub use server::{ServerLimits, serve};
 
 /// The longest request body read, in bytes: a form of ours is far below.
@@ -103,6 +105,7 @@ pub fn router(web: Web) -> Router {
     let api = api::router(&site);
     let chats = doors::router(web.chats);
     let staging = staging::router(&site);
+    let reach = reach::reach_router(site.intake.store.vault());
     let pages = Router::new()
         .route("/", get(|| async { pages::start() }))
         // A HEAD would use up the code without showing anybody the question.
@@ -127,6 +130,7 @@ pub fn router(web: Web) -> Router {
         .layer(CatchPanicLayer::custom(|_| ErrorPage(Refusal::OUR_FAULT).into_response()));
     api.merge(pages.layer(DefaultBodyLimit::max(MAX_BODY)))
         .merge(staging)
+        .merge(reach)
         .merge(chats)
         .layer(middleware::from_fn(guard))
         .layer(middleware::from_fn(observe))

@@ -1,10 +1,12 @@
 //! `toall check`: tries every part and says what to mend.
 
 mod doors;
+mod reach;
 
 use std::{
     fmt::Display,
     io::{self, Write},
+    sync::Arc,
 };
 
 use super::{
@@ -18,7 +20,7 @@ use crate::{
     config::{self, Config},
     network,
     staging::{Staging, cors_rule},
-    store::{OpenError, look_for_installation},
+    store::{OpenError, available_connections, look_for_installation},
     twitter::{OAuthError, X, XError},
     words,
 };
@@ -32,6 +34,11 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
         report.note("config", &warning)?;
     }
     let clock = Clock::system();
+    // Before this process takes some for itself.
+    let connections = match storage::is_for_several(config) {
+        true => Some(connections(config).await),
+        false => None,
+    };
     // Others may be running on it, of the older version.
     let older = storage::is_for_several(config)
         && matches!(look_for_installation(&config.database).await, Err(OpenError::Older { .. }));
@@ -46,6 +53,10 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
         Some(Ok(store)) => report.line("database", store.ping().await.map(|()| "opened, up to date"))?,
         Some(Err(_)) if running => report.note("database", "in use: toall is running on it")?,
         Some(Err(error)) => report.line("database", Err::<&str, _>(error))?,
+    }
+    // If the database cannot be opened, its own line says why.
+    if let (Some(connections), None | Some(Ok(_))) = (connections, &store) {
+        report.line("connections", connections)?;
     }
     // On PostgreSQL the database does not tell whether somebody uses the files; opening them would clear uploads away.
     let lock =
@@ -104,6 +115,16 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
         Err(error) => report.line("X app", Err::<&str, _>(error))?,
     }
     report.line("public URL", public_url(config).await)?;
+    match (config.is_local(), super::vault(config)) {
+        // No proxy stands before an address of this machine.
+        (true, _) => {}
+        (false, Err(error)) => report.line("proxy", Err::<&str, _>(error))?,
+        (false, Ok(vault)) => {
+            let vault = Arc::new(vault);
+            let _answering = reach::stand_in(config.web.listen, vault.clone()).await;
+            report.line("proxy", reach::reach(&config.public_url, config.web.listen, &vault).await)?;
+        }
+    }
     report.note("access", &who_may(&config.access))?;
     report.note("limits", &how_much(&config.limits))?;
     let claimed = match &store {
@@ -201,6 +222,20 @@ impl<W: Write> Report<'_, W> {
 
     fn note(&mut self, part: &str, said: &str) -> io::Result<()> {
         writeln!(self.out, "· {part:<11} {said}")
+    }
+}
+
+/// PostgreSQL must give this process as many connections as the configuration says, beside those that others hold.
+async fn connections(config: &Config) -> Result<String, String> {
+    // One more listens.
+    let wanted = config.database.max_connections + 1;
+    match available_connections(&config.database).await {
+        Ok(found) if found >= wanted => Ok(format!("PostgreSQL gives all {wanted}")),
+        Ok(found) => Err(format!(
+            "PostgreSQL gives {found} of {wanted} now, and posts wait for one another. Raise max_connections there, or \
+             lower database.max_connections here; each process needs that many and one to listen on."
+        )),
+        Err(error) => Err(error.to_string()),
     }
 }
 

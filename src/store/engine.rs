@@ -6,11 +6,13 @@
 use std::time::Duration;
 
 use sqlx::{
-    Arguments, Database, Encode, FromRow, PgPool, Postgres, Sqlite, SqlitePool, Transaction, Type,
+    Arguments, Database, Encode, FromRow, Postgres, Sqlite, SqlitePool, Transaction, Type,
     postgres::{PgArguments, PgRow},
     query::{Query as NativeQuery, QueryAs as NativeQueryAs},
     sqlite::{SqliteArguments, SqliteRow},
 };
+
+use super::connections::Connections;
 
 /// How long PostgreSQL may take over one statement. It gives up by itself before that (see [`super::postgres`]);
 /// this is for a server that has gone without saying so.
@@ -20,7 +22,7 @@ const PATIENCE: Duration = Duration::from_secs(40);
 #[derive(Clone)]
 pub(super) enum Pool {
     Sqlite(SqlitePool),
-    Postgres(PgPool),
+    Postgres(Connections),
 }
 
 /// A transaction; rolled back when dropped.
@@ -60,8 +62,8 @@ impl Pool {
                 // In a task of its own, which ends whatever becomes of the caller: sqlx 0.9.0 does not roll back a
                 // `BEGIN` whose future was dropped before the answer, and whoever gets that connection next would be in
                 // there (<https://github.com/transact-rs/sqlx/issues/4393>).
-                let pool = pool.clone();
-                let begun = tokio::spawn(async move { pool.begin().await });
+                let connections = pool.clone();
+                let begun = tokio::spawn(async move { connections.begin().await });
                 let task = |error| sqlx::Error::Io(std::io::Error::other(error));
                 Tx::Postgres(patiently(async { begun.await.map_err(task)? }).await?)
             }
@@ -72,7 +74,7 @@ impl Pool {
     pub(super) async fn close(&self) {
         match self {
             Pool::Sqlite(pool) => pool.close().await,
-            Pool::Postgres(pool) => pool.close().await,
+            Pool::Postgres(connections) => connections.pool.close().await,
         }
     }
 }
@@ -225,7 +227,9 @@ impl Query {
             On::Pool(Pool::Sqlite(pool)) => self.sqlite()?.execute(pool).await?.rows_affected(),
             On::Tx(Tx::Sqlite(tx)) => self.sqlite()?.execute(&mut **tx).await?.rows_affected(),
             On::Pool(Pool::Postgres(pool)) => {
-                patiently(self.postgres()?.execute(pool)).await?.rows_affected()
+                let statement = self.postgres()?;
+                let done = patiently(async { statement.execute(&mut *pool.acquire().await?).await });
+                done.await?.rows_affected()
             }
             On::Tx(Tx::Postgres(tx)) => patiently(self.postgres()?.execute(&mut **tx)).await?.rows_affected(),
         })
@@ -236,7 +240,10 @@ impl Query {
         match on.into() {
             On::Pool(Pool::Sqlite(pool)) => self.sqlite_rows()?.fetch_all(pool).await,
             On::Tx(Tx::Sqlite(tx)) => self.sqlite_rows()?.fetch_all(&mut **tx).await,
-            On::Pool(Pool::Postgres(pool)) => patiently(self.postgres_rows()?.fetch_all(pool)).await,
+            On::Pool(Pool::Postgres(pool)) => {
+                let statement = self.postgres_rows()?;
+                patiently(async { statement.fetch_all(&mut *pool.acquire().await?).await }).await
+            }
             On::Tx(Tx::Postgres(tx)) => patiently(self.postgres_rows()?.fetch_all(&mut **tx)).await,
         }
     }

@@ -52,10 +52,20 @@ pub enum OpenError {
     )]
     Unreachable { host: String, source: sqlx::Error },
     #[error(
-        "there is no safe connection to PostgreSQL at {host}: {source}. Set up TLS there, or correct sslmode and \
-         sslrootcert in database.url"
+        "there is no safe connection to PostgreSQL at {host}: {cause}. Correct that there, or sslmode and sslrootcert in \
+         database.url"
     )]
-    Tls { host: String, source: sqlx::Error },
+    Tls { host: String, cause: String },
+    #[error(
+        "a file for the TLS connection to PostgreSQL at {host} cannot be read: {source}. Correct sslrootcert, sslcert or \
+         sslkey in database.url, or let this user read the file"
+    )]
+    TlsFile { host: String, source: sqlx::Error },
+    #[error(
+        "at {host} there is not PostgreSQL itself but a pooler in transaction mode, as PgBouncer's pool_mode = transaction. \
+         toall needs sessions of its own: name the server itself in database.url, or set the pooler to session mode"
+    )]
+    Pooler { host: String },
     #[error(
         "PostgreSQL at {host} does not let the user {user} in: {source}. Correct the user and password in database.url, \
          or what pg_hba.conf says of them"

@@ -1,16 +1,16 @@
 //! PostgreSQL: looked at before it is trusted, and every connection set up for what is promised.
 
-use std::{fmt, str::FromStr, time::Duration};
+use std::{fmt, io::ErrorKind, str::FromStr, time::Duration};
 
 use secrecy::ExposeSecret;
 use sqlx::{
-    ConnectOptions, Connection, Executor, PgConnection, PgPool,
+    ConnectOptions, Connection, Executor, PgConnection, PgPool, Row,
     migrate::{MigrateError, Migrator},
-    postgres::{PgConnectOptions, PgPoolOptions},
+    postgres::{PgConnectOptions, PgPoolOptions, PgSslMode},
 };
 
-use super::open::OpenError;
-use crate::{clock::Clock, config};
+use super::{connections, open::OpenError};
+use crate::{clock::Clock, config, network};
 
 pub(super) static MIGRATIONS: Migrator = sqlx::migrate!("migrations/postgres");
 
@@ -23,10 +23,13 @@ const LEAST_VERSION: u32 = 15;
 const MOST_SKEW_MS: i64 = 2_000;
 
 /// How long a connection may take to come about.
-const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 
 /// How long who needs a connection waits for one, while all are taken or the server is away.
-const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const ACQUIRE_WITHIN: Duration = Duration::from_secs(5);
+
+/// How long a server with no connection left may take to let one go.
+const FREED_WITHIN: Duration = Duration::from_secs(2);
 
 /// What every connection is told.
 ///
@@ -50,8 +53,11 @@ pub(super) async fn open(
     settings: &config::Database,
     name: &str,
 ) -> Result<(PgPool, PgConnectOptions), OpenError> {
-    let (connection, options) = connect(settings, name).await?;
+    let (mut connection, options) = connect(settings, name).await?;
     let server = Server::of(&options);
+    if is_pooled_by_transaction(&mut connection, &options).await {
+        return Err(OpenError::Pooler { host: server.host });
+    }
     let _ = connection.close().await;
     // Others that start at this moment wait here for their turn, however long it takes.
     let alone = PgPoolOptions::new().max_connections(1).connect_lazy_with(options.clone());
@@ -68,16 +74,77 @@ pub(super) async fn open(
     Ok((pool, options))
 }
 
+/// The number of connections that the server gives this process, of those that a service opens at most.
+///
+/// # Errors
+/// If the server cannot be reached for another reason than that it has no connection left.
+pub async fn available_connections(settings: &config::Database) -> Result<u32, OpenError> {
+    let options = options(settings, NAME)?;
+    let wanted = settings.max_connections + LISTENING;
+    let counted = connections::count_available(&options, wanted).await;
+    counted.map_err(|error| Server::of(&options).screen(error))
+}
+
+/// The connection that each process listens on, beside those of its pool.
+const LISTENING: u32 = 1;
+
+fn options(settings: &config::Database, name: &str) -> Result<PgConnectOptions, OpenError> {
+    let url = settings.url.expose_secret();
+    let options = PgConnectOptions::from_str(url).map_err(|_| OpenError::Address)?.application_name(name);
+    let verified = matches!(options.get_ssl_mode(), PgSslMode::VerifyCa | PgSslMode::VerifyFull);
+    let names_its_own = url.contains("sslrootcert=") || std::env::var_os("PGSSLROOTCERT").is_some();
+    Ok(match verified && !names_its_own {
+        true => options.ssl_root_cert_from_pem(network::system_authorities_pem().into_bytes()),
+        false => options,
+    })
+}
+
+/// True if statements of one connection reach different sessions of the server: a pooler in transaction mode stands
+/// between. Prepared statements, `SET` and `LISTEN` do not work through one, some of them without an error.
+///
+/// While another connection is in a transaction on the session that this one used last, this one gets another.
+async fn is_pooled_by_transaction(connection: &mut PgConnection, options: &PgConnectOptions) -> bool {
+    let sessions = async {
+        let before = session(connection).await?;
+        let mut other = options.connect().await?;
+        // Sent as text, since such poolers may refuse prepared statements.
+        other.execute(sqlx::raw_sql("BEGIN")).await?;
+        session(&mut other).await?;
+        let after = session(connection).await;
+        let _ = other.close().await;
+        Ok::<_, sqlx::Error>((before, after?))
+    };
+    // If it fails, as for want of a second connection, the start goes on and meets what is wrong.
+    let sessions = tokio::time::timeout(CONNECT_WITHIN, sessions).await;
+    matches!(sessions, Ok(Ok((before, after))) if before != after)
+}
+
+/// The process of the server that a connection reaches.
+async fn session(connection: &mut PgConnection) -> Result<i32, sqlx::Error> {
+    let row = connection.fetch_one(sqlx::raw_sql("SELECT pg_backend_pid()")).await?;
+    row.try_get(0)
+}
+
 /// One connection under a name, to a server that was looked at; and the options it was made by.
 pub(super) async fn connect(
     settings: &config::Database,
     name: &str,
 ) -> Result<(PgConnection, PgConnectOptions), OpenError> {
-    let options = PgConnectOptions::from_str(settings.url.expose_secret())
-        .map_err(|_| OpenError::Address)?
-        .application_name(name);
+    let options = options(settings, name)?;
     let server = Server::of(&options);
-    let connecting = tokio::time::timeout(CONNECT_WITHIN, options.connect());
+    // One that was just closed still counts at the server for a moment.
+    let began = tokio::time::Instant::now();
+    let patient = async {
+        loop {
+            match options.connect().await {
+                Err(error) if connections::is_none_left(&error) && began.elapsed() < FREED_WITHIN => {
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                }
+                connected => return connected,
+            }
+        }
+    };
+    let connecting = tokio::time::timeout(CONNECT_WITHIN, patient);
     let silence = || sqlx::Error::Io(std::io::ErrorKind::TimedOut.into());
     let connected = connecting.await.unwrap_or_else(|_| Err(silence()));
     let mut connection = connected.map_err(|error| server.screen(error))?;
@@ -91,6 +158,7 @@ pub(super) struct Server {
     host: String,
     database: String,
     user: String,
+    is_remote: bool,
 }
 
 impl fmt::Display for Server {
@@ -109,6 +177,7 @@ impl Server {
             },
             database: options.get_database().unwrap_or(&user).to_owned(),
             user,
+            is_remote: options.get_socket().is_none(),
         }
     }
 
@@ -118,7 +187,19 @@ impl Server {
         let (host, user) = (self.host.clone(), self.user.clone());
         let code = error.as_database_error().and_then(|error| error.code()).unwrap_or_default().into_owned();
         match (&error, code.as_str()) {
-            (sqlx::Error::Tls(_), _) => OpenError::Tls { host, source: error },
+            (sqlx::Error::Tls(_), _) => OpenError::Tls { host, cause: tls_cause(&error) },
+            (sqlx::Error::Io(io), _) if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
+                OpenError::Tls { host, cause: network::cause(&error) }
+            }
+            // A server on the network does not lack a file; one that the address names does.
+            (sqlx::Error::Io(io), _)
+                if self.is_remote
+                    && matches!(io.kind(), ErrorKind::NotFound | ErrorKind::PermissionDenied) =>
+            {
+                OpenError::TlsFile { host, source: error }
+            }
+            // As poolers answer that keep prepared statements from their clients, or mix them up.
+            (_, "42P05" | "26000") => OpenError::Pooler { host },
             // The last two: it is stopping, or starting.
             (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut, _) | (_, "57P01" | "57P03") => {
                 OpenError::Unreachable { host, source: error }
@@ -174,5 +255,15 @@ impl Server {
             return Err(OpenError::Clock { host: self.host.clone(), seconds, most });
         }
         Ok(())
+    }
+}
+
+/// Why there is no TLS, as the rest of a sentence about the server.
+fn tls_cause(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Tls(why) if why.to_string().contains("does not support TLS") => {
+            "it has TLS switched off".to_owned()
+        }
+        error => network::cause(error),
     }
 }

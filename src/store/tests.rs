@@ -82,7 +82,7 @@ pub(super) async fn script(store: &Store, statements: &str) {
     let statements = sqlx::raw_sql(AssertSqlSafe(statements.to_owned()));
     match &store.write {
         Pool::Sqlite(pool) => drop(statements.execute(pool).await.unwrap()),
-        Pool::Postgres(pool) => drop(statements.execute(pool).await.unwrap()),
+        Pool::Postgres(pool) => drop(statements.execute(&pool.pool).await.unwrap()),
     }
 }
 
@@ -136,7 +136,7 @@ async fn every_connection_to_postgresql_keeps_what_is_committed_however_the_serv
         let store = kept.open(Vault::new(&[7; 32])).await;
         let Pool::Postgres(pool) = &store.write else { panic!("not PostgreSQL") };
         let mut held = Vec::new();
-        for _ in 0..pool.options().get_max_connections() {
+        for _ in 0..pool.pool.options().get_max_connections() {
             held.push(pool.acquire().await.unwrap());
         }
         for connection in &mut held {

@@ -16,6 +16,8 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use super::connections::Connections;
+
 /// How long at least lies between two things told, and between two heard.
 const REST: Duration = Duration::from_millis(50);
 /// How long a server that does not answer is left alone.
@@ -29,7 +31,7 @@ const CHANNEL: &str = "toall";
 
 /// A process's end of the wire; cut when dropped.
 pub(super) struct Wire {
-    pool: PgPool,
+    pool: Connections,
     node: Arc<str>,
     news: Arc<Notify>,
     stop: CancellationToken,
@@ -40,7 +42,7 @@ impl Wire {
     /// Listens from now on on a connection of its own, made by `options`; what others tell shows as `changes`.
     pub(super) fn join(
         options: PgConnectOptions,
-        pool: PgPool,
+        pool: Connections,
         node: Arc<str>,
         changes: Arc<watch::Sender<u64>>,
     ) -> Wire {
@@ -79,7 +81,7 @@ impl Drop for Wire {
     }
 }
 
-async fn tell(pool: PgPool, node: Arc<str>, news: Arc<Notify>) {
+async fn tell(pool: Connections, node: Arc<str>, news: Arc<Notify>) {
     loop {
         news.notified().await;
         tell_once(&pool, &node).await;
@@ -87,8 +89,12 @@ async fn tell(pool: PgPool, node: Arc<str>, news: Arc<Notify>) {
     }
 }
 
-async fn tell_once(pool: &PgPool, node: &str) {
-    let told = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(node).execute(pool).await;
+async fn tell_once(pool: &Connections, node: &str) {
+    let told = async {
+        let mut connection = pool.acquire().await?;
+        sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(node).execute(&mut *connection).await
+    };
+    let told = told.await;
     if let Err(error) = told {
         tracing::debug!(%error, "the other processes were not told of a change");
     }

@@ -18,6 +18,7 @@ use std::{sync::Arc, time::Duration};
 use axum::{Json, Router, extract::DefaultBodyLimit, middleware, response::IntoResponse, routing::get};
 use jiff::Timestamp;
 use tower_http::{catch_panic::CatchPanicLayer, timeout::RequestBodyTimeoutLayer};
+use utoipa::openapi::Server;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use super::{
@@ -35,7 +36,9 @@ const BODY_IDLE: Duration = Duration::from_secs(15);
 
 /// The routes of the API, each with its description.
 pub(super) fn router(site: &Arc<Site>) -> Router<Arc<Site>> {
-    let (routes, description) = described().split_for_parts();
+    let (routes, mut description) = described().split_for_parts();
+    // Programs that read the description call the paths below this.
+    description.servers = Some(vec![Server::new(site.public_url.as_str().trim_end_matches('/'))]);
     let description = Arc::new(description);
     routes
         .route_layer(middleware::from_fn_with_state(site.clone(), caller::admit))

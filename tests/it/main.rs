@@ -9,6 +9,7 @@ mod bell;
 mod bucket;
 mod cancelling;
 mod chats;
+mod connections;
 mod contract;
 #[cfg(unix)]
 mod crash;
@@ -34,6 +35,7 @@ mod paused;
 mod postgres;
 mod posting;
 mod power_cut;
+mod private_authority;
 mod processing;
 mod quota;
 mod refusals;

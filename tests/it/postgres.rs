@@ -140,7 +140,7 @@ fn programs() -> Option<PathBuf> {
 }
 
 /// PostgreSQL refuses to run as root; then somebody who owns nothing else that matters runs it.
-fn somebody() -> Option<(u32, u32)> {
+pub fn somebody() -> Option<(u32, u32)> {
     let root = fs::metadata("/proc/self").is_ok_and(|me| std::os::unix::fs::MetadataExt::uid(&me) == 0);
     if !root {
         return None;

@@ -448,7 +448,7 @@ async fn a_transaction_that_is_given_up_once_it_has_begun_unheard_holds_nothing(
 
     // Whatever is still to be rolled back is, before a connection is given out again.
     let Pool::Postgres(pool) = &two.one.write else { unreachable!() };
-    let most = pool.options().get_max_connections();
+    let most = pool.pool.options().get_max_connections();
     drop(futures::future::join_all((0..most).map(|_| pool.acquire())).await);
     let held: i64 = sqlx::query_scalar(BEGUN).fetch_one(&mut watcher).await.unwrap();
     assert_eq!(held, 0, "whoever gets that connection next is in a transaction of somebody else's");

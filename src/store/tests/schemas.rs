@@ -164,7 +164,7 @@ async fn both_engines_have_the_same_tables_columns_indexes_and_keys() {
     let Some(kept) = Kept::on_postgres().await else { return };
     let store = kept.open(Vault::new(&[7; 32])).await;
     let Pool::Postgres(pool) = &store.read else { panic!("not PostgreSQL") };
-    let (ours, theirs) = (sqlite().await, postgres(pool).await);
+    let (ours, theirs) = (sqlite().await, postgres(&pool.pool).await);
     let only = |a: &Schema, b: &Schema| a.difference(b).cloned().collect::<Vec<_>>();
     assert_eq!(
         (only(&ours, &theirs), only(&theirs, &ours)),
@@ -176,7 +176,7 @@ async fn both_engines_have_the_same_tables_columns_indexes_and_keys() {
     let filled: Vec<String> = sqlx::query_scalar(AssertSqlSafe(
         "SELECT relname::text FROM pg_class WHERE reloptions @> ARRAY['fillfactor=80'] ORDER BY relname",
     ))
-    .fetch_all(pool)
+    .fetch_all(&pool.pool)
     .await
     .unwrap();
     assert_eq!(filled, ["posts", "x_accounts"]);

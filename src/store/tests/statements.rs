@@ -144,7 +144,7 @@ async fn postgresql_understands_every_statement_and_stores_three_types() {
     let Pool::Postgres(pool) = &store.write else { panic!("not PostgreSQL") };
     let mut wrong = Vec::new();
     for Found { at, postgres, .. } in all() {
-        let prepared = match pool.prepare(AssertSqlSafe(postgres).into_sql_str()).await {
+        let prepared = match pool.pool.prepare(AssertSqlSafe(postgres).into_sql_str()).await {
             Ok(prepared) => prepared,
             Err(error) => {
                 wrong.push(format!("{at}: {error}"));

@@ -1,0 +1,124 @@
+//! PostgreSQL with fewer connections than the configuration asks for, and behind a pooler.
+
+use std::{
+    fs,
+    os::unix::process::CommandExt,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+use toall::{
+    config,
+    store::{OpenError, Store, Vault, available_connections},
+};
+
+use crate::{
+    postgres::{self, Cluster},
+    world::{NOON, PATIENCE},
+};
+
+/// A server with five connections: four for the pool, one to listen on.
+const FIVE: [&str; 5] = [
+    "fsync=off",
+    "max_connections=5",
+    "superuser_reserved_connections=0",
+    "max_wal_senders=0",
+    "shared_buffers=16MB",
+];
+
+fn vault() -> Vault {
+    Vault::new(&[7; 32])
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn four_connections_do_the_work_of_ten() {
+    let Some(cluster) = Cluster::start(&FIVE).await else { return };
+    let database = cluster.empty().await;
+    let settings = config::Database { url: database.url.clone().into(), max_connections: 10 };
+    assert_eq!(available_connections(&settings).await.unwrap(), 5);
+    let store = Store::open(&settings, vault(), NOON).await.unwrap();
+
+    let began = Instant::now();
+    let mut callers = tokio::task::JoinSet::new();
+    for _ in 0..24 {
+        let store = store.clone();
+        callers.spawn(async move {
+            for _ in 0..20 {
+                store.ping().await.unwrap();
+            }
+        });
+    }
+    while let Some(done) = callers.join_next().await {
+        done.unwrap();
+    }
+
+    assert!(began.elapsed() < Duration::from_secs(4), "{:?}", began.elapsed());
+    let short = async {
+        while !store.is_short_of_connections() {
+            store.ping().await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, short).await.expect("it is known that the server has none left");
+    store.close().await;
+}
+
+/// With a real PgBouncer, where one is installed.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pooler_in_transaction_mode_is_named() {
+    let Some(cluster) = postgres::cluster().await else { return };
+    let found =
+        ["/usr/sbin/pgbouncer", "/usr/bin/pgbouncer"].into_iter().find(|path| fs::exists(path).unwrap());
+    let Some(program) = found else {
+        eprintln!("left out: no PgBouncer here");
+        return;
+    };
+    let database = cluster.empty().await;
+    let folder = TempDir::new().unwrap();
+    fs::set_permissions(folder.path(), std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    for (mode, is_refused) in [("transaction", true), ("session", false)] {
+        let file = folder.path().join("pgbouncer.ini");
+        let text = format!(
+            "[databases]\n* = host=127.0.0.1 port={} user=toall\n[pgbouncer]\nlisten_addr = 127.0.0.1\n\
+             listen_port = {port}\nunix_socket_dir =\nauth_type = any\npool_mode = {mode}\n\
+             ignore_startup_parameters = extra_float_digits\n",
+            cluster.port()
+        );
+        fs::write(&file, text).unwrap();
+        let mut command = Command::new(program);
+        command.arg(&file).stdout(Stdio::null()).stderr(Stdio::null());
+        // It refuses to run as root.
+        if let Some((user, group)) = postgres::somebody() {
+            command.uid(user).gid(group);
+        }
+        let mut pooler = command.spawn().unwrap();
+        let settings = config::Database {
+            url: format!("postgres://toall@127.0.0.1:{port}/{}", database.name).into(),
+            max_connections: 10,
+        };
+        let began = Instant::now();
+        let opened = loop {
+            match Store::open(&settings, vault(), NOON).await {
+                Err(OpenError::Unreachable { .. }) if began.elapsed() < PATIENCE => {
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+                opened => break opened,
+            }
+        };
+        match opened {
+            Ok(store) => {
+                assert!(!is_refused, "{mode}");
+                store.close().await;
+            }
+            Err(error) => {
+                assert!(is_refused, "{mode}: {error}");
+                let said = error.to_string();
+                assert!(said.contains("a pooler in transaction mode"), "{said}");
+            }
+        }
+        pooler.kill().unwrap();
+        pooler.wait().unwrap();
+    }
+}
