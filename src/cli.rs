@@ -109,6 +109,9 @@ Example:
 pub struct Check {
     #[command(flatten)]
     pub config: ConfigFile,
+    /// Add the CORS rule that the bucket needs for uploads by browsers
+    #[arg(long)]
+    pub fix: bool,
 }
 
 /// Ask the service on this machine if it is ready

@@ -78,7 +78,7 @@ async fn run(command: Command) -> anyhow::Result<ExitCode> {
             cli::start_logs("error")?;
             let config = settings(&check.config).await?;
             let exposed = check.config.path.as_deref().and_then(config::exposed);
-            if !app::check::check(&config, exposed, &mut io::stdout()).await? {
+            if !app::check::check(&config, exposed, check.fix, &mut io::stdout()).await? {
                 return Ok(ExitCode::FAILURE);
             }
         }

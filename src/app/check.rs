@@ -25,9 +25,14 @@ use crate::{
     words,
 };
 
-/// Tries each part, one line each, to `out`. False when any part does not work. `exposed` is what there is to say of
+/// Tries each part, one line each, to `out`; `fix` adds a CORS rule that the bucket lacks. False when any part does not work. `exposed` is what there is to say of
 /// the file itself (see [`crate::config::exposed`]).
-pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Write) -> io::Result<bool> {
+pub async fn check(
+    config: &Config,
+    exposed: Option<String>,
+    fix: bool,
+    out: &mut impl Write,
+) -> io::Result<bool> {
     let mut report = Report { out, good: true };
     report.line("config", Ok::<_, String>("read, complete"))?;
     for warning in exposed.into_iter().chain(config.warnings()) {
@@ -71,7 +76,7 @@ pub async fn check(config: &Config, exposed: Option<String>, out: &mut impl Writ
                 let tried = staging.probe().await;
                 report.line("staging", tried.map(|()| format!("{place}: wrote, read and deleted a file")))?;
                 if config.staging.is_some() {
-                    report.line("uploads", browsers_may_upload(config, &staging).await)?;
+                    report.line("uploads", browsers_may_upload(config, &staging, fix).await)?;
                 }
             }
             Err(error) => report.line("staging", Err::<&str, _>(error))?,
@@ -240,12 +245,18 @@ async fn connections(config: &Config) -> Result<String, String> {
 }
 
 /// A bucket takes files from pages only when its CORS rules say so.
-async fn browsers_may_upload(config: &Config, staging: &Staging) -> Result<String, String> {
+async fn browsers_may_upload(config: &Config, staging: &Staging, fix: bool) -> Result<String, String> {
     let origin = config.public_url.origin().ascii_serialization();
     match staging.lets_browsers_put(&origin).await {
         Ok(true) => Ok(format!("the bucket takes files from pages of {origin}")),
+        Ok(false) if fix => match staging.let_browsers_put(&origin).await {
+            Ok(()) => Ok(format!("the bucket takes files from pages of {origin} from now on")),
+            Err(error) => {
+                Err(format!("the rule for pages of {origin} could not be added to the bucket: {error}"))
+            }
+        },
         Ok(false) => Err(format!(
-            "the bucket does not take files from pages of {origin}. Save this as cors.json and run `aws s3api \
+            "the bucket does not take files from pages of {origin}. Run `toall check --fix`, or save this as cors.json and run `aws s3api \
              put-bucket-cors --bucket {} --cors-configuration file://cors.json`:\n{}",
             config.staging.as_ref().map_or("", |staging| staging.bucket.as_str()),
             cors_rule(&origin)

@@ -187,7 +187,7 @@ async fn a_database_of_an_older_version_is_brought_up_to_date_by_a_start_only() 
     let said = both_refuse(&config).await;
     assert!(said.contains(" was written by an older version of toall. Start this version with it"), "{said}");
     let mut out = Vec::new();
-    app::check::check(&config, None, &mut out).await.unwrap();
+    app::check::check(&config, None, false, &mut out).await.unwrap();
     let said = String::from_utf8(out).unwrap();
     let line = "· database    of an older version: it will be brought up to date at the start";
     assert!(said.lines().any(|said| said == line), "{said}");

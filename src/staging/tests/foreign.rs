@@ -84,3 +84,29 @@ async fn a_server_that_is_gone_is_unreachable() {
     let failed = put(&staging, "posts/a", &sample(1)).await;
     assert!(matches!(failed, Err(PutError::Storage(StagingError::Unreachable(_)))), "{failed:?}");
 }
+
+/// The bucket's own rules stay; one that has none says so by an error.
+#[tokio::test]
+async fn the_rule_for_browsers_is_added_to_those_there_are() {
+    let theirs = "<CORSConfiguration><CORSRule><AllowedOrigin>https://other.example.org</AllowedOrigin>\
+                  <AllowedMethod>GET</AllowedMethod></CORSRule></CORSConfiguration>";
+    let none = "<Error><Code>NoSuchCORSConfiguration</Code></Error>";
+    for (status, body, before) in [("200 OK", theirs, 1), ("404 Not Found", none, 0)] {
+        let lengths = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let seen = lengths.clone();
+        let staging = pretending(move |line| {
+            seen.lock().unwrap().push(line.to_owned());
+            match line.starts_with("GET") {
+                true => response(status, body),
+                false => response("200 OK", ""),
+            }
+        })
+        .await;
+        staging.let_browsers_put("https://toall.example.org").await.unwrap();
+        let asked = lengths.lock().unwrap().clone();
+        assert!(asked[0].starts_with("GET /videos") && asked[0].contains("cors"), "{asked:?}");
+        assert!(asked[1].starts_with("PUT /videos") && asked[1].contains("cors"), "{asked:?} {before}");
+    }
+    let denied = answering(response("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>")).await;
+    assert_eq!(denied.let_browsers_put("https://toall.example.org").await, Err(StagingError::Denied));
+}

@@ -52,7 +52,7 @@ pub async fn checked(world: &mut World) -> (String, String) {
     let config = world.config.clone();
     world.stop().await;
     let mut said = Vec::new();
-    check(&config, None, &mut said).await.unwrap();
+    check(&config, None, false, &mut said).await.unwrap();
     (String::from_utf8(said).unwrap(), config.public_url.origin().ascii_serialization())
 }
 
