@@ -140,6 +140,10 @@ pub(super) async fn ready(State(site): State<Arc<Site>>) -> (StatusCode, Json<Re
         }
     }
     parts.extend([("database", database), ("staging", staging)]);
+    // Not a reason to leave the load balancer: work goes on, more slowly.
+    if known.store.is_short_of_connections() {
+        parts.insert("database_connections", Shown::Failed);
+    }
     let status = if database != Shown::Ok || known.is_opening(&statuses) {
         Readiness::NotReady
     } else if parts.values().all(|part| *part == Shown::Ok) {

@@ -35,7 +35,8 @@ fn vault() -> Vault {
 async fn four_connections_do_the_work_of_ten() {
     let Some(cluster) = Cluster::start(&FIVE).await else { return };
     let database = cluster.empty().await;
-    let settings = config::Database { url: database.url.clone().into(), max_connections: 10 };
+    let settings =
+        config::Database { url: database.url.clone().into(), max_connections: 10, retention_days: 400 };
     assert_eq!(available_connections(&settings).await.unwrap(), 5);
     let store = Store::open(&settings, vault(), NOON).await.unwrap();
 
@@ -97,6 +98,7 @@ async fn a_pooler_in_transaction_mode_is_named() {
         let settings = config::Database {
             url: format!("postgres://toall@127.0.0.1:{port}/{}", database.name).into(),
             max_connections: 10,
+            retention_days: 400,
         };
         let began = Instant::now();
         let opened = loop {
