@@ -1,6 +1,7 @@
 //! Connections to PostgreSQL, also while the server gives fewer than the configuration asks for.
 
 use std::{
+    io::ErrorKind,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -72,7 +73,7 @@ impl Connections {
         let began = Instant::now();
         let connection = tokio::select! {
             biased;
-            opened = self.pool.acquire() => opened,
+            opened = self.opened() => opened,
             given_back = self.given_back() => Ok(given_back),
         };
         let waited = began.elapsed() > SUSPECT_AFTER;
@@ -80,6 +81,22 @@ impl Connections {
             self.ask();
         }
         connection
+    }
+
+    /// A connection that the pool has, or opens. A Unix socket whose queue is full is asked again: the server is busy, not
+    /// gone.
+    async fn opened(&self) -> Result<PoolConnection<Postgres>, sqlx::Error> {
+        let began = Instant::now();
+        loop {
+            match self.pool.acquire().await {
+                Err(sqlx::Error::Io(error))
+                    if error.kind() == ErrorKind::WouldBlock && began.elapsed() < ACQUIRE_WITHIN =>
+                {
+                    sleep(LOOK_AGAIN).await;
+                }
+                opened => return opened,
+            }
+        }
     }
 
     /// Begins a transaction.
