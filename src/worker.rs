@@ -242,7 +242,7 @@ impl Worker {
             let alone = turn.is_alone();
             let room = Room { kind, without: &full, suspects: alone };
             let now = self.clock.now_ms();
-            match self.store.claim_step(&room, now).await {
+            let due = match self.store.claim_step(&room, now).await {
                 Ok(Claimed::Lease(lease)) if lease.is_suspect() && !alone => {
                     tracing::warn!(post = %lease.post.id, "a post may have killed the process; it runs alone");
                     gate.set_careful(true);
@@ -261,19 +261,19 @@ impl Worker {
                     self.operator_told("unreadable_post", &words::operator_unreadable_post(&post)).await;
                     continue;
                 }
-                Ok(Claimed::Nothing) if alone => {
+                Ok(Claimed::Nothing { .. }) if alone => {
                     gate.set_careful(false);
                     continue;
                 }
-                Ok(Claimed::Nothing) => drop((slot, turn)),
+                Ok(Claimed::Nothing { due }) => due,
                 Err(error) => {
                     drop((slot, turn));
                     tracing::error!(error = chain(&error), "the queue could not be read");
                     stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
                     continue;
                 }
-            }
-            let due = self.store.next_step_due(kind, &full).await.ok().flatten();
+            };
+            drop((slot, turn));
             let passed_over = due.is_some_and(|due| due <= now);
             let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
             tokio::select! {

@@ -65,8 +65,11 @@ pub enum Claimed {
     Lease(Box<Lease>),
     /// The row of this post cannot be read. It was put off, and holds up nobody.
     Unreadable(String),
-    /// Nothing is due that there is room for.
-    Nothing,
+    /// Nothing was claimed. A step that there is room for is due then, in Unix milliseconds; in the past if others were
+    /// at its lane just now.
+    Nothing {
+        due: Option<i64>,
+    },
 }
 
 // What every claim asks. Each is answered by an index of what is due, however much is finished.
@@ -179,8 +182,9 @@ impl Store {
         let at = Instant::now();
         let until = now + span_ms(LEASE);
         // Asked of a reader first: most wake-ups find nothing, and the writer has better things to do.
-        if self.next_step_due(room.kind, room.without).await?.is_none_or(|due| due > now) {
-            return Ok(Claimed::Nothing);
+        let due = self.next_step_due(room.kind, room.without).await?;
+        if due.is_none_or(|due| due > now) {
+            return Ok(Claimed::Nothing { due });
         }
         loop {
             let mut tx = self.begin().await?;
@@ -196,7 +200,7 @@ impl Store {
                 (false, StepKind::Transfer) => claim.bind(room.without),
             };
             let lane: Option<(String, i64, Option<String>)> = claim.fetch_optional(&mut tx).await?;
-            let Some((account, epoch, current)) = lane else { return Ok(Claimed::Nothing) };
+            let Some((account, epoch, current)) = lane else { return Ok(Claimed::Nothing { due }) };
             let account = AccountId(account);
             let row: Option<PostRow> = match &current {
                 // A post that has begun keeps its turn until it is over, or yields.

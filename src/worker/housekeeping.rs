@@ -19,6 +19,8 @@ use crate::{post::PostId, staging::PROBE, store::StoreError};
 const BATCH: u32 = 50;
 /// Unconfirmed links and used-up tickets are looked for this often.
 const HOUSEKEEPING_MS: i64 = 60_000;
+/// Changes within this long cause one look for files to delete.
+const MOMENT: Duration = Duration::from_millis(50);
 /// When storage does not delete a file, it is asked again after this long.
 const CLEAN_AGAIN_MS: i64 = 60_000;
 /// Staged files that no row knows are looked for this often, and removed at this age: within the hour.
@@ -65,15 +67,30 @@ async fn cleaning(worker: &Worker, stop: &CancellationToken) {
     while !stop.is_cancelled() {
         changes.mark_unchanged();
         let now = worker.clock.now_ms();
-        if let Err(error) = clean(worker, now).await {
-            tracing::error!(error = chain(&error), "staging could not be cleared");
-            stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
-            continue;
-        }
-        let due = worker.store.next_cleaning_due().await.ok().flatten();
-        let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
+        let cleaned = async {
+            match worker.store.next_cleaning_due().await? {
+                Some(due) if due <= now => {
+                    clean(worker, now).await?;
+                    worker.store.next_cleaning_due().await
+                }
+                due => Ok(due),
+            }
+        };
+        let due = match cleaned.await {
+            Ok(due) => due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL)),
+            Err(error) => {
+                tracing::error!(error = chain(&error), "staging could not be cleared");
+                stop.run_until_cancelled(tokio::time::sleep(RECOVERY)).await;
+                continue;
+            }
+        };
+        let changed = async {
+            let _ = changes.changed().await;
+            // A post that ends changes several times within a moment.
+            tokio::time::sleep(MOMENT).await;
+        };
         tokio::select! {
-            _ = changes.changed() => {}
+            () = changed => {}
             () = worker.clock.sleep_until(due) => {}
             () = stop.cancelled() => {}
         }
