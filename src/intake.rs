@@ -131,6 +131,13 @@ impl Intake {
 
     /// Does what was asked and answers in the chat.
     async fn handle(&self, incoming: Incoming) {
+        if let Some(answer) = self.slow_down(&incoming) {
+            tracing::info!("a person asks for too much at once");
+            if let Some(message) = answer {
+                self.say(&incoming.at, Audience::Asker, &message).await;
+            }
+            return;
+        }
         if incoming.ask == Ask::Anonymous {
             // Nobody can be admitted who is not known.
             return self.say(&incoming.at, Audience::Everyone, &words::anonymous()).await;

@@ -5,9 +5,12 @@
 
 use std::{
     collections::HashMap,
+    num::NonZeroU32,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
+
+use governor::{DefaultKeyedRateLimiter, Quota, RateLimiter};
 
 use super::{Intake, IntakeError};
 use crate::{
@@ -35,13 +38,32 @@ const CLAIM_LIFE_MS: i64 = 60 * 60_000;
 /// People remembered at once in each of the maps below.
 const REMEMBERED: usize = 10_000;
 
-/// Answers, guesses and failed checks that admission does not repeat too soon. Clones share it.
-#[derive(Clone, Default)]
-pub struct Admission(Arc<Mutex<Memory>>);
+/// Requests of one person at once, after which they come back one by one.
+const BURST: NonZeroU32 = NonZeroU32::new(120).unwrap();
+/// Requests that come back each minute.
+const PER_MINUTE: NonZeroU32 = NonZeroU32::new(60).unwrap();
+/// A person on Telegram who asks too much is told so once within this time.
+const SLOW_DOWN_AGAIN_MS: i64 = 60_000;
+
+/// What admission remembers of each person: how much they ask for, and the answers, guesses and failed checks that it
+/// does not repeat too soon. Clones share it.
+#[derive(Clone)]
+pub struct Admission {
+    asks: Arc<DefaultKeyedRateLimiter<String>>,
+    memory: Arc<Mutex<Memory>>,
+}
+
+impl Default for Admission {
+    fn default() -> Self {
+        let quota = Quota::per_minute(PER_MINUTE).allow_burst(BURST);
+        Admission { asks: Arc::new(RateLimiter::keyed(quota)), memory: Arc::default() }
+    }
+}
 
 #[derive(Default)]
 struct Memory {
     refused: Pauses,
+    slowed_down: Pauses,
     guessed: Pauses,
     unverified: Pauses,
 }
@@ -73,7 +95,15 @@ impl Pauses {
 
 impl Admission {
     fn with<T>(&self, act: impl FnOnce(&mut Memory) -> T) -> T {
-        act(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.memory.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Takes one request off those that a person may make. False when none is left.
+    fn takes(&self, person: &Person) -> bool {
+        if self.asks.len() >= REMEMBERED {
+            self.asks.retain_recent();
+        }
+        self.asks.check_key(&key(person)).is_ok()
     }
 }
 
@@ -82,6 +112,21 @@ fn key(person: &Person) -> String {
 }
 
 impl Intake {
+    /// The answer to a person who asks for too much at once; `None` when they may go on. On Telegram an answer is a
+    /// message, so there only what would else be lost without a word has one each time.
+    pub(super) fn slow_down(&self, incoming: &Incoming) -> Option<Option<Message>> {
+        if self.admission.takes(&incoming.from) {
+            return None;
+        }
+        let brings = matches!(incoming.ask, Ask::Post { .. } | Ask::Filled { .. } | Ask::Edit { .. });
+        let told = incoming.from.platform != Platform::Telegram
+            || brings
+            || self.admission.with(|memory| {
+                memory.slowed_down.begin(key(&incoming.from), SLOW_DOWN_AGAIN_MS, self.clock.now_ms())
+            });
+        Some(told.then(words::slow_down))
+    }
+
     /// Decides whether what came in may be answered, and keeps what a group shows of its sender.
     pub(super) async fn admits_here(&self, incoming: &Incoming) -> Result<bool, IntakeError> {
         let Incoming { from, groups, ask, .. } = incoming;

@@ -37,6 +37,11 @@ pub fn claim_refused() -> Message {
     )
 }
 
+/// After more requests at once than one person may make.
+pub fn slow_down() -> Message {
+    Message::text("That was a lot at once, so I left this one out. Wait a minute, then send it again.")
+}
+
 /// After a `/claim` too soon after another.
 pub fn claim_later() -> Message {
     Message::text("Wait 15 seconds, then try the code again.")

@@ -341,6 +341,7 @@ fn limits_of_the_operator_and_what_only_they_can_mend() {
         told("claimed", claimed()),
         told("claim refused", claim_refused()),
         told("claim later", claim_later()),
+        told("slow down", slow_down()),
         over("one under way", OverLimit::InFlight { limit: 1 }),
         over("under way", OverLimit::InFlight { limit: 100 }),
         over("posts", OverLimit::Posts { limit: 20, frees_at }),

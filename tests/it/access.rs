@@ -16,7 +16,7 @@ use toall::{
 };
 use uuid::Uuid;
 
-use crate::world::{World, browser, named, person, place, sample};
+use crate::world::{World, browser, named, person, place, read, sample};
 
 /// The answer to `name` where there are groups and an operator.
 fn refused(name: &str) -> String {
@@ -25,6 +25,7 @@ fn refused(name: &str) -> String {
          you in; your id is console:id-{name}."
     )
 }
+const SLOW_DOWN: &str = "That was a lot at once, so I left this one out. Wait a minute, then send it again.";
 const DAY: Duration = Duration::from_secs(24 * 3_600);
 
 fn server() -> Group {
@@ -95,6 +96,21 @@ async fn whoever_is_on_no_list_gets_a_kind_answer_to_everything_and_nothing_is_s
     assert_eq!(world.accounts(&person("mallory")).await, [""; 0]);
     assert_eq!(world.x.exchanges().len(), 0);
     world.assert_at_rest().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_answered_without_end() {
+    let world = World::new().await;
+    for _ in 0..160 {
+        world.ask("mallory", Ask::Unknown { command: "pots".to_owned() }).await;
+    }
+    let said = world.said("mallory");
+    let slowed = said.iter().filter(|shown| read(&shown.message) == SLOW_DOWN).count();
+    assert!((20..=40).contains(&slowed), "{slowed}");
+    assert!(world.ask_privately("alice").await.starts_with("You have not linked"), "others are answered");
+    // A video is not dropped without a word.
+    world.ask("mallory", world.post_of("hello", &sample())).await;
+    assert_eq!(world.last_text("mallory"), SLOW_DOWN);
 }
 
 #[tokio::test(flavor = "multi_thread")]
