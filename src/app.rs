@@ -360,7 +360,7 @@ async fn open_staging(config: &Config) -> Result<(Staging, Option<embedded::Serv
         Some(settings) => Ok((Staging::connect(settings).await?, None)),
         None => {
             let folder = config.data_dir.join("staging");
-            let opened = Staging::embedded(&folder).await;
+            let opened = Staging::embedded(&folder, config.min_free).await;
             let (staging, server) =
                 opened.map_err(|source| StartError::Embedded { folder: shown(&folder), source })?;
             Ok((staging, Some(server)))

@@ -42,6 +42,8 @@ pub struct Config {
     pub public_url: Url,
     /// Holds the SQLite file, the embedded staging and the generated key.
     pub data_dir: PathBuf,
+    /// Bytes of disk space that the embedded staging leaves free.
+    pub min_free: u64,
     pub web: Web,
     pub metrics: Option<Metrics>,
     pub database: Database,

@@ -10,6 +10,7 @@ pub fn config(x: &Url, port: u16, folder: &Path, database: config::Database) -> 
     Ok(Config {
         public_url: format!("http://127.0.0.1:{port}").parse()?,
         data_dir: folder.to_owned(),
+        min_free: 0,
         web: config::Web::on(([127, 0, 0, 1], port).into()),
         metrics: None,
         database,

@@ -241,6 +241,7 @@ fn config(public_url: &Url, x: Url, folder: &Path) -> Config {
     Config {
         public_url: public_url.clone(),
         data_dir: folder.to_owned(),
+        min_free: 0,
         web: config::Web::on((Ipv4Addr::LOCALHOST, 0).into()),
         metrics: None,
         database: config::Database::sqlite(&folder.join("toall.db")),

@@ -16,6 +16,7 @@ use Absent::{Default, Nothing, Problem};
 pub(super) const KEYS: &[(&str, Absent)] = &[
     ("public_url", Default("http://127.0.0.1:8080")),
     ("data_dir", Default("data")),
+    ("min_free", Default("1 GB")),
     ("web.listen", Default("127.0.0.1:8080")),
     ("web.trusted_proxies", Default("127.0.0.0/8, ::1")),
     ("metrics.listen", Default("127.0.0.1:9464")),

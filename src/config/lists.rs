@@ -90,15 +90,26 @@ pub(super) fn limit<T>(
     }
 }
 
-/// A number of bytes, or one with a unit: `"500 MB"`, `"2 GB"`.
+/// A number of bytes of at least one, or with a unit: `"500 MB"`, `"2 GB"`.
 pub(super) fn bytes(value: &Value) -> Result<u64, String> {
+    match space(value) {
+        Ok(0) | Err(_) => Err(no_size(value)),
+        size => size,
+    }
+}
+
+/// As [`bytes`], or none.
+pub(super) fn space(value: &Value) -> Result<u64, String> {
     let number = match value {
         Value::Num(_, number) => number.to_i128().and_then(|number| u64::try_from(number).ok()),
         Value::String(_, text) => with_unit(text),
         _ => None,
     };
-    let fits = number.filter(|number| (1..=1 << 50).contains(number));
-    fits.ok_or_else(|| format!("is {}; a size such as \"500 MB\" or \"2 GB\" is needed.", show(value)))
+    number.filter(|number| *number <= 1 << 50).ok_or_else(|| no_size(value))
+}
+
+fn no_size(value: &Value) -> String {
+    format!("is {}; a size such as \"500 MB\" or \"2 GB\" is needed.", show(value))
 }
 
 fn with_unit(text: &str) -> Option<u64> {

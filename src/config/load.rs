@@ -261,6 +261,7 @@ fn web(reader: &mut Reader) -> Option<Web> {
 fn config(reader: &mut Reader) -> Option<Config> {
     let public_url = reader.required("public_url", parse::url);
     let data_dir = reader.required("data_dir", parse::path);
+    let min_free = reader.required("min_free", lists::space);
     let web = web(reader);
     let metrics = section(reader, "metrics", metrics);
     if let (Some(web), Some(Some(metrics))) = (&web, &metrics)
@@ -301,6 +302,7 @@ fn config(reader: &mut Reader) -> Option<Config> {
     Some(Config {
         public_url: public_url?,
         data_dir: PathBuf::from(data_dir),
+        min_free: min_free?,
         web: web?,
         metrics: metrics?,
         database: Database { url, max_connections: max_connections?, retention_days: retention_days? },

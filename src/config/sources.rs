@@ -74,7 +74,9 @@ fn unknown_section(name: &str) -> Problem {
 fn unknown_top(name: &str) -> Problem {
     let mend = match keys::nearest_key(name) {
         Some(near) => format!("Did you mean {near}?"),
-        None => "Above the first section stand public_url and data_dir; all else has a section.".into(),
+        None => {
+            "Above the first section stand public_url, data_dir and min_free; all else has a section.".into()
+        }
     };
     Problem::in_file(shorten(name), format!("is not a setting. {mend}"))
 }

@@ -38,6 +38,7 @@ fn everything_has_its_default() {
     assert_eq!(config.public_url.as_str(), "http://127.0.0.1:8080/");
     assert_eq!(config.callback_url().as_str(), "http://127.0.0.1:8080/api/social/callback");
     assert_eq!(config.data_dir, Path::new("data"));
+    assert_eq!(config.min_free, 1_000_000_000);
     assert_eq!(config.web.listen.to_string(), "127.0.0.1:8080");
     assert!(config.metrics.is_none());
     assert_eq!(config.database.url.expose_secret(), "sqlite:data/toall.db");

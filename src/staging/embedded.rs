@@ -104,12 +104,13 @@ impl Drop for Server {
 }
 
 impl Staging {
-    /// Starts the embedded S3 over `dir`, which is made if need be and kept to this user.
+    /// Starts the embedded S3 over `dir`, which is made if need be and kept to this user. It leaves `min_free` bytes of the
+    /// disk free.
     ///
     /// # Errors
     /// When the folder cannot be made or written, or no port is free.
-    pub async fn embedded(dir: &Path) -> io::Result<(Staging, Server)> {
-        let files = files::Files::open(dir.to_owned(), BUCKET).await?;
+    pub async fn embedded(dir: &Path, min_free: u64) -> io::Result<(Staging, Server)> {
+        let files = files::Files::open(dir.to_owned(), BUCKET, min_free).await?;
         let secret = random_key()?;
         let joining = files.joining();
         let mut service = S3ServiceBuilder::new(files);

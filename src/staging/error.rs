@@ -21,7 +21,7 @@ pub enum StagingError {
     /// With the cause.
     #[error("The storage does not answer: {0}. Check staging.endpoint_url and the network between.")]
     Unreachable(String),
-    #[error("The storage is full. Free some space and try again.")]
+    #[error("The storage is full, or has no more than min_free left. Free some space and try again.")]
     Full,
     #[error("The stored file is not there any more. Send the video again.")]
     Missing,

@@ -30,7 +30,7 @@ const NO_LIMIT: u64 = 1 << 30;
 
 async fn embedded() -> (Staging, Server, TempDir) {
     let dir = TempDir::new().unwrap();
-    let (staging, server) = Staging::embedded(dir.path()).await.unwrap();
+    let (staging, server) = Staging::embedded(dir.path(), 0).await.unwrap();
     (staging, server, dir)
 }
 
@@ -166,6 +166,18 @@ async fn a_full_disk_is_named() {
     std::os::unix::fs::symlink("/dev/full", dir.path().join(".tmp.0.internal.part")).unwrap();
     let failed = put(&staging, "posts/a", &sample(1)).await;
     assert!(matches!(failed, Err(PutError::Storage(StagingError::Full))), "{failed:?}");
+    assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
+}
+
+#[tokio::test]
+async fn the_last_bytes_of_the_disk_are_left_alone() {
+    let dir = TempDir::new().unwrap();
+    let (staging, _server) = Staging::embedded(dir.path(), u64::MAX).await.unwrap();
+    for bytes in [1, 2 * PART_BYTES] {
+        let failed = put(&staging, "posts/a", &sample(bytes)).await;
+        assert!(matches!(failed, Err(PutError::Storage(StagingError::Full))), "{failed:?}");
+    }
+    assert_eq!(staging.probe().await, Err(StagingError::Full));
     assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
 }
 

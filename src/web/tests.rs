@@ -87,7 +87,7 @@ impl World {
             web_url: at_x(""),
         };
         let database = config::Database::sqlite(&dir.path().join("toall.db"));
-        let (staging, storage) = Staging::embedded(&dir.path().join("staging")).await.unwrap();
+        let (staging, storage) = Staging::embedded(&dir.path().join("staging"), 0).await.unwrap();
         let intake = Intake {
             store: Store::open(&database, Vault::new(&[7; 32]), START).await.unwrap(),
             chats: Chats::new([Chat::Console(Console::default())]),

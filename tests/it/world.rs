@@ -368,6 +368,7 @@ fn config_for(public_url: &Url, listen: SocketAddr, folder: &Path) -> Config {
     Config {
         public_url: public_url.clone(),
         data_dir: folder.join("data"),
+        min_free: 0,
         web: config::Web::on(listen),
         metrics: None,
         database: config::Database::sqlite(&folder.join("data/toall.db")),

@@ -14,7 +14,9 @@ use tokio::{
 use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
-use super::folder::{Aside, begun, clear_uploads, open_note, private_dir, private_file, put_all_back};
+use super::folder::{
+    Aside, begun, clear_uploads, free_bytes, open_note, part_bytes, private_dir, private_file, put_all_back,
+};
 
 /// Each read is a trip to the thread pool for blocking work; s3s-fs makes one for every 4 KiB.
 const READ_BYTES: usize = 256 * 1024;
@@ -24,6 +26,8 @@ const READ_BYTES: usize = 256 * 1024;
 pub(super) struct Files {
     inner: Arc<FileSystem>,
     root: PathBuf,
+    /// Bytes of disk space that stay free.
+    min_free: u64,
     /// Uploads whose parts are being joined.
     joining: watch::Sender<HashSet<String>>,
 }
@@ -44,7 +48,7 @@ impl Drop for Joining {
 
 impl Files {
     /// Opens the folder, private to this user, and clears it of uploads that no process can finish any more.
-    pub(super) async fn open(root: PathBuf, bucket: &'static str) -> io::Result<Files> {
+    pub(super) async fn open(root: PathBuf, bucket: &'static str, min_free: u64) -> io::Result<Files> {
         blocking(move || {
             private_dir(&root)?;
             for prefix in super::super::PREFIXES {
@@ -54,9 +58,15 @@ impl Files {
             put_all_back(&root)?;
             clear_uploads(&root)?;
             let inner = FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
-            Ok(Files { inner: Arc::new(inner), root, joining: watch::Sender::default() })
+            Ok(Files { inner: Arc::new(inner), root, min_free, joining: watch::Sender::default() })
         })
         .await
+    }
+
+    /// Refuses what would leave less than `min_free` on the disk.
+    fn check_room(&self, coming: u64) -> S3Result<()> {
+        let free = free_bytes(&self.root).map_err(S3Error::internal_error)?;
+        if free.saturating_sub(coming) < self.min_free { Err(full()) } else { Ok(()) }
     }
 
     /// The uploads whose parts are being joined.
@@ -95,6 +105,15 @@ impl Files {
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
         let root = self.root.clone();
+        // The parts stay until they are joined, so they take their room twice.
+        self.check_room(
+            blocking({
+                let root = root.clone();
+                move || part_bytes(&root, upload)
+            })
+            .await
+            .map_err(S3Error::internal_error)?,
+        )?;
         let aside = blocking(move || Aside::keep(&root, upload)).await;
         let aside = aside
             .inspect_err(|error| tracing::warn!(%error, "a crash while parts are joined would lose them"));
@@ -157,6 +176,7 @@ impl S3 for Files {
 
     async fn put_object(&self, req: S3Request<PutObjectInput>) -> S3Result<S3Response<PutObjectOutput>> {
         let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
+        self.check_room(bytes_of(req.input.content_length))?;
         let response = self.inner.put_object(req).await.map_err(say_if_full)?;
         self.make_private(&bucket, &key).await?;
         Ok(response)
@@ -191,6 +211,7 @@ impl S3 for Files {
         &self,
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
+        self.check_room(0)?;
         self.inner.create_multipart_upload(req).await.map_err(say_if_full)
     }
 
@@ -220,6 +241,7 @@ impl S3 for Files {
 
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         self.check_upload(&req.input.upload_id).await?;
+        self.check_room(bytes_of(req.input.content_length))?;
         self.inner.upload_part(req).await.map_err(say_if_full)
     }
 
@@ -250,15 +272,24 @@ async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
 }
 
+/// The bytes that a request brings, as far as it says.
+fn bytes_of(content_length: Option<i64>) -> u64 {
+    content_length.and_then(|bytes| u64::try_from(bytes).ok()).unwrap_or(0)
+}
+
+fn full() -> S3Error {
+    let mut error = S3Error::new(S3ErrorCode::Custom("StorageFull".into()));
+    error.set_status_code(StatusCode::INSUFFICIENT_STORAGE);
+    error
+}
+
 /// s3s-fs answers `InternalError` to everything the disk refuses, which clients try again.
-fn say_if_full(mut error: S3Error) -> S3Error {
+fn say_if_full(error: S3Error) -> S3Error {
     let mut cause = error.source().map(|source| source as &(dyn Error + 'static));
     while let Some(source) = cause {
         let kind = source.downcast_ref::<io::Error>().map(io::Error::kind);
         if matches!(kind, Some(io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)) {
-            error.set_code(S3ErrorCode::Custom("StorageFull".into()));
-            error.set_status_code(StatusCode::INSUFFICIENT_STORAGE);
-            break;
+            return full();
         }
         cause = source.source();
     }

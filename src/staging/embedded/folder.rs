@@ -82,6 +82,35 @@ impl Aside {
     }
 }
 
+/// The bytes of all parts of an upload.
+pub(super) fn part_bytes(root: &Path, upload: Uuid) -> io::Result<u64> {
+    let upload = upload.to_string();
+    let mut bytes = 0;
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if name.starts_with(".upload_id-") && name.contains(&upload) {
+            bytes += entry.metadata()?.len();
+        }
+    }
+    Ok(bytes)
+}
+
+/// The bytes that this user may still write to the disk.
+pub(super) fn free_bytes(root: &Path) -> io::Result<u64> {
+    #[cfg(unix)]
+    {
+        let disk = rustix::fs::statvfs(root)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = root;
+        Ok(u64::MAX)
+    }
+}
+
 /// Whether a file is part of an upload, or a note about one.
 fn belongs(name: &str) -> bool {
     let part = name.starts_with(".upload_id-") || name.starts_with(".upload-");

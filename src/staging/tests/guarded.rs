@@ -75,7 +75,7 @@ async fn a_restart_keeps_objects_and_clears_unfinished_uploads() {
     assert!(files(dir.path()).len() > stored.len());
     server.shutdown().await;
 
-    let (staging, _server) = Staging::embedded(dir.path()).await.unwrap();
+    let (staging, _server) = Staging::embedded(dir.path(), 0).await.unwrap();
     assert_eq!(get(&staging, "posts/a", 0..10).await.unwrap(), sample(10));
     assert_eq!(files(dir.path()).len(), stored.len());
 }

@@ -66,7 +66,7 @@ async fn parts_are_joined_to_the_end_when_whoever_asked_is_gone() {
     completing.abort();
     // So does a stop.
     server.shutdown().await;
-    let (staging, _server) = Staging::embedded(dir.path()).await.unwrap();
+    let (staging, _server) = Staging::embedded(dir.path(), 0).await.unwrap();
     assert_eq!(staging.size(KEY).await, Ok(8 * PART_BYTES + 36));
     assert!(!joining(&dir));
 }
@@ -85,7 +85,7 @@ fn joining_that_dies_with_the_process_is_begun_anew() {
 
     let first = life();
     let id = first.block_on(async {
-        let (staging, _server) = Staging::embedded(dir.path()).await.unwrap();
+        let (staging, _server) = Staging::embedded(dir.path(), 0).await.unwrap();
         let id = begun(&staging, 3).await;
         let parts = staging.parts(KEY, &id).await.unwrap().unwrap();
         // A pipe that nobody writes to: reading the second part never ends.
@@ -111,7 +111,7 @@ fn joining_that_dies_with_the_process_is_begun_anew() {
     std::fs::File::options().read(true).write(true).open(spare.path().join("pipe")).unwrap();
 
     life().block_on(async {
-        let (staging, _server) = Staging::embedded(dir.path()).await.unwrap();
+        let (staging, _server) = Staging::embedded(dir.path(), 0).await.unwrap();
         let parts = staging.parts(KEY, &id).await.unwrap().expect("the upload goes on");
         assert_eq!(parts.iter().map(|part| part.number).collect::<Vec<_>>(), [1, 2, 3]);
         staging.complete_parts(KEY, &id, &parts).await.unwrap();

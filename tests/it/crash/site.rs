@@ -148,7 +148,7 @@ impl Site {
         };
         let (data, web) = (self.data.display(), self.x.url());
         format!(
-            "public_url = \"http://{address}\"\ndata_dir = \"{data}\"\n\
+            "public_url = \"http://{address}\"\ndata_dir = \"{data}\"\nmin_free = 0\n\
              [web]\nlisten = \"{address}\"\n\
              {chat}\
              [twitter]\nclient_id = \"sandbox-client\"\nclient_secret = \"sandbox-secret\"\n\
