@@ -198,6 +198,7 @@ fn config(
     Ok(Config {
         public_url: public_url.clone(),
         data_dir: folder.path().join("data"),
+        min_free: 0,
         web: config::Web::on((Ipv4Addr::LOCALHOST, 0).into()),
         metrics: None,
         database: config::Database::sqlite(&folder.path().join("toall.db")),
