@@ -320,7 +320,8 @@ impl Speaker {
         });
     }
 
-    /// Sends files as an album, the caption under the first. Returns the ids of the messages.
+    /// Sends files as an album, the caption under the first. Returns the ids of the messages. As from a phone, the bot may
+    /// have the first before the second is there.
     pub fn album(&self, files: &[(&str, &str, Bytes)], caption: &str) -> Vec<i64> {
         let mut speaker = self.clone();
         speaker.fields["media_group_id"] = json!("album-1");

@@ -3,6 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use super::{
@@ -14,6 +15,8 @@ use crate::{
     post::{Attachment, Kind},
 };
 
+/// How long the files of an album may follow the one with the words.
+pub(super) const ALBUM_IS_WHOLE: Duration = Duration::from_secs(1);
 /// How many albums are remembered.
 const REMEMBERED: usize = 128;
 

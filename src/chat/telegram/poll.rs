@@ -9,13 +9,14 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
-    album::Albums,
+    album::{ALBUM_IS_WHOLE, Albums},
     call::call,
     deliver::{deliver, read},
     error::{self, sort},
     hello::introduce,
     spell::Spell,
-    wire::{GetUpdates, Numbered, UPDATES},
+    understand::understand,
+    wire::{GetUpdates, Numbered, UPDATES, Update},
 };
 use crate::{
     chat::{ChatError, Inbox},
@@ -24,6 +25,8 @@ use crate::{
 
 /// Seconds that Telegram may hold a request; shorter than the silence the client bears.
 const LONG_POLL: u32 = 25;
+/// Updates that Telegram sends at once at most (Bot API, `getUpdates`).
+const MAX_BATCH: usize = 100;
 /// How long a stop waits for what was already handed over.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -52,7 +55,7 @@ pub(super) async fn run(
     info!(bot = %me, "receiving from Telegram");
     let mut offset = 0;
     loop {
-        let batch = match stop.run_until_cancelled(poll(bot, offset, LONG_POLL)).await {
+        let batch = match stop.run_until_cancelled(poll_whole(bot, offset, me)).await {
             None => return Ok(()),
             Some(Ok(batch)) => batch,
             // Withdrawn meanwhile.
@@ -107,6 +110,28 @@ async fn forget_webhook(bot: &Bot) -> Result<(), ChatError> {
 /// Each update as it came, so that one that cannot be read does not hide the others.
 async fn poll(bot: &Bot, offset: i64, timeout: u32) -> Result<Vec<Box<RawValue>>, RequestError> {
     call(bot, &GetUpdates { offset, timeout, allowed_updates: UPDATES }).await
+}
+
+/// As [`poll`]. A batch that ends within an album is asked for once more, after the rest has had time to arrive:
+/// Telegram answers as soon as there is one update, and each file of an album is an update of its own.
+async fn poll_whole(bot: &Bot, offset: i64, me: &str) -> Result<Vec<Box<RawValue>>, RequestError> {
+    let batch = poll(bot, offset, LONG_POLL).await?;
+    if batch.len() >= MAX_BATCH || !ends_within_album(&batch, me) {
+        return Ok(batch);
+    }
+    tokio::time::sleep(ALBUM_IS_WHOLE).await;
+    // Nothing is confirmed yet, so this brings the same again with what came after.
+    poll(bot, offset, 0).await
+}
+
+/// True if the last update is part of an album that a post is asked for with.
+fn ends_within_album(batch: &[Box<RawValue>], me: &str) -> bool {
+    let album = |update: &Update| update.message.as_ref()?.media_group_id.clone();
+    let mut updates = batch.iter().rev().map_while(|update| read(update.get().as_bytes())).peekable();
+    let Some(last) = updates.peek().and_then(album) else { return false };
+    updates
+        .take_while(|update| album(update).as_ref() == Some(&last))
+        .any(|update| understand(&update, me).is_some())
 }
 
 /// The offset that confirms a batch, if there is anything in it.

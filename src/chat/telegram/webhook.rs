@@ -11,7 +11,7 @@ use tracing::{info, warn};
 use url::Url;
 
 use super::{
-    album::Albums,
+    album::{ALBUM_IS_WHOLE, Albums},
     call::call,
     deliver::{Closed, deliver, read},
     error::sort,
@@ -26,8 +26,6 @@ use crate::{
     health::Part,
 };
 
-/// How long the files of an album may follow the one with the words.
-const ALBUM_IS_WHOLE: Duration = Duration::from_secs(1);
 /// What the secret is for, so that no other use of the token gives the same.
 const PURPOSE: &[u8] = b"toall telegram webhook 1";
 /// Updates that Telegram may bring at the same time (Bot API, `setWebhook`: 1 to 100, its default is 40). It brings those of
