@@ -1,6 +1,6 @@
 //! The webhook: Telegram brings each update by itself, to any process that serves the public address.
 
-use std::{sync::OnceLock, time::Duration};
+use std::sync::OnceLock;
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
