@@ -63,7 +63,7 @@ impl Staging {
     /// The operator's bucket. Asks nothing of it yet: see [`Staging::probe`].
     ///
     /// # Errors
-    /// [`StagingError::Denied`] when neither the config nor the AWS credential chain has a key.
+    /// [`StagingError::NoCredentials`] when neither the config nor the AWS credential chain has a key.
     pub async fn connect(settings: &config::Staging) -> Result<Staging, StagingError> {
         let http = aws_smithy_http_client::Builder::new()
             .tls_provider(Provider::Rustls(CryptoMode::Ring))
@@ -77,14 +77,12 @@ impl Staging {
             _ => {
                 let chain = aws_config::defaults(BehaviorVersion::latest()).http_client(http).region(region);
                 base.credentials_provider(
-                    chain.load().await.credentials_provider().ok_or(StagingError::Denied)?,
+                    chain.load().await.credentials_provider().ok_or(StagingError::NoCredentials)?,
                 )
             }
         };
         let mut base = base.force_path_style(settings.force_path_style);
-        base.set_endpoint_url(
-            settings.endpoint_url.as_ref().map(|url| url.as_str().trim_end_matches('/').to_owned()),
-        );
+        base.set_endpoint_url(settings.endpoint_url.as_ref().map(endpoint));
         Ok(Staging { client: Client::from_conf(base.build()), bucket: settings.bucket.clone() })
     }
 
@@ -106,7 +104,8 @@ impl Staging {
             let bytes = format!("bytes={}-{}", range.start, range.end - 1);
             let got = self.client.get_object().bucket(&self.bucket).key(key).range(bytes).send().await?;
             if got.content_length() != i64::try_from(length).ok() {
-                return Err(StagingError::CutShort);
+                let page = got.content_range().is_none() && got.content_type().is_some_and(error::is_html);
+                return Err(if page { StagingError::NotS3 } else { StagingError::CutShort });
             }
             got.body
         };
@@ -194,6 +193,11 @@ impl Staging {
             _ => Ok(()),
         }
     }
+}
+
+/// The SDK appends the bucket's name to a path as it is, without a slash between them.
+fn endpoint(url: &Url) -> String {
+    format!("{}/", url.as_str().trim_end_matches('/'))
 }
 
 /// What every client of ours has in common, embedded or not.

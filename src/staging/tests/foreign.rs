@@ -1,5 +1,7 @@
 //! Storage that answers otherwise than ours.
 
+use std::sync::{Arc, Mutex};
+
 use super::*;
 
 /// An S3 that gives the same answer to everything.
@@ -9,6 +11,11 @@ async fn answering(answer: String) -> Staging {
 
 /// An S3 that answers each request line as told.
 pub(super) async fn pretending(answer: impl Fn(&str) -> String + Send + 'static) -> Staging {
+    pretending_below("", answer).await
+}
+
+/// The same, at an address with a path.
+async fn pretending_below(path: &str, answer: impl Fn(&str) -> String + Send + 'static) -> Staging {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     tokio::spawn(async move {
@@ -25,7 +32,7 @@ pub(super) async fn pretending(answer: impl Fn(&str) -> String + Send + 'static)
             let _ = stream.write_all(answer.as_bytes()).await;
         }
     });
-    at(&format!("http://{address}")).await
+    at(&format!("http://{address}{path}")).await
 }
 
 pub(super) fn response(status: &str, body: &str) -> String {
@@ -53,9 +60,11 @@ async fn refusals_are_told_apart() {
     for (status, code, expected) in [
         ("404 Not Found", "NoSuchBucket", StagingError::NoBucket),
         ("404 Not Found", "NoSuchKey", StagingError::Missing),
-        ("403 Forbidden", "AccessDenied", StagingError::Denied),
-        ("403 Forbidden", "InvalidAccessKeyId", StagingError::Denied),
-        ("403 Forbidden", "RequestTimeTooSkewed", other("403 RequestTimeTooSkewed")),
+        ("403 Forbidden", "AccessDenied", StagingError::Denied("s3:GetObject or s3:ListBucket")),
+        ("403 Forbidden", "InvalidAccessKeyId", StagingError::UnknownKey),
+        ("403 Forbidden", "SignatureDoesNotMatch", StagingError::WrongSecret),
+        ("400 Bad Request", "ExpiredToken", StagingError::ExpiredCredentials),
+        ("403 Forbidden", "RequestTimeTooSkewed", StagingError::ClockOff),
         ("301 Moved Permanently", "PermanentRedirect", StagingError::WrongRegion),
         ("416 Range Not Satisfiable", "InvalidRange", StagingError::CutShort),
         ("507 Insufficient Storage", "XMinioStorageFull", StagingError::Full),
@@ -92,7 +101,7 @@ async fn the_rule_for_browsers_is_added_to_those_there_are() {
                   <AllowedMethod>GET</AllowedMethod></CORSRule></CORSConfiguration>";
     let none = "<Error><Code>NoSuchCORSConfiguration</Code></Error>";
     for (status, body, before) in [("200 OK", theirs, 1), ("404 Not Found", none, 0)] {
-        let lengths = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let lengths = Arc::new(Mutex::new(Vec::new()));
         let seen = lengths.clone();
         let staging = pretending(move |line| {
             seen.lock().unwrap().push(line.to_owned());
@@ -108,5 +117,75 @@ async fn the_rule_for_browsers_is_added_to_those_there_are() {
         assert!(asked[1].starts_with("PUT /videos") && asked[1].contains("cors"), "{asked:?} {before}");
     }
     let denied = answering(response("403 Forbidden", "<Error><Code>AccessDenied</Code></Error>")).await;
-    assert_eq!(denied.let_browsers_put("https://toall.example.org").await, Err(StagingError::Denied));
+    assert_eq!(
+        denied.let_browsers_put("https://toall.example.org").await,
+        Err(StagingError::Denied("s3:GetBucketCORS"))
+    );
+}
+
+/// A server below a path sees the bucket as a segment of its own.
+#[tokio::test]
+async fn an_endpoint_with_a_path_keeps_its_slash() {
+    for given in ["/storage/v1/s3", "/storage/v1/s3/"] {
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let seen = lines.clone();
+        let staging = pretending_below(given, move |line| {
+            seen.lock().unwrap().push(line.to_owned());
+            response("200 OK", "<ListBucketResult></ListBucketResult>")
+        })
+        .await;
+        let _ = put(&staging, "posts/a", &sample(1)).await;
+        let _ = get(&staging, "posts/a", 0..1).await;
+        let _ = staging.size("posts/a").await;
+        let _ = staging.delete("posts/a").await;
+        for line in lines.lock().unwrap().iter() {
+            assert!(
+                line.contains(" /storage/v1/s3/videos/posts/a?x-id=")
+                    || line.contains(" /storage/v1/s3/videos/posts/a "),
+                "{line}"
+            );
+        }
+        assert_eq!(lines.lock().unwrap().len(), 4);
+        lines.lock().unwrap().clear();
+        let _ = staging.sweep(|_| true, |_| false, SystemTime::now(), SystemTime::now()).await;
+        for line in lines.lock().unwrap().iter() {
+            assert!(
+                line.contains(" /storage/v1/s3/videos?") || line.contains(" /storage/v1/s3/videos/?"),
+                "{line}"
+            );
+        }
+        for url in [
+            staging.presign_get("posts/a", MINUTE).await.unwrap(),
+            staging.presign_put("posts/a", "video/mp4", None, MINUTE).await.unwrap(),
+            staging.presign_part("posts/a", "7", 1, 5, MINUTE).await.unwrap(),
+        ] {
+            assert_eq!(url.path(), "/storage/v1/s3/videos/posts/a");
+        }
+    }
+}
+
+/// A console, a website, or a login page in front of the bucket.
+#[tokio::test]
+async fn a_web_page_is_not_an_s3_server() {
+    let page = "<!DOCTYPE html><html><body>Sign in</body></html>";
+    let length = page.len();
+    for (status, header) in [
+        ("200 OK", "content-type: text/html; charset=utf-8\r\n"),
+        ("302 Found", "content-type: text/html\r\nlocation: https://sso.example.org/\r\n"),
+        ("403 Forbidden", "content-type: text/html\r\n"),
+        ("404 Not Found", ""),
+        ("405 Method Not Allowed", "content-type: text/html\r\n"),
+    ] {
+        let answer = format!(
+            "HTTP/1.1 {status}\r\n{header}content-length: {length}\r\nconnection: close\r\n\r\n{page}"
+        );
+        let staging = answering(answer).await;
+        assert_eq!(staging.probe().await, Err(StagingError::NotS3), "{status}");
+        assert_eq!(get(&staging, "posts/a", 0..1).await, Err(StagingError::NotS3), "{status}");
+    }
+    // The page of a proxy whose S3 server is down says nothing about the address.
+    let down = format!(
+        "HTTP/1.1 502 Bad Gateway\r\ncontent-type: text/html\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{page}"
+    );
+    assert_eq!(answering(down).await.probe().await, Err(StagingError::Other("502".into())));
 }
