@@ -74,7 +74,16 @@ pub async fn check(
             Ok((staging, _server)) => {
                 let place = if config.staging.is_some() { "bucket" } else { "embedded" };
                 let tried = staging.probe().await;
+                let works = tried.is_ok();
                 report.line("staging", tried.map(|()| format!("{place}: wrote, read and deleted a file")))?;
+                // Storage that takes no file at all has its line.
+                if works {
+                    let parts = staging.probe_parts().await;
+                    report.line(
+                        "parts",
+                        parts.map(|()| "storage takes files in parts, lists and joins them"),
+                    )?;
+                }
                 if config.staging.is_some() {
                     report.line("uploads", browsers_may_upload(config, &staging, fix).await)?;
                 }

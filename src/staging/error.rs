@@ -108,8 +108,8 @@ rights! {
 impl<E: Call> From<SdkError<E, HttpResponse>> for StagingError {
     fn from(error: SdkError<E, HttpResponse>) -> Self {
         match error {
-            SdkError::ServiceError(answer) => refusal(answer.raw(), answer.err().code(), E::RIGHT),
-            SdkError::ResponseError(answer) => refusal(answer.raw(), None, E::RIGHT),
+            SdkError::ServiceError(answer) => refused::<E>(answer.raw(), answer.err().code()),
+            SdkError::ResponseError(answer) => refused::<E>(answer.raw(), None),
             SdkError::TimeoutError(_) => StagingError::Unreachable("it does not answer in time".to_owned()),
             SdkError::DispatchFailure(failure) if failure.is_timeout() => {
                 StagingError::Unreachable("it does not answer in time".to_owned())
@@ -129,13 +129,23 @@ impl<E: Call> From<SdkError<E, HttpResponse>> for StagingError {
     }
 }
 
+fn refused<E: Call>(answer: &HttpResponse, code: Option<&str>) -> StagingError {
+    let body = answer.body().bytes().unwrap_or_default();
+    refusal(answer.status().as_u16(), answer.headers().get("content-type"), body, code, E::RIGHT)
+}
+
 /// Codes as in <https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html>; the status decides
 /// where a code is absent (answers to HEAD) or of the provider's own making.
-fn refusal(answer: &HttpResponse, code: Option<&str>, right: &'static str) -> StagingError {
-    let status = answer.status().as_u16();
+pub(super) fn refusal(
+    status: u16,
+    content_type: Option<&str>,
+    body: &[u8],
+    code: Option<&str>,
+    right: &'static str,
+) -> StagingError {
     match (status, code.unwrap_or_default()) {
         // A proxy whose S3 server is down has a page for that, too, and it goes away.
-        (..500, _) if is_page(answer) => StagingError::NotS3,
+        (..500, _) if is_page(content_type, body) => StagingError::NotS3,
         (_, "NoSuchBucket") => StagingError::NoBucket,
         (_, "NoSuchKey" | "NotFound") => StagingError::Missing,
         (_, "InvalidRange") | (416, _) => StagingError::CutShort,
@@ -157,15 +167,11 @@ fn refusal(answer: &HttpResponse, code: Option<&str>, right: &'static str) -> St
 }
 
 /// Tells whether an answer is a page for browsers. S3 answers errors in XML.
-fn is_page(answer: &HttpResponse) -> bool {
-    if answer.headers().get("content-type").is_some_and(is_html) {
-        return true;
-    }
-    let body = answer.body().bytes().unwrap_or_default();
+fn is_page(content_type: Option<&str>, body: &[u8]) -> bool {
     let start = body.trim_ascii_start();
-    ["<!doctype html", "<html"]
-        .iter()
-        .any(|tag| start.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes())))
+    let begins_with =
+        |tag: &str| start.get(..tag.len()).is_some_and(|start| start.eq_ignore_ascii_case(tag.as_bytes()));
+    content_type.is_some_and(is_html) || begins_with("<!doctype html") || begins_with("<html")
 }
 
 pub(super) fn is_html(content_type: &str) -> bool {

@@ -30,7 +30,9 @@ pub struct Bucket {
 #[derive(Default)]
 struct Inner {
     objects: Mutex<BTreeMap<String, Bytes>>,
+    parts: Mutex<BTreeMap<String, Bytes>>,
     refusal: Mutex<Option<Refusal>>,
+    forbidden: Mutex<Option<&'static str>>,
     hang: Mutex<Option<Method>>,
     hung: Notify,
     let_go: Notify,
@@ -61,6 +63,11 @@ impl Bucket {
     /// Refuses everything so from now on, or nothing any more.
     pub fn refuse(&self, refusal: Option<Refusal>) {
         *self.inner.refusal.lock().unwrap() = refusal;
+    }
+
+    /// Refuses this call from now on, by its name in S3's API.
+    pub fn forbid(&self, call: &'static str) {
+        *self.inner.forbidden.lock().unwrap() = Some(call);
     }
 
     /// Does what the next such request asks, and does not answer it before [`Bucket::let_go`].
@@ -106,6 +113,9 @@ async fn answer(State(bucket): State<Arc<Inner>>, request: Request) -> Response 
     if let Some((status, code)) = *bucket.refusal.lock().unwrap() {
         return (status, format!("<Error><Code>{code}</Code></Error>")).into_response();
     }
+    if bucket.forbidden.lock().unwrap().is_some_and(|call| call == call_of(&parts)) {
+        return (StatusCode::FORBIDDEN, "<Error><Code>AccessDenied</Code></Error>").into_response();
+    }
     let method = parts.method.clone();
     let response = act(&bucket, parts, key, body);
     if bucket.hang.lock().unwrap().take_if(|wanted| *wanted == method).is_some() {
@@ -118,21 +128,65 @@ async fn answer(State(bucket): State<Arc<Inner>>, request: Request) -> Response 
     response
 }
 
+/// The name of the call in S3's API.
+fn call_of(parts: &Parts) -> &'static str {
+    let query = parts.uri.query().unwrap_or_default();
+    let (in_parts, listed) = (query.contains("uploadId"), query.contains("list-type"));
+    match parts.method {
+        Method::POST if in_parts => "CompleteMultipartUpload",
+        Method::POST => "CreateMultipartUpload",
+        Method::PUT if in_parts => "UploadPart",
+        Method::PUT => "PutObject",
+        Method::GET if in_parts => "ListParts",
+        Method::GET if listed => "ListObjectsV2",
+        Method::GET if query.contains("uploads") => "ListMultipartUploads",
+        Method::GET => "GetObject",
+        Method::HEAD => "HeadObject",
+        Method::DELETE if in_parts => "AbortMultipartUpload",
+        Method::DELETE => "DeleteObject",
+        _ => "",
+    }
+}
+
+/// One upload in parts of a key at a time, with one part.
 fn act(bucket: &Inner, parts: Parts, key: String, body: Bytes) -> Response {
     let mut objects = bucket.objects.lock().unwrap();
-    match parts.method {
+    let mut uploads = bucket.parts.lock().unwrap();
+    match call_of(&parts) {
         // A list, asked for by the sweep: nothing in it is old.
-        Method::GET if parts.uri.query().is_some_and(|query| query.contains("list-type")) => {
-            "<ListBucketResult/>".into_response()
+        "ListObjectsV2" => "<ListBucketResult/>".into_response(),
+        "ListMultipartUploads" => "<ListMultipartUploadsResult/>".into_response(),
+        "CreateMultipartUpload" => {
+            "<InitiateMultipartUploadResult><UploadId>1</UploadId></InitiateMultipartUploadResult>"
+                .into_response()
         }
-        Method::GET if parts.uri.query().is_some_and(|query| query.contains("uploads")) => {
-            "<ListMultipartUploadsResult/>".into_response()
+        "UploadPart" => {
+            uploads.insert(key, body);
+            StatusCode::OK.into_response()
         }
-        Method::PUT => {
+        "ListParts" => {
+            let size = uploads.get(&key).map_or(0, Bytes::len);
+            format!("<ListPartsResult><Part><PartNumber>1</PartNumber><Size>{size}</Size></Part></ListPartsResult>")
+                .into_response()
+        }
+        "CompleteMultipartUpload" => {
+            objects.insert(key.clone(), uploads.remove(&key).unwrap_or_default());
+            "<CompleteMultipartUploadResult/>".into_response()
+        }
+        "AbortMultipartUpload" => {
+            uploads.remove(&key);
+            StatusCode::NO_CONTENT.into_response()
+        }
+        "PutObject" => {
             objects.insert(key, body);
             StatusCode::OK.into_response()
         }
-        Method::GET => match (objects.get(&key), range(&parts.headers)) {
+        "HeadObject" => match objects.get(&key) {
+            // The server takes the length of an answer to HEAD from its body.
+            Some(object) => object.clone().into_response(),
+            None => StatusCode::NOT_FOUND.into_response(),
+        },
+        "GetObject" => match (objects.get(&key), range(&parts.headers)) {
             (Some(object), Some((first, last))) => {
                 let last = last.min(object.len() - 1);
                 let range = format!("bytes {first}-{last}/{}", object.len());
@@ -141,7 +195,7 @@ fn act(bucket: &Inner, parts: Parts, key: String, body: Bytes) -> Response {
             }
             _ => StatusCode::NOT_FOUND.into_response(),
         },
-        Method::DELETE => {
+        "DeleteObject" => {
             objects.remove(&key);
             StatusCode::NO_CONTENT.into_response()
         }

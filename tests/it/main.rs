@@ -43,6 +43,7 @@ mod resuming;
 mod slots;
 mod slow_line;
 mod starting;
+mod storage;
 mod telegram;
 mod telegram_adapter;
 mod tokens;
