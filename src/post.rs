@@ -280,6 +280,24 @@ pub enum Waiting {
 }
 
 impl Waiting {
+    /// True for what every post of the account waits for alike.
+    pub fn is_for_the_account(&self) -> bool {
+        match self {
+            Waiting::RateLimit { .. }
+            | Waiting::Trouble { with: Party::X | Party::Staging, .. }
+            | Waiting::Credits { .. }
+            | Waiting::SpendCap { .. }
+            | Waiting::NotEnrolled { .. }
+            | Waiting::PostCap { .. }
+            | Waiting::DailyLimit { .. } => true,
+            Waiting::Trouble { with: Party::Chat, .. }
+            | Waiting::FileNotFound { .. }
+            | Waiting::Reconnect
+            | Waiting::Looking
+            | Waiting::Unknown => false,
+        }
+    }
+
     /// Whether it is for the whole app to be let in again, and so may end before its time.
     pub fn is_for_the_app(&self) -> bool {
         matches!(

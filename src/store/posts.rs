@@ -187,8 +187,8 @@ impl Store {
         let written = query(
             "INSERT INTO posts (id, dedupe_key, user_id, account_id, caption, attachment, state, due_at, object_key,
                                 place_sealed, status_due_at, created_at, updated_at, request_id, bytes, options,
-                                counted_bytes, price)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $8, $8, $12, $13, $14, $15, $16)
+                                counted_bytes, price, waiting)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $8, $8, $12, $13, $14, $15, $16, $17)
              ON CONFLICT (dedupe_key) DO NOTHING",
         )
         .bind(new.id.to_string())
@@ -207,6 +207,7 @@ impl Store {
         .bind(options)
         .bind(i64::try_from(new.attachment.bytes.unwrap_or(0)).unwrap_or(i64::MAX))
         .bind(i64::try_from(price.0).unwrap_or(i64::MAX))
+        .bind(queue::wait_of_lane(tx, &new.account, now).await?)
         .execute(&mut *tx)
         .await?;
         if written == 0 {

@@ -7,10 +7,10 @@ use super::{
     engine::{Tx, query},
     limits, locks,
     posts::clean_at,
-    queue::{drop_from_lane, event, release, show},
+    queue::{self, drop_from_lane, event, release, show},
 };
 use crate::{
-    post::{Failure, Media, Post, State},
+    post::{Failure, Media, Post, State, Waiting},
     words::Message,
 };
 
@@ -248,6 +248,7 @@ impl Store {
         now: i64,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
+        let waited_for_all = lease.post.waiting.as_ref().is_some_and(Waiting::is_for_the_account);
         // The pause that it is to wait for may be over since it was asked for; whoever ends one from now on sees the post.
         let (waiting, due_at) = match &post.waiting {
             Some(waiting) if waiting.is_for_the_app() && !limits::is_paused(&mut tx).await? => {
@@ -261,6 +262,8 @@ impl Store {
         };
         let size = |value: Option<u64>| value.map(|value| i64::try_from(value).unwrap_or(i64::MAX));
         let failure = text(post.failure.as_ref().map(serde_json::to_string))?;
+        let is_long = due_at.is_some_and(|due| due - now >= queue::WORTH_TELLING_MS);
+        let waits_for_all = is_long && waiting.is_some_and(Waiting::is_for_the_account);
         let waiting = text(waiting.map(serde_json::to_string))?;
         let notes = text(Some(serde_json::to_string(&post.notes)))?;
         let media = post.media.as_ref();
@@ -304,6 +307,9 @@ impl Store {
         .await?;
         show(&mut tx, post.id, now).await?;
         event(&mut tx, self, post.id, Some(lease.epoch), kind, failure.as_deref(), now).await?;
+        if waits_for_all || waited_for_all {
+            queue::tell_those_behind(&mut tx, lease, waiting.filter(|_| waits_for_all), now).await?;
+        }
         release(&mut tx, &lease.account, now).await?;
         Ok(self.commit(tx).await?)
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     account::AccountId,
-    post::{Post, PostId, State},
+    post::{Post, PostId, State, Waiting},
 };
 
 /// How long a lane is held without a heartbeat.
@@ -58,6 +58,9 @@ pub struct Room<'a> {
     /// Only lanes with a post that may have killed its process.
     pub suspects: bool,
 }
+
+/// A shorter wait of one post is over before those behind it could read of it, in milliseconds.
+pub(super) const WORTH_TELLING_MS: i64 = 60_000;
 
 /// Outcome of a claim.
 #[derive(Debug)]
@@ -466,4 +469,46 @@ pub(super) async fn release(tx: &mut Tx, account: &AccountId, now: i64) -> Resul
     .execute(&mut *tx)
     .await?;
     Ok(())
+}
+
+/// Has the posts that have not begun say what the post before them waits for, since they wait for the same.
+pub(super) async fn tell_those_behind(
+    tx: &mut Tx,
+    lease: &Lease,
+    waiting: Option<String>,
+    now: i64,
+) -> Result<(), sqlx::Error> {
+    query(
+        "UPDATE posts SET waiting = $1, status_want = status_want + 1, status_attempts = 0,
+                status_due_at = CASE WHEN place_sealed IS NULL THEN NULL
+                                     WHEN status_not_before > $2 THEN status_not_before ELSE $2 END
+          WHERE account_id = $3 AND id <> $4 AND due_at IS NOT NULL AND state IN ('staging', 'inspecting')
+            AND attempt = 0 AND COALESCE(waiting, '') <> COALESCE(CAST($1 AS TEXT), '')",
+    )
+    .bind(&waiting)
+    .bind(now)
+    .bind(&lease.account.0)
+    .bind(lease.post.id.to_string())
+    .execute(tx)
+    .await?;
+    Ok(())
+}
+
+/// What the post whose turn it is makes all posts of an account wait for, as it is stored.
+pub(super) async fn wait_of_lane(
+    tx: &mut Tx,
+    account: &AccountId,
+    now: i64,
+) -> Result<Option<String>, sqlx::Error> {
+    let waiting: Option<String> = query(
+        "SELECT p.waiting FROM x_accounts a JOIN posts p ON p.id = a.current_post_id
+          WHERE a.id = $1 AND a.due_at >= $2 AND p.waiting IS NOT NULL",
+    )
+    .bind(&account.0)
+    .bind(now + WORTH_TELLING_MS)
+    .fetch_value_optional(tx)
+    .await?;
+    let for_all =
+        |text: &String| serde_json::from_str(text).is_ok_and(|waiting: Waiting| waiting.is_for_the_account());
+    Ok(waiting.filter(for_all))
 }

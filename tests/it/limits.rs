@@ -293,13 +293,19 @@ async fn a_daily_limit_pauses_its_account_and_fails_nothing() {
             world.row("alice").await.waiting,
             Some(Waiting::DailyLimit { until: NOON + until * 1_000 })
         );
+        // Another post to the same account waits for the same, and says so.
+        world.post("alice", "second", &sample()).await;
+        let limited = |world: &World| {
+            world.said("alice").iter().filter(|shown| read(&shown.message).contains("daily limit")).count()
+        };
+        world.until("the reason", |world| limited(world) == 2).await;
         world.post("bob", "meanwhile", &sample()).await;
         world.until("bob's post", |world| world.last_text("bob").starts_with("Posted")).await;
         assert!(world.now() < NOON + 60_000);
         let again = world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(refusal)));
         world.settle().await;
         assert_eq!(again.fired(), 1);
-        assert_eq!(world.x.posts().len(), 2);
+        assert_eq!(world.x.posts().len(), 3);
         // An hour, then two.
         assert!(world.now() >= NOON + 3 * 3_600_000, "{}", world.now() - NOON);
         world.assert_at_rest().await;
