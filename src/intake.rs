@@ -37,7 +37,7 @@ use crate::{
 
 pub use access::Admission;
 pub use inviting::{INVITATION_LIFE_MS, SESSION_LIFE_MS};
-pub use linking::{LINK_LIFE_MS, LinkError, LinkOffer};
+pub use linking::{LINK_LIFE_MS, LinkError, LinkOffer, RefusedLink};
 pub use posting::{PostRequest, Posted};
 pub use status::{PostStatus, Progress};
 pub use tokens::TOKEN_PREFIX;

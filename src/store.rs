@@ -74,7 +74,7 @@ pub use reseal::Resealed;
 pub use sessions::{Invitation, Scope, Session};
 pub use sqlite::missing_file;
 pub use status::StatusJob;
-pub use tickets::{LinkRequest, PendingLink};
+pub use tickets::{LinkRequest, PendingLink, Unconfirmed, UnnamedGrant};
 pub use uploads::{Handed, MAX_OPEN, MAX_PUT_BYTES, Repeatable, Upload, UploadBegun, UploadId};
 pub use vault::{Vault, VaultError};
 

@@ -33,6 +33,8 @@ CREATE TABLE x_accounts (
     access_expires_at BIGINT NOT NULL,
     token_rev         BIGINT NOT NULL DEFAULT 0,    -- rises with every new pair
     refused_at        BIGINT,                       -- when X first refused to refresh the present pair
+    grant_id          TEXT COLLATE "C",             -- UUIDv7 of the authorisation that the tokens come from
+    owner             TEXT COLLATE "C",             -- user who confirmed the newest grant
     updated_at        BIGINT NOT NULL
 ) WITH (fillfactor = 80);
 CREATE INDEX x_accounts_due ON x_accounts (due_at) WHERE due_at IS NOT NULL;

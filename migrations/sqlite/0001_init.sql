@@ -30,6 +30,8 @@ CREATE TABLE x_accounts (
     access_expires_at INTEGER NOT NULL,
     token_rev         INTEGER NOT NULL DEFAULT 0,     -- rises with every new pair
     refused_at        INTEGER,                        -- when X first refused to refresh the present pair
+    grant_id          TEXT,                           -- UUIDv7 of the authorisation that the tokens come from
+    owner             TEXT,                           -- user who confirmed the newest grant
     updated_at        INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX x_accounts_due ON x_accounts (due_at) WHERE due_at IS NOT NULL;

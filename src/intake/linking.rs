@@ -1,11 +1,12 @@
 //! From an authorisation link to a linked account.
 
 use secrecy::{ExposeSecret, SecretString};
+use uuid::Uuid;
 
 use super::{Intake, IntakeError};
 use crate::{
     account::{Person, Place},
-    store::{CLIENT_REJECTED, LinkRequest, PendingLink, StoreError},
+    store::{CLIENT_REJECTED, LinkRequest, PendingLink, StoreError, UnnamedGrant},
     ticket::{NoRandomness, Ticket},
     twitter::{OAuthError, XError},
     words,
@@ -42,6 +43,17 @@ pub struct LinkOffer {
     pub url: url::Url,
     /// Unix milliseconds.
     pub expires_at: i64,
+}
+
+/// Outcome of *Not me*.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RefusedLink {
+    /// X has ended the permission.
+    Revoked,
+    /// X could not be told.
+    NotRevoked,
+    /// Others post to the account, so the permission stays.
+    Needed,
 }
 
 impl Intake {
@@ -90,22 +102,20 @@ impl Intake {
                 return Err(LinkError::Rejected(error));
             }
         };
+        // X may have ended an earlier grant of this account by giving this one. So from here on the tokens are kept until
+        // it is known that nobody depends on them, even if the database or X fails.
+        let grant = Uuid::now_v7();
         let profile = match self.x.me(&tokens.access).await {
             Ok(profile) => profile,
             Err(error) => {
-                // Nobody will ever use these tokens.
-                let _ = self.x.revoke(&tokens).await;
+                self.store.keep_unnamed(&ticket, &UnnamedGrant { tokens, grant }, now).await?;
                 return Err(LinkError::X(error));
             }
         };
-        let pending = PendingLink { person: request.person, place: request.place, profile, tokens };
-        match self.store.keep_pending(&ticket, &pending, now + LINK_LIFE_MS).await {
-            Ok(()) => Ok((pending, ticket)),
-            Err(error) => {
-                let _ = self.x.revoke(&pending.tokens).await;
-                Err(error.into())
-            }
-        }
+        self.store.adopt(&profile, &tokens, grant, self.clock.now_ms()).await?;
+        let pending = PendingLink { person: request.person, place: request.place, profile, tokens, grant };
+        self.store.keep_pending(&ticket, &pending, now + LINK_LIFE_MS).await?;
+        Ok((pending, ticket))
     }
 
     /// X sent the person back without a code: the link request is used up.
@@ -128,15 +138,21 @@ impl Intake {
         Ok(pending)
     }
 
-    /// Forgets what the person in the browser did not want, and gives the permission back at X.
-    /// False when X could not be told.
-    pub async fn refuse_link(&self, ticket: &str) -> Result<bool, LinkError> {
-        let pending = self.take_pending(ticket, self.clock.now_ms()).await?;
-        let revoked = self.x.revoke(&pending.tokens).await;
-        if let Err(error) = &revoked {
-            tracing::warn!(account = %pending.profile.id, %error, "a refused link could not be revoked at X");
+    /// Forgets an account that the person in the browser did not want connected. The permission goes back to X, unless
+    /// others depend on it.
+    pub async fn refuse_link(&self, ticket: &str) -> Result<RefusedLink, LinkError> {
+        let now = self.clock.now_ms();
+        let PendingLink { profile, tokens, grant, .. } = self.take_pending(ticket, now).await?;
+        if self.store.adopt(&profile, &tokens, grant, now).await? {
+            return Ok(RefusedLink::Needed);
         }
-        Ok(revoked.is_ok())
+        match self.x.revoke(&tokens).await {
+            Ok(()) => Ok(RefusedLink::Revoked),
+            Err(error) => {
+                tracing::warn!(account = %profile.id, %error, "a refused link could not be revoked at X");
+                Ok(RefusedLink::NotRevoked)
+            }
+        }
     }
 
     async fn take_pending(&self, ticket: &str, now: i64) -> Result<PendingLink, LinkError> {

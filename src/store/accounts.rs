@@ -1,10 +1,11 @@
 //! People, the X accounts they linked, and the tokens of those.
 
 use sqlx::FromRow;
+use uuid::Uuid;
 
 use super::{
     Store, StoreError, VaultError,
-    engine::{Tx, query},
+    engine::{Tx, locking, query},
     locks, queue,
 };
 use crate::account::{Account, AccountId, AccountState, Person, Profile, Tier, Tokens};
@@ -49,6 +50,37 @@ impl From<AccountRow> for Account {
     }
 }
 
+/// The grant whose tokens an account has.
+#[derive(FromRow)]
+struct StoredGrant {
+    active: i64,
+    token_state: String,
+    refused_at: Option<i64>,
+    grant_id: Option<String>,
+}
+
+impl StoredGrant {
+    /// Reads an account's grant and keeps it as it is until the transaction ends.
+    async fn locked(tx: &mut Tx, account: &AccountId) -> Result<Option<StoredGrant>, sqlx::Error> {
+        query(locking!("SELECT active, token_state, refused_at, grant_id FROM x_accounts WHERE id = $1"))
+            .bind(&account.0)
+            .fetch_optional(tx)
+            .await
+    }
+
+    fn is_older_than(&self, grant: Uuid) -> bool {
+        // Ids of version 7 in text are in the order in which they were made.
+        self.grant_id.as_ref().is_none_or(|stored| *stored < grant.to_string())
+    }
+
+    /// Tells whether somebody could post with the account until `then`, when X gave a new grant. Tokens that X refused
+    /// only after that were ended by the new grant.
+    fn works_until(&self, then: i64) -> bool {
+        self.active == 1
+            && (self.token_state != "broken" || self.refused_at.is_some_and(|refused| refused >= then))
+    }
+}
+
 /// A person's row id.
 pub(super) fn user_id(person: &Person) -> String {
     format!("{}:{}", person.platform.as_str(), person.id)
@@ -71,41 +103,28 @@ pub(super) async fn upsert_user(tx: &mut Tx, person: &Person, now: i64) -> Resul
 }
 
 impl Store {
-    /// Links an account to a person with fresh tokens; a new one becomes the one they post to.
+    /// Connects a person to an account that X authorised; a new one becomes the one they post to.
     ///
-    /// The newest grant replaces an older one, also for others who linked the same account: X lets only it live.
-    /// Posts that waited for a reconnection go on.
+    /// The tokens of the newest grant are kept, for everybody who is connected: X lets only it live. Posts that waited for
+    /// a reconnection go on. False when the grant was given back to X in the meantime, and nobody is connected.
     pub(super) async fn link(
         &self,
         tx: &mut Tx,
         person: &Person,
         profile: &Profile,
         tokens: &Tokens,
+        grant: Uuid,
         now: i64,
-    ) -> Result<(), StoreError> {
-        let sealed = self.seal_tokens(&profile.id, tokens)?;
+    ) -> Result<bool, StoreError> {
         let user = upsert_user(tx, person, now).await?;
-        query(
-            "INSERT INTO x_accounts (id, username, name, avatar_url, tier, active, token_state, tokens_sealed, scope,
-                                     access_expires_at, token_rev, updated_at, profile_at)
-             VALUES ($1, $2, $3, $4, $5, 1, 'ok', $6, $7, $8, 1, $9, $9)
-             ON CONFLICT (id) DO UPDATE SET username = excluded.username, name = excluded.name,
-                 avatar_url = excluded.avatar_url, tier = excluded.tier, profile_at = excluded.profile_at, active = 1, token_state = 'ok',
-                 tokens_sealed = excluded.tokens_sealed, scope = excluded.scope,
-                 access_expires_at = excluded.access_expires_at, token_rev = x_accounts.token_rev + 1, refused_at = NULL,
-                 updated_at = excluded.updated_at",
-        )
-        .bind(&profile.id.0)
-        .bind(&profile.username)
-        .bind(&profile.name)
-        .bind(&profile.avatar_url)
-        .bind(profile.tier.as_str())
-        .bind(sealed)
-        .bind(&tokens.scope)
-        .bind(tokens.access_expires_at)
-        .bind(now)
-        .execute(&mut *tx)
-        .await?;
+        let stored = StoredGrant::locked(tx, &profile.id).await?;
+        let is_newer = stored.as_ref().is_none_or(|stored| stored.is_older_than(grant));
+        match stored {
+            Some(stored) if !is_newer && stored.active == 0 => return Ok(false),
+            _ if is_newer => self.put_grant(tx, profile, tokens, grant, now).await?,
+            // Adopted before the person confirmed, and perhaps refreshed since.
+            _ => {}
+        }
         let linked = query(
             "INSERT INTO account_links (user_id, account_id, created_at) VALUES ($1, $2, $3)
              ON CONFLICT (user_id, account_id) DO NOTHING",
@@ -122,16 +141,66 @@ impl Store {
             .bind(i64::try_from(linked).unwrap_or(0))
             .execute(&mut *tx)
             .await?;
+        resume(tx, &profile.id, now).await?;
+        Ok(true)
+    }
+
+    /// Takes over the tokens of a grant that nobody has confirmed, if its account works for somebody: X may have ended
+    /// the earlier grant when it gave this one. Connects nobody.
+    ///
+    /// False when nobody depends on the account, so that the tokens may be given back to X.
+    pub async fn adopt(
+        &self,
+        profile: &Profile,
+        tokens: &Tokens,
+        grant: Uuid,
+        now: i64,
+    ) -> Result<bool, StoreError> {
+        let mut tx = self.begin().await?;
+        let stored = StoredGrant::locked(&mut tx, &profile.id).await?;
+        let Some(stored) = stored.filter(|stored| stored.works_until(tokens.issued_at)) else {
+            return Ok(false);
+        };
+        if stored.is_older_than(grant) {
+            self.put_grant(&mut tx, profile, tokens, grant, now).await?;
+            resume(&mut tx, &profile.id, now).await?;
+        }
+        self.commit(tx).await?;
+        Ok(true)
+    }
+
+    /// Writes an account with the tokens of a new grant.
+    async fn put_grant(
+        &self,
+        tx: &mut Tx,
+        profile: &Profile,
+        tokens: &Tokens,
+        grant: Uuid,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        let sealed = self.seal_tokens(&profile.id, tokens)?;
         query(
-            // What waits for the app keeps saying so: it is found by that when the app may go on.
-            "UPDATE posts SET waiting = NULL
-              WHERE account_id = $1 AND due_at IS NOT NULL AND intent_at IS NULL AND waiting = '{\"for\":\"reconnect\"}'",
+            "INSERT INTO x_accounts (id, username, name, avatar_url, tier, active, token_state, tokens_sealed, scope,
+                                     access_expires_at, token_rev, updated_at, profile_at, grant_id)
+             VALUES ($1, $2, $3, $4, $5, 1, 'ok', $6, $7, $8, 1, $9, $9, $10)
+             ON CONFLICT (id) DO UPDATE SET username = excluded.username, name = excluded.name,
+                 avatar_url = excluded.avatar_url, tier = excluded.tier, profile_at = excluded.profile_at, active = 1, token_state = 'ok',
+                 tokens_sealed = excluded.tokens_sealed, scope = excluded.scope,
+                 access_expires_at = excluded.access_expires_at, token_rev = x_accounts.token_rev + 1, refused_at = NULL,
+                 updated_at = excluded.updated_at, grant_id = excluded.grant_id",
         )
         .bind(&profile.id.0)
+        .bind(&profile.username)
+        .bind(&profile.name)
+        .bind(&profile.avatar_url)
+        .bind(profile.tier.as_str())
+        .bind(sealed)
+        .bind(&tokens.scope)
+        .bind(tokens.access_expires_at)
+        .bind(now)
+        .bind(grant.to_string())
         .execute(&mut *tx)
         .await?;
-        refresh_statuses(tx, &profile.id, now).await?;
-        queue::rearm(tx, &profile.id, now).await?;
         Ok(())
     }
 
@@ -259,6 +328,20 @@ impl Store {
         self.commit(tx).await?;
         Ok(Some(Unlinked { account: row.into(), others: others > 0, tokens }))
     }
+}
+
+/// Lets posts go on that waited until their account could be used again.
+async fn resume(tx: &mut Tx, account: &AccountId, now: i64) -> Result<(), sqlx::Error> {
+    query(
+        // What waits for the app keeps saying so: it is found by that when the app may go on.
+        "UPDATE posts SET waiting = NULL
+          WHERE account_id = $1 AND due_at IS NOT NULL AND intent_at IS NULL AND waiting = '{\"for\":\"reconnect\"}'",
+    )
+    .bind(&account.0)
+    .execute(&mut *tx)
+    .await?;
+    refresh_statuses(tx, account, now).await?;
+    queue::rearm(tx, account, now).await
 }
 
 /// Has the status of each waiting post of an account written anew: what it waits for has changed.

@@ -12,6 +12,7 @@ use crate::{
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
 
 /// How long what cannot be opened is kept past its time, in milliseconds.
 const UNREADABLE_FOR_MS: i64 = 24 * 3_600_000;
@@ -33,6 +34,23 @@ pub struct PendingLink {
     pub place: Place,
     pub profile: Profile,
     pub tokens: Tokens,
+    /// Id of the authorisation; a later one has a greater id.
+    pub grant: Uuid,
+}
+
+/// Tokens of an account that X did not name when it gave them.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct UnnamedGrant {
+    pub tokens: Tokens,
+    /// Id of the authorisation, as of [`PendingLink`].
+    pub grant: Uuid,
+}
+
+/// An authorisation that nobody answered in time.
+#[derive(Debug)]
+pub enum Unconfirmed {
+    Pending(Box<PendingLink>),
+    Unnamed(UnnamedGrant),
 }
 
 #[derive(Serialize, Deserialize)]
@@ -44,6 +62,7 @@ struct StoredRequest {
 
 const STATE: &str = "oauth_state";
 const CONFIRM: &str = "confirm_link";
+const UNNAMED: &str = "unnamed_grant";
 
 impl Store {
     /// Keeps a link request under the hash of its ticket until `expires_at`.
@@ -81,6 +100,16 @@ impl Store {
         self.keep_ticket(CONFIRM, ticket, pending, expires_at).await
     }
 
+    /// Keeps a grant until X has named its account. [`Store::expired_pending`] returns it from `due_at` on.
+    pub async fn keep_unnamed(
+        &self,
+        ticket: &Ticket,
+        grant: &UnnamedGrant,
+        due_at: i64,
+    ) -> Result<(), StoreError> {
+        self.keep_ticket(UNNAMED, ticket, grant, due_at).await
+    }
+
     /// An authorised account that waits for its person to confirm.
     pub async fn pending(&self, ticket: &Ticket, now: i64) -> Result<Option<PendingLink>, StoreError> {
         self.peek_ticket(CONFIRM, ticket, now).await
@@ -102,35 +131,45 @@ impl Store {
         let Some(pending) = self.take::<PendingLink>(&mut tx, CONFIRM, ticket, now).await? else {
             return Ok(None);
         };
-        self.link(&mut tx, &pending.person, &pending.profile, &pending.tokens, now).await?;
+        let PendingLink { person, profile, tokens, grant, .. } = &pending;
+        if !self.link(&mut tx, person, profile, tokens, *grant, now).await? {
+            return Ok(None);
+        }
         self.notify(&mut tx, &pending.place, &words(&pending), now).await?;
         self.commit(tx).await?;
         Ok(Some(pending))
     }
 
-    /// Drops link requests that are past their time, and returns the accounts nobody confirmed, by what
-    /// [`Store::drop_expired`] knows them by: to be revoked at X and then dropped.
+    /// Drops link requests that are past their time, and returns the grants nobody confirmed, by what
+    /// [`Store::drop_expired`] knows them by: to be adopted or revoked at X, and then dropped.
     ///
     /// Those that this process's keys do not open are left for a day to others, who may have another key.
-    pub async fn expired_pending(&self, now: i64) -> Result<Vec<(String, PendingLink)>, StoreError> {
-        query("DELETE FROM tickets WHERE expires_at <= $1 AND kind <> $2")
+    pub async fn expired_pending(&self, now: i64) -> Result<Vec<(String, Unconfirmed)>, StoreError> {
+        query("DELETE FROM tickets WHERE expires_at <= $1 AND kind <> $2 AND kind <> $3")
             .bind(now)
             .bind(CONFIRM)
+            .bind(UNNAMED)
             .execute(&self.write)
             .await?;
-        let rows: Vec<(String, Vec<u8>, i64)> = query(
-            "SELECT hash, payload_sealed, expires_at FROM tickets WHERE expires_at <= $1 ORDER BY expires_at LIMIT 100",
+        let rows: Vec<(String, String, Vec<u8>, i64)> = query(
+            "SELECT hash, kind, payload_sealed, expires_at FROM tickets WHERE expires_at <= $1 AND kind IN ($2, $3)
+              ORDER BY expires_at LIMIT 100",
         )
         .bind(now)
+        .bind(CONFIRM)
+        .bind(UNNAMED)
         .fetch_all(&self.read)
         .await?;
         let mut opened = Vec::new();
-        for (hash, sealed, expired_at) in rows {
-            let plain = self.vault.open(&sealed, &hash).ok();
-            match plain.and_then(|plain| serde_json::from_slice(&plain).ok()) {
-                Some(pending) => opened.push((hash, pending)),
-                None if expired_at <= now - UNREADABLE_FOR_MS => self.drop_expired(&hash).await?,
-                None => {}
+        for (hash, kind, sealed, expired_at) in rows {
+            let grant = match kind.as_str() {
+                UNNAMED => self.opened(&sealed, &hash).map(Unconfirmed::Unnamed),
+                _ => self.opened(&sealed, &hash).map(|pending| Unconfirmed::Pending(Box::new(pending))),
+            };
+            match grant {
+                Ok(grant) => opened.push((hash, grant)),
+                Err(_) if expired_at <= now - UNREADABLE_FOR_MS => self.drop_expired(&hash).await?,
+                Err(_) => {}
             }
         }
         Ok(opened)

@@ -13,7 +13,12 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::{POLL, RECOVERY, Worker, chain, uploads};
-use crate::{post::PostId, staging::PROBE, store::StoreError};
+use crate::{
+    post::PostId,
+    staging::PROBE,
+    store::{StoreError, Unconfirmed, UnnamedGrant},
+    twitter::XError,
+};
 
 /// What is done at once.
 const BATCH: u32 = 50;
@@ -116,7 +121,7 @@ async fn clean(worker: &Worker, now: i64) -> Result<(), StoreError> {
 async fn housekeep(worker: &Worker, sweeps: bool) {
     let now = worker.clock.now_ms();
     let done = async {
-        revoke_unconfirmed(worker, now).await?;
+        settle_unconfirmed(worker, now).await?;
         uploads::drop_expired(worker, now).await?;
         worker.tend_limits(now).await?;
         worker.store.prune_leases(now).await?;
@@ -151,11 +156,32 @@ async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
     Ok(())
 }
 
-/// Gives back to X what was authorised and never confirmed.
-async fn revoke_unconfirmed(worker: &Worker, now: i64) -> Result<(), StoreError> {
-    for (hash, pending) in worker.store.expired_pending(now).await? {
-        if let Err(error) = worker.x.revoke(&pending.tokens).await {
-            tracing::warn!(account = %pending.profile.id, %error, "an unconfirmed link could not be revoked at X");
+/// Settles grants that nobody confirmed. Those of accounts that work for somebody are kept: giving one back could end
+/// the account's access. The others are given back to X.
+async fn settle_unconfirmed(worker: &Worker, now: i64) -> Result<(), StoreError> {
+    for (hash, grant) in worker.store.expired_pending(now).await? {
+        let (profile, tokens, grant) = match grant {
+            Unconfirmed::Pending(pending) => (pending.profile, pending.tokens, pending.grant),
+            Unconfirmed::Unnamed(UnnamedGrant { tokens, grant }) => {
+                match worker.x.me(&tokens.access).await {
+                    Ok(profile) => (profile, tokens, grant),
+                    // Without a name they can be neither adopted nor safely given back: asked again in the next round.
+                    Err(error) if now < tokens.access_expires_at && !matches!(error, XError::SignedOut) => {
+                        tracing::warn!(%error, "X does not name the account of a grant yet");
+                        continue;
+                    }
+                    Err(error) => {
+                        tracing::warn!(%error, "a grant ended before X named its account");
+                        worker.store.drop_expired(&hash).await?;
+                        continue;
+                    }
+                }
+            }
+        };
+        if !worker.store.adopt(&profile, &tokens, grant, now).await?
+            && let Err(error) = worker.x.revoke(&tokens).await
+        {
+            tracing::warn!(account = %profile.id, %error, "an unconfirmed link could not be revoked at X");
         }
         worker.store.drop_expired(&hash).await?;
     }

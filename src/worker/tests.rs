@@ -100,7 +100,8 @@ async fn ready_to_post(store: &Store) -> Lease {
         tier: Tier::Free,
     };
     let ticket = Ticket::draw().unwrap();
-    let pending = PendingLink { person: person.clone(), place: place.clone(), profile, tokens };
+    let pending =
+        PendingLink { person: person.clone(), place: place.clone(), profile, tokens, grant: Uuid::now_v7() };
     store.keep_pending(&ticket, &pending, NOW + 1_000).await.unwrap();
     store.confirm_pending(&ticket, |_| Message::text(""), NOW).await.unwrap().unwrap();
     let attachment = Attachment {

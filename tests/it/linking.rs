@@ -6,7 +6,7 @@ use reqwest::StatusCode;
 use toall::{
     account::{Person, Platform},
     chat::{Ask, Audience},
-    sandbox::{Answer, Call, Effect, Fault},
+    sandbox::{Answer, Call, Effect, Exchange, Fault},
 };
 
 use crate::world::{Page, World, person, place, read};
@@ -229,6 +229,12 @@ async fn x_out_of_reach_while_linking_is_said_on_the_page() {
         assert!(status.is_server_error() || status == StatusCode::FORBIDDEN, "{status}");
         assert_not_linked(&world, &page, status, title).await;
         if call == Call::Me {
+            // As soon as X names the account, it is known that nobody needs the grant.
+            world.pass(Duration::from_secs(61));
+            let revoked = |exchange: &Exchange| exchange.call == Some(Call::Revoke);
+            world
+                .until_x("two revocations", |x| x.exchanges().into_iter().filter(revoked).count() == 2)
+                .await;
             world.assert_revoked();
         }
         // A new link works once X does.

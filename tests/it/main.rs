@@ -19,6 +19,7 @@ mod discord;
 mod discord_adapter;
 mod doors;
 mod doubt;
+mod grants;
 mod house;
 mod judging;
 mod killed;

@@ -52,6 +52,7 @@ pub(in crate::store) fn pending(of: &str) -> PendingLink {
             access_expires_at: NOW,
             scope: String::new(),
         },
+        grant: Uuid::now_v7(),
     }
 }
 

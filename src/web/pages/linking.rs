@@ -5,6 +5,7 @@ use maud::html;
 use super::{Page, Pictures, chat_face, chat_person, chosen, face};
 use crate::{
     account::{Person, Profile},
+    intake::RefusedLink,
     words,
 };
 
@@ -65,16 +66,26 @@ pub(in crate::web) fn linked(profile: &Profile, person: &Person) -> Page {
     Page { pictures, ..Page::new("Linked", body) }
 }
 
-/// After *Not me*. `revoked` is false when X could not be told.
-pub(in crate::web) fn not_linked(revoked: bool) -> Page {
+/// After *Not me*.
+pub(in crate::web) fn not_linked(outcome: RefusedLink) -> Page {
     let body = html! {
         h1 { "Nothing was linked" }
-        @if revoked {
-            p { "X has taken the permission back, and nothing about your account was kept here." }
-        } @else {
-            p {
-                "Nothing about your account was kept here. X could not be told just now: remove the app yourself \
-                 on X, under Settings, Security and account access, Apps and sessions, Connected apps."
+        @match outcome {
+            RefusedLink::Revoked => {
+                p { "X has taken the permission back, and nothing about your account was kept here." }
+            }
+            RefusedLink::NotRevoked => {
+                p {
+                    "Nothing about your account was kept here. X could not be told just now: remove the app yourself \
+                     on X, under Settings, Security and account access, Apps and sessions, Connected apps."
+                }
+            }
+            RefusedLink::Needed => {
+                p {
+                    "Nobody new can post to this account. People who had connected it before can still post to it. \
+                     To end that as well, connect it yourself and end their connections, or remove the app on X, under \
+                     Settings, Security and account access, Apps and sessions, Connected apps."
+                }
             }
         }
         p.quiet { "You can close this page." }

@@ -4,6 +4,7 @@ use super::{CALLBACK, START, World, alice, person, shown};
 use crate::{
     intake::LINK_LIFE_MS,
     sandbox::{Answer, Call, Effect, Fault, Gate},
+    store::Unconfirmed,
     twitter::XError,
     words,
 };
@@ -205,7 +206,8 @@ async fn a_browser_that_leaves_does_not_leave_half_a_link() {
     world.served.await.unwrap();
     let kept = world.intake.store.expired_pending(START + LINK_LIFE_MS).await.unwrap();
     assert_eq!(kept.len(), 1, "what X granted is known, so that it can be revoked");
-    assert_eq!(kept[0].1.profile.username, "alice_makes");
+    let Unconfirmed::Pending(pending) = &kept[0].1 else { panic!("{kept:?}") };
+    assert_eq!(pending.profile.username, "alice_makes");
 }
 
 #[tokio::test]
