@@ -63,10 +63,8 @@ pub enum Ask {
     SomebodyElses,
     /// A command of somebody who writes in the name of a group or channel, so nobody knows who it is.
     Anonymous,
-    /// A post was asked for with an album; so many of its files are not posted.
-    RestOfAlbum {
-        files: usize,
-    },
+    /// A post was asked for with an album, of which only the video is posted.
+    RestOfAlbum,
     /// The text of a message was edited that had asked for a post.
     Edit {
         caption: String,

@@ -198,7 +198,7 @@ impl Intake {
             }
             Ask::SomebodyElses => private(words::somebody_elses()),
             Ask::Anonymous => Ok(None),
-            Ask::RestOfAlbum { files } => Ok(Some((Audience::Everyone, words::rest_of_album(files)))),
+            Ask::RestOfAlbum => Ok(Some((Audience::Everyone, words::rest_of_album()))),
             Ask::Edit { caption, dedupe_key } => self.edit_caption(from, caption, &dedupe_key).await,
             Ask::Form { key, file } => {
                 self.keep_form(from, &key, &file).await?;

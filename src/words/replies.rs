@@ -201,12 +201,9 @@ pub fn anonymous() -> Message {
     )
 }
 
-/// What is not posted of an album.
-pub fn rest_of_album(files: usize) -> Message {
-    Message::text(match files {
-        1 => "A post takes one video, so I left out the other file of the album.".to_owned(),
-        files => format!("A post takes one video, so I left out the other {files} files of the album."),
-    })
+/// Only the video of an album is posted.
+pub fn rest_of_album() -> Message {
+    Message::text("A post takes one video, so I left out the rest of the album.")
 }
 
 /// The caption of a message was edited in time.

@@ -108,6 +108,11 @@ impl Telegram {
         messages
     }
 
+    /// How many updates were given to polls so far; one that is not confirmed counts each time.
+    pub fn given(&self) -> usize {
+        self.shared.read(|state| state.given)
+    }
+
     /// Requests so far, oldest first.
     pub fn calls(&self, method: &str) -> Vec<Call> {
         self.shared.read(|state| {

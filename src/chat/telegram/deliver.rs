@@ -54,7 +54,6 @@ pub(super) async fn deliver(
 ) -> Result<(), Closed> {
     let mut chats: Vec<(Option<i64>, Vec<Update>)> = Vec::new();
     for update in batch {
-        albums.note(&update);
         let chat = update.chat();
         match chats.iter_mut().find(|(known, _)| *known == chat) {
             Some((_, updates)) => updates.push(update),
@@ -80,9 +79,9 @@ async fn hand_over(
     inbox: &Inbox,
 ) -> Result<(), Closed> {
     let mut incoming = understand(update, me);
-    let left_out = incoming.as_mut().map_or(0, |incoming| albums.complete(update, incoming));
-    let rest = incoming.clone().filter(|_| left_out > 0);
-    let rest = rest.map(|incoming| Incoming { ask: Ask::RestOfAlbum { files: left_out }, ..incoming });
+    let left_out = incoming.as_mut().is_some_and(|incoming| albums.complete(update, incoming));
+    let rest = incoming.clone().filter(|_| left_out);
+    let rest = rest.map(|incoming| Incoming { ask: Ask::RestOfAlbum, ..incoming });
     let understood = incoming.is_some();
     let hand_over = async {
         let Some(incoming) = incoming else {

@@ -9,13 +9,12 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use super::{
-    album::{ALBUM_IS_WHOLE, Albums},
+    album::{Albums, lacks_video},
     call::call,
     deliver::{deliver, read},
     error::{self, sort},
     hello::introduce,
     spell::Spell,
-    understand::understand,
     wire::{GetUpdates, Numbered, UPDATES, Update},
 };
 use crate::{
@@ -25,8 +24,8 @@ use crate::{
 
 /// Seconds that Telegram may hold a request; shorter than the silence the client bears.
 const LONG_POLL: u32 = 25;
-/// Updates that Telegram sends at once at most (Bot API, `getUpdates`).
-const MAX_BATCH: usize = 100;
+/// Time in which the other files of an album follow the one with the command. A poll may end between any two of them.
+const ALBUM_ARRIVES: Duration = Duration::from_millis(500);
 /// How long a stop waits for what was already handed over.
 const LAST_WORDS: Duration = Duration::from_secs(5);
 
@@ -54,8 +53,10 @@ pub(super) async fn run(
     let me = name.get_or_init(|| me);
     info!(bot = %me, "receiving from Telegram");
     let mut offset = 0;
+    // Updates that the poll before held back until the rest of their albums is there.
+    let mut held: Vec<i64> = Vec::new();
     loop {
-        let batch = match stop.run_until_cancelled(poll_whole(bot, offset, me)).await {
+        let batch = match stop.run_until_cancelled(poll(bot, offset, LONG_POLL)).await {
             None => return Ok(()),
             Some(Ok(batch)) => batch,
             // Withdrawn meanwhile.
@@ -73,8 +74,18 @@ pub(super) async fn run(
             }
         };
         spell.end();
-        let next = after(&batch);
-        let updates = batch.iter().filter_map(|update| read(update.get().as_bytes()));
+        let mut updates: Vec<_> = batch.iter().map(|update| read(update.get().as_bytes())).collect();
+        for update in updates.iter().flatten() {
+            albums.note(update);
+        }
+        let is_new = |at: usize| numbers(&batch[at..=at]).all(|number| !held.contains(&number));
+        let waits = |update: &Option<Update>| update.as_ref().is_some_and(|update| lacks_video(update, me));
+        let ready = (0..updates.len()).find(|&at| waits(&updates[at]) && is_new(at));
+        let ready = ready.unwrap_or(updates.len());
+        held = numbers(&batch[ready..]).collect();
+        updates.truncate(ready);
+        let next = after(&batch[..ready]);
+        let updates = updates.into_iter().flatten();
         let patience = async {
             stop.cancelled().await;
             tokio::time::sleep(LAST_WORDS).await;
@@ -91,6 +102,10 @@ pub(super) async fn run(
             // The next poll would have confirmed the batch; without it people are answered twice.
             let _ = timeout(LAST_WORDS, poll(bot, offset, 0)).await;
             return Ok(());
+        }
+        if !held.is_empty() {
+            // Not confirmed, so the next poll brings them again, with what has come in meanwhile.
+            let _ = stop.run_until_cancelled(tokio::time::sleep(ALBUM_ARRIVES)).await;
         }
     }
 }
@@ -112,30 +127,12 @@ async fn poll(bot: &Bot, offset: i64, timeout: u32) -> Result<Vec<Box<RawValue>>
     call(bot, &GetUpdates { offset, timeout, allowed_updates: UPDATES }).await
 }
 
-/// As [`poll`]. A batch that ends within an album is asked for once more, after the rest has had time to arrive:
-/// Telegram answers as soon as there is one update, and each file of an album is an update of its own.
-async fn poll_whole(bot: &Bot, offset: i64, me: &str) -> Result<Vec<Box<RawValue>>, RequestError> {
-    let batch = poll(bot, offset, LONG_POLL).await?;
-    if batch.len() >= MAX_BATCH || !ends_within_album(&batch, me) {
-        return Ok(batch);
-    }
-    tokio::time::sleep(ALBUM_IS_WHOLE).await;
-    // Nothing is confirmed yet, so this brings the same again with what came after.
-    poll(bot, offset, 0).await
-}
-
-/// True if the last update is part of an album that a post is asked for with.
-fn ends_within_album(batch: &[Box<RawValue>], me: &str) -> bool {
-    let album = |update: &Update| update.message.as_ref()?.media_group_id.clone();
-    let mut updates = batch.iter().rev().map_while(|update| read(update.get().as_bytes())).peekable();
-    let Some(last) = updates.peek().and_then(album) else { return false };
-    updates
-        .take_while(|update| album(update).as_ref() == Some(&last))
-        .any(|update| understand(&update, me).is_some())
-}
-
 /// The offset that confirms a batch, if there is anything in it.
 fn after(batch: &[Box<RawValue>]) -> Option<i64> {
+    numbers(batch).max().map(|last| last.saturating_add(1))
+}
+
+fn numbers(batch: &[Box<RawValue>]) -> impl Iterator<Item = i64> {
     let numbered = batch.iter().filter_map(|update| serde_json::from_str::<Numbered>(update.get()).ok());
-    numbered.map(|update| update.update_id).max().map(|last| last.saturating_add(1))
+    numbered.map(|update| update.update_id)
 }

@@ -1,6 +1,6 @@
 //! The webhook: Telegram brings each update by itself, to any process that serves the public address.
 
-use std::sync::OnceLock;
+use std::{sync::OnceLock, time::Duration};
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::hmac;
@@ -11,13 +11,12 @@ use tracing::{info, warn};
 use url::Url;
 
 use super::{
-    album::{ALBUM_IS_WHOLE, Albums},
+    album::{Albums, brings_video, lacks_video, part_of_album},
     call::call,
     deliver::{Closed, deliver, read},
     error::sort,
     hello::introduce,
     spell::Spell,
-    understand::understand,
     wire::{GetWebhookInfo, SetWebhook, UPDATES},
 };
 use crate::{
@@ -26,6 +25,8 @@ use crate::{
     health::Part,
 };
 
+/// Time in which the video of an album follows the file with the command.
+const ALBUM_ARRIVES: Duration = Duration::from_secs(1);
 /// What the secret is for, so that no other use of the token gives the same.
 const PURPOSE: &[u8] = b"toall telegram webhook 1";
 /// Updates that Telegram may bring at the same time (Bot API, `setWebhook`: 1 to 100, its default is 40). It brings those of
@@ -135,17 +136,26 @@ pub(super) async fn receive(
     me: &str,
     inbox: &Inbox,
 ) -> Result<(), Closed> {
-    let update = read(update);
-    if let Some(update) = &update
-        && let Some(message) = &update.message
-        && message.media_group_id.is_some()
-        && understand(update, me).is_some()
-    {
-        // Each file of an album is brought by itself, all at about the same time.
-        albums.note(update);
-        tokio::time::sleep(ALBUM_IS_WHOLE).await;
+    let Some(update) = read(update) else { return Ok(()) };
+    albums.note(&update);
+    let album = part_of_album(&update).map(|(message, id)| (message.chat.id, id.to_owned()));
+    let Some((chat, id)) = album else { return deliver(bot, albums, [update], me, inbox).await };
+    if lacks_video(&update, me) {
+        // Telegram brings the next file only after this one is answered, so the command is kept in memory alone. The
+        // album's video, when it comes, is answered after the post is stored.
+        albums.hold(update);
+        let (bot, albums, me, inbox) = (bot.clone(), albums.clone(), me.to_owned(), inbox.clone());
+        tokio::spawn(async move {
+            tokio::time::sleep(ALBUM_ARRIVES).await;
+            let Some(command) = albums.take(chat, &id) else { return };
+            if deliver(&bot, &albums, [command], &me, &inbox).await.is_err() {
+                warn!("stopped before the rest of an album came; its command is lost");
+            }
+        });
+        return Ok(());
     }
-    deliver(bot, albums, update, me, inbox).await
+    let command = if brings_video(&update) { albums.take(chat, &id) } else { None };
+    deliver(bot, albums, command.into_iter().chain([update]), me, inbox).await
 }
 
 /// How Telegram's webhook fares.

@@ -18,7 +18,7 @@ use crate::{
 /// Longer than a mode goes without a look at what the chat says.
 const A_LOOK_LATER: Duration = Duration::from_secs(61);
 
-async fn by_webhook() -> (Telegram, World) {
+pub async fn by_webhook() -> (Telegram, World) {
     let telegram = Telegram::start().await;
     let mut settings = telegram.settings();
     settings.mode = TelegramMode::Webhook;

@@ -3,11 +3,11 @@
 use bytes::Bytes;
 use toall::sandbox::{Call, Effect, Fault as OnX, Gate};
 
-use super::{ALICE, link_on_discord, link_on_telegram, on_discord, on_telegram};
+use super::{ALICE, brought::by_webhook, link_on_discord, link_on_telegram, on_discord, on_telegram};
 use crate::{
     discord::File,
-    telegram::{Fault, User},
-    world::sample,
+    telegram::{Fault, Telegram, User},
+    world::{World, sample},
 };
 
 fn video() -> Bytes {
@@ -56,20 +56,67 @@ async fn a_token_can_be_copied() {
     assert!(token.starts_with("`toall_") && token.ends_with('`') && !token.contains('\\'), "{raw}");
 }
 
+/// An album of two pictures and a video.
+fn album() -> [(&'static str, &'static str, Bytes); 3] {
+    let picture = Bytes::from_static(b"jpg");
+    [("photo", "a.jpg", picture.clone()), ("video", "surf.mp4", video()), ("photo", "b.jpg", picture)]
+}
+
+/// The album's video is on X, and the person was told about the rest.
+async fn assert_album_is_posted(telegram: &Telegram, world: &World) {
+    let rest = |telegram: &Telegram| {
+        telegram
+            .said(ALICE.id)
+            .into_iter()
+            .find(|shown| shown.text.contains("left out the rest of the album"))
+    };
+    telegram.wait_for(rest).await;
+    world.settle().await;
+    assert_eq!(world.x.posts().len(), 1);
+    assert_eq!(world.x.posts()[0].text, "The best of it");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_albums_video_is_posted_whichever_file_has_the_words() {
     let (telegram, world) = on_telegram().await;
     link_on_telegram(&telegram, &world).await;
-    let picture = Bytes::from_static(b"jpg");
-    let files =
-        [("photo", "a.jpg", picture.clone()), ("video", "surf.mp4", video()), ("photo", "b.jpg", picture)];
-    telegram.private(ALICE).album(&files, "/post The best of it");
-    let rest = telegram
-        .wait_for(|telegram| telegram.said(ALICE.id).into_iter().find(|shown| shown.text.contains("album")));
-    assert!(rest.await.text.contains("left out the other 2 files"));
-    world.settle().await;
-    assert_eq!(world.x.posts().len(), 1);
-    assert_eq!(world.x.posts()[0].text, "The best of it");
+    telegram.private(ALICE).album(&album(), "/post The best of it");
+    assert_album_is_posted(&telegram, &world).await;
+}
+
+/// A poll ends with the first update there is, so the rest of an album comes with the next.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_that_arrives_in_pieces_is_posted() {
+    let (telegram, world) = on_telegram().await;
+    link_on_telegram(&telegram, &world).await;
+    let [first, rest @ ..] = album();
+    let given = telegram.given();
+    telegram.private(ALICE).album(&[first], "/post The best of it");
+    telegram.wait_for(|telegram| (telegram.given() > given).then_some(())).await;
+    telegram.private(ALICE).album(&rest, "");
+    assert_album_is_posted(&telegram, &world).await;
+    telegram.wait_for(|telegram| (telegram.unconfirmed() == 0).then_some(())).await;
+}
+
+/// The webhook brings a chat's next update only after the one before is answered.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_that_the_webhook_brings_is_posted() {
+    let (telegram, world) = by_webhook().await;
+    link_on_telegram(&telegram, &world).await;
+    telegram.private(ALICE).album(&album(), "/post The best of it");
+    assert_album_is_posted(&telegram, &world).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_album_without_a_video_is_refused() {
+    for (telegram, world) in [on_telegram().await, by_webhook().await] {
+        link_on_telegram(&telegram, &world).await;
+        let picture = ("photo", "a.jpg", Bytes::from_static(b"jpg"));
+        telegram.private(ALICE).album(&[picture.clone(), picture], "/post Only pictures");
+        let refused = telegram.wait_for(|telegram| telegram.said(ALICE.id).into_iter().nth(2)).await;
+        assert!(refused.text.starts_with("That is a photo"), "{}", refused.text);
+        assert_eq!(world.x.posts().len(), 0);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -143,6 +143,7 @@ async fn get_updates(shared: &Shared, body: &Value) -> Answer {
                 return refuse(409, CONFLICT);
             }
             if !updates.is_empty() {
+                shared.change(|state| state.given += updates.len());
                 return Ok(json!(updates));
             }
             changes.changed().await.unwrap();

@@ -39,6 +39,8 @@ pub struct State {
     /// Updates not confirmed yet, by their ids.
     pub updates: BTreeMap<i64, Value>,
     pub last_update: Option<Value>,
+    /// How many updates polls were answered with, again and again.
+    pub given: usize,
     pub chats: BTreeMap<i64, Vec<Value>>,
     /// People the bot shares a chat with.
     pub met: HashSet<i64>,
