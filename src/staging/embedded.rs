@@ -178,3 +178,13 @@ fn random_key() -> io::Result<String> {
     getrandom::fill(&mut bytes).map_err(io::Error::other)?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
+
+/// A path that was brought to the disk, and the length it had then.
+#[cfg(test)]
+pub(super) type Synced = (std::path::PathBuf, u64);
+
+#[cfg(test)]
+pub(super) fn synced(root: &Path) -> Vec<Synced> {
+    let all = folder::SYNCED.lock().unwrap();
+    all.iter().filter(|(path, _)| path.starts_with(root)).cloned().collect()
+}

@@ -20,6 +20,7 @@ use tokio::{
 
 mod foreign;
 mod guarded;
+mod lasting;
 mod parts;
 mod sweeping;
 

@@ -14,8 +14,10 @@ use tokio::{
 use tokio_util::io::ReaderStream;
 use uuid::Uuid;
 
+use super::super::{POSTS, PREFIXES, UPLOADS};
 use super::folder::{
-    Aside, begun, clear_uploads, free_bytes, open_note, part_bytes, private_dir, private_file, put_all_back,
+    Aside, begun, clear_uploads, files_of, free_bytes, open_note, part_bytes, part_file, persist,
+    private_dir, private_file, put_all_back,
 };
 
 /// Each read is a trip to the thread pool for blocking work; s3s-fs makes one for every 4 KiB.
@@ -51,10 +53,16 @@ impl Files {
     pub(super) async fn open(root: PathBuf, bucket: &'static str, min_free: u64) -> io::Result<Files> {
         blocking(move || {
             private_dir(&root)?;
-            for prefix in super::super::PREFIXES {
+            for prefix in PREFIXES {
                 private_dir(&root.join(bucket).join(prefix))?;
             }
             private_dir(&root.join(bucket))?;
+            persist(&[
+                root.clone(),
+                root.join(bucket),
+                root.join(bucket).join(POSTS),
+                root.join(bucket).join(UPLOADS),
+            ])?;
             put_all_back(&root)?;
             clear_uploads(&root)?;
             let inner = FileSystem::new(&root).map_err(|error| io::Error::other(format!("{error:?}")))?;
@@ -118,11 +126,15 @@ impl Files {
         let aside = aside
             .inspect_err(|error| tracing::warn!(%error, "a crash while parts are joined would lose them"));
         let joined = self.inner.complete_multipart_upload(req).await.map_err(say_if_full);
+        // While the parts still have their second names.
+        let joined = match joined {
+            Ok(joined) => self.keep(&bucket, &key).await.map(|()| joined),
+            refused => refused,
+        };
         if let Ok(aside) = aside {
             let done = if joined.is_ok() { Aside::forget } else { Aside::put_back };
             blocking(move || done(aside)).await.map_err(S3Error::internal_error)?;
         }
-        self.make_private(&bucket, &key).await?;
         joined
     }
 
@@ -137,18 +149,30 @@ impl Files {
             .map(|kind| self.root.join(format!(".bucket-{bucket}.object-{key}.{kind}.json")))
     }
 
-    async fn make_private(&self, bucket: &str, key: &str) -> S3Result<()> {
+    /// Makes a new object private, and lasting: what is answered with 200 is there after a power cut.
+    async fn keep(&self, bucket: &str, key: &str) -> S3Result<()> {
         let [internal, metadata] = self.notes(bucket, key);
-        for path in [self.object(bucket, key), internal, metadata] {
-            match private_file(path).await {
+        let files = [self.object(bucket, key), internal, metadata];
+        for path in &files {
+            match private_file(path.clone()).await {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => {
                     return Err(S3Error::internal_error(error));
                 }
                 _ => {}
             }
         }
-        Ok(())
+        on_disk(files.into()).await
     }
+}
+
+/// A disk may find only now that it is full.
+async fn on_disk(files: Vec<PathBuf>) -> S3Result<()> {
+    blocking(move || persist(&files)).await.map_err(|error| say_if_full(S3Error::internal_error(error)))
+}
+
+/// Parts of uploads that a next process goes on with. The worker's own are sent again.
+fn is_lasting(key: &str) -> bool {
+    key.starts_with(UPLOADS)
 }
 
 #[async_trait::async_trait]
@@ -178,7 +202,7 @@ impl S3 for Files {
         let (bucket, key) = (req.input.bucket.clone(), req.input.key.clone());
         self.check_room(bytes_of(req.input.content_length))?;
         let response = self.inner.put_object(req).await.map_err(say_if_full)?;
-        self.make_private(&bucket, &key).await?;
+        self.keep(&bucket, &key).await?;
         Ok(response)
     }
 
@@ -212,7 +236,14 @@ impl S3 for Files {
         req: S3Request<CreateMultipartUploadInput>,
     ) -> S3Result<S3Response<CreateMultipartUploadOutput>> {
         self.check_room(0)?;
-        self.inner.create_multipart_upload(req).await.map_err(say_if_full)
+        let lasting = is_lasting(&req.input.key);
+        let response = self.inner.create_multipart_upload(req).await.map_err(say_if_full)?;
+        if lasting && let Some(upload) = &response.output.upload_id {
+            let (root, upload) = (self.root.clone(), upload.clone());
+            let notes = blocking(move || files_of(&root, &upload)).await.map_err(S3Error::internal_error)?;
+            on_disk(notes).await?;
+        }
+        Ok(response)
     }
 
     /// s3s-fs has none.
@@ -242,7 +273,11 @@ impl S3 for Files {
     async fn upload_part(&self, req: S3Request<UploadPartInput>) -> S3Result<S3Response<UploadPartOutput>> {
         self.check_upload(&req.input.upload_id).await?;
         self.check_room(bytes_of(req.input.content_length))?;
-        self.inner.upload_part(req).await.map_err(say_if_full)
+        let part = part_file(&self.root, &req.input.upload_id, req.input.part_number);
+        let part = part.filter(|_| is_lasting(&req.input.key));
+        let response = self.inner.upload_part(req).await.map_err(say_if_full)?;
+        on_disk(part.into_iter().collect()).await?;
+        Ok(response)
     }
 
     async fn complete_multipart_upload(

@@ -1,6 +1,7 @@
 //! The folder that s3s-fs 0.14 works in: what lies there, and who may read it.
 
 use std::{
+    collections::BTreeSet,
     fs, io,
     path::{Path, PathBuf},
     time::SystemTime,
@@ -40,6 +41,25 @@ pub(super) fn open_note(root: &Path, upload: &str) -> Option<PathBuf> {
     Some(root.join(format!(".upload-{}.json", Uuid::parse_str(upload).ok()?)))
 }
 
+/// Where a part of an upload lies. `None` for what is no id.
+pub(super) fn part_file(root: &Path, upload: &str, part: i32) -> Option<PathBuf> {
+    Some(root.join(format!(".upload_id-{}.part-{part}", Uuid::parse_str(upload).ok()?)))
+}
+
+/// The files of an upload: its notes, and the parts it has.
+pub(super) fn files_of(root: &Path, upload: &str) -> io::Result<Vec<PathBuf>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(root)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        let name = name.to_string_lossy();
+        if belongs(&name) && name.contains(upload) {
+            files.push(entry.path());
+        }
+    }
+    Ok(files)
+}
+
 /// What the names of folders begin with that hold parts while they are joined.
 const ASIDE: &str = ".joining-";
 
@@ -54,14 +74,13 @@ impl Aside {
         let aside = Aside { root: root.to_owned(), folder: root.join(format!("{ASIDE}{upload}")) };
         let upload = upload.to_string();
         private_dir(&aside.folder)?;
-        for entry in fs::read_dir(root)? {
-            let entry = entry?;
-            let file_name = entry.file_name();
-            let name = file_name.to_string_lossy();
-            if belongs(&name) && name.contains(&upload) {
-                fs::hard_link(entry.path(), aside.folder.join(&file_name))?;
-            }
+        for file in files_of(root, &upload)? {
+            let Some(name) = file.file_name() else { continue };
+            fs::hard_link(&file, aside.folder.join(name))?;
         }
+        // Before the first part is deleted.
+        sync(&aside.folder)?;
+        sync(root)?;
         Ok(aside)
     }
 
@@ -74,6 +93,7 @@ impl Aside {
                 fs::rename(entry.path(), place)?;
             }
         }
+        sync(&self.root)?;
         self.forget()
     }
 
@@ -146,6 +166,34 @@ pub(super) fn clear_uploads(root: &Path) -> io::Result<()> {
     }
     Ok(())
 }
+
+/// Brings files and their names to the disk, so that they outlast a power cut. A file that is not there has nothing to keep.
+pub(super) fn persist(files: &[PathBuf]) -> io::Result<()> {
+    let mut folders = BTreeSet::new();
+    for file in files {
+        match sync(file) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            synced => synced?,
+        }
+        folders.extend(file.parent());
+    }
+    folders.into_iter().try_for_each(sync)
+}
+
+/// Waits until the disk has a file, or the names in a folder.
+fn sync(path: &Path) -> io::Result<()> {
+    // Other systems let nobody open a folder.
+    if cfg!(unix) || !path.is_dir() {
+        fs::File::open(path)?.sync_all()?;
+    }
+    #[cfg(test)]
+    SYNCED.lock().unwrap().push((path.to_owned(), fs::metadata(path)?.len()));
+    Ok(())
+}
+
+/// Paths on the disk, with the length of each at that moment: no test can cut the power.
+#[cfg(test)]
+pub(super) static SYNCED: std::sync::Mutex<Vec<(PathBuf, u64)>> = std::sync::Mutex::new(Vec::new());
 
 pub(super) fn private_dir(path: &Path) -> io::Result<()> {
     fs::create_dir_all(path)?;
