@@ -262,6 +262,8 @@ pub struct Account {
     pub profile_at: i64,
     /// Whether this person's `/post` goes here.
     pub preferred: bool,
+    /// How many other people are connected whose connections this person may end; 0 for all but the owner.
+    pub others_to_end: u32,
 }
 
 /// A profile older than this is asked for again where it decides; X bills a read of one once a day.

@@ -370,6 +370,19 @@ impl Intake {
         })
     }
 
+    async fn end_others(&self, from: &Person, id: &AccountId) -> Result<Message, IntakeError> {
+        let Some(account) = self.store.account(id).await? else { return Ok(words::nothing_linked()) };
+        let told = words::connection_ended(&account.username, &account.name);
+        let ended = self.store.end_others(from, &account, &told, self.clock.now_ms()).await?;
+        Ok(match ended {
+            Some(ended) => {
+                tracing::info!(account = %id, ended, "the owner ended other people's connections");
+                words::others_ended(&account, ended)
+            }
+            None => words::not_the_owner(),
+        })
+    }
+
     /// Takes a person's link to an account away, and at X the tokens when nobody else needs them.
     /// `None` when the person has not linked it.
     pub async fn disconnect_account(
@@ -428,6 +441,7 @@ impl Intake {
             Deed::Connect => return self.connect(from, at, "twitter").await.map(Some),
             Deed::Upload => return self.upload_link(from, at).await.map(Some),
             Deed::Disconnect(id) => return self.unlink(from, id).await.map(Some),
+            Deed::EndOthers(id) => return self.end_others(from, &id).await.map(Some),
             Deed::RevokeToken(id) => return self.revoke_token(from, id).await.map(Some),
             Deed::Prefer(id) => {
                 if !self.store.prefer(from, &id).await? {

@@ -272,6 +272,8 @@ pub enum Waiting {
     DailyLimit { until: i64 },
     /// The account must be linked again.
     Reconnect,
+    /// The account's owner ended this person's connection to it.
+    ConnectionEnded,
     /// The answer to the creation was lost; looking for the post.
     Looking,
     /// Something that a later version wrote.
@@ -293,6 +295,7 @@ impl Waiting {
             Waiting::Trouble { with: Party::Chat, .. }
             | Waiting::FileNotFound { .. }
             | Waiting::Reconnect
+            | Waiting::ConnectionEnded
             | Waiting::Looking
             | Waiting::Unknown => false,
         }

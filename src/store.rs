@@ -52,7 +52,7 @@ use crate::{account::AccountId, config};
 use engine::{Pool, Query, Sql, Tx, query};
 use wire::Wire;
 
-pub use accounts::Unlinked;
+pub use accounts::{Adopted, Choice, Unlinked};
 pub use admissions::Membership;
 pub use answers::Answered;
 pub use backlog::Backlog;

@@ -81,6 +81,8 @@ pub enum Deed {
     /// Asks for a link to the upload page.
     Upload,
     Disconnect(AccountId),
+    /// Ends the connections of everybody else to an account.
+    EndOthers(AccountId),
     /// Makes an account the one that `/post` publishes to.
     Prefer(AccountId),
     /// Ends an API token.
@@ -97,6 +99,7 @@ impl fmt::Display for Deed {
             Deed::Connect => write!(f, "connect"),
             Deed::Upload => write!(f, "upload"),
             Deed::Disconnect(id) => write!(f, "disconnect:{id}"),
+            Deed::EndOthers(id) => write!(f, "others:{id}"),
             Deed::Prefer(id) => write!(f, "prefer:{id}"),
             Deed::RevokeToken(id) => write!(f, "revoke:{id}"),
         }
@@ -126,6 +129,7 @@ impl FromStr for Deed {
             "connect" if object.is_empty() => Deed::Connect,
             "upload" if object.is_empty() => Deed::Upload,
             "disconnect" => Deed::Disconnect(account()?),
+            "others" => Deed::EndOthers(account()?),
             "prefer" => Deed::Prefer(account()?),
             "revoke" => Deed::RevokeToken(object.parse().map_err(|_| UnknownDeed)?),
             _ => return Err(UnknownDeed),

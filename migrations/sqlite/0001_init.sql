@@ -104,8 +104,9 @@ CREATE TABLE posts (
     updated_at         INTEGER NOT NULL,
     CHECK (state <> 'posted' OR x_post_id IS NOT NULL OR vouched = 1),
     CHECK (state <> 'failed' OR failure IS NOT NULL),
-    -- What is not over is looked at some time.
-    CHECK (due_at IS NOT NULL OR state IN ('posted', 'canceled', 'failed', 'needs_user')),
+    -- What is not over is looked at some time, unless its person has to connect the account first.
+    CHECK (due_at IS NOT NULL OR state IN ('posted', 'canceled', 'failed', 'needs_user')
+           OR COALESCE(waiting, '') = '{"for":"connection_ended"}'),
     -- What may be on X is never said not to be.
     CHECK (state <> 'failed' OR intent_at IS NULL)
 ) STRICT;

@@ -267,6 +267,13 @@ pub(super) fn undoes(ask: &Ask) -> bool {
 impl Deed {
     /// True for buttons that only take back what their person began.
     pub fn undoes(&self) -> bool {
-        matches!(self, Deed::Cancel(_) | Deed::ItIsThere(_) | Deed::Disconnect(_) | Deed::RevokeToken(_))
+        matches!(
+            self,
+            Deed::Cancel(_)
+                | Deed::ItIsThere(_)
+                | Deed::Disconnect(_)
+                | Deed::EndOthers(_)
+                | Deed::RevokeToken(_)
+        )
     }
 }

@@ -1,12 +1,14 @@
 //! From an authorisation link to a linked account.
 
+use std::collections::HashMap;
+
 use secrecy::{ExposeSecret, SecretString};
 use uuid::Uuid;
 
 use super::{Intake, IntakeError};
 use crate::{
-    account::{Person, Place},
-    store::{CLIENT_REJECTED, LinkRequest, PendingLink, StoreError, UnnamedGrant},
+    account::{Person, PersonRef, Place},
+    store::{Adopted, CLIENT_REJECTED, Choice, LinkRequest, PendingLink, StoreError, UnnamedGrant},
     ticket::{NoRandomness, Ticket},
     twitter::{OAuthError, XError},
     words,
@@ -84,7 +86,7 @@ impl Intake {
         if !self.admits(&request.person).await? {
             return Err(LinkError::NotAdmitted);
         }
-        let tokens = match self.x.exchange(code, request.verifier, now).await {
+        let tokens = match self.x.exchange(code, request.verifier.clone(), now).await {
             Ok(tokens) => {
                 let (operators, message) = (&self.access.operators, words::operator_client_accepted());
                 let told = self.store.end_incident(CLIENT_REJECTED, operators, &message, now).await;
@@ -112,8 +114,10 @@ impl Intake {
                 return Err(LinkError::X(error));
             }
         };
-        self.store.adopt(&profile, &tokens, grant, self.clock.now_ms()).await?;
-        let pending = PendingLink { person: request.person, place: request.place, profile, tokens, grant };
+        let adopted = self.store.adopt(&profile, &tokens, grant, self.clock.now_ms()).await?;
+        let was_broken = adopted == Adopted::Broken;
+        let LinkRequest { person, place, .. } = request;
+        let pending = PendingLink { person, place, profile, tokens, grant, was_broken };
         self.store.keep_pending(&ticket, &pending, now + LINK_LIFE_MS).await?;
         Ok((pending, ticket))
     }
@@ -128,11 +132,23 @@ impl Intake {
         self.store.take_request(&ticket, now).await?.ok_or(LinkError::NoSuchLink)
     }
 
-    /// Links what the person in the browser confirmed, and says so in the chat.
-    pub async fn confirm_link(&self, ticket: &str) -> Result<PendingLink, LinkError> {
+    /// Other people who are connected to the account that a link is for.
+    pub async fn others_connected(&self, pending: &PendingLink) -> Result<Vec<Person>, StoreError> {
+        let mut people = self.store.connected(&pending.profile.id).await?;
+        people.retain(|person| PersonRef::from(person) != PersonRef::from(&pending.person));
+        Ok(people)
+    }
+
+    /// Links the account that the person in the browser confirmed, ends other people's connections as they chose, and says
+    /// so in the chats.
+    pub async fn confirm_link(
+        &self,
+        ticket: &str,
+        choices: &HashMap<String, Choice>,
+    ) -> Result<PendingLink, LinkError> {
         let ticket = Ticket::shown(ticket).ok_or(LinkError::NoSuchLink)?;
         let words = |pending: &PendingLink| words::linked(&pending.profile);
-        let pending = self.store.confirm_pending(&ticket, words, self.clock.now_ms()).await?;
+        let pending = self.store.confirm_pending(&ticket, choices, words, self.clock.now_ms()).await?;
         let pending = pending.ok_or(LinkError::NoSuchLink)?;
         tracing::info!(account = %pending.profile.id, "account linked");
         Ok(pending)
@@ -143,7 +159,7 @@ impl Intake {
     pub async fn refuse_link(&self, ticket: &str) -> Result<RefusedLink, LinkError> {
         let now = self.clock.now_ms();
         let PendingLink { profile, tokens, grant, .. } = self.take_pending(ticket, now).await?;
-        if self.store.adopt(&profile, &tokens, grant, now).await? {
+        if self.store.adopt(&profile, &tokens, grant, now).await? == Adopted::InUse {
             return Ok(RefusedLink::Needed);
         }
         match self.x.revoke(&tokens).await {

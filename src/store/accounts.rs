@@ -8,7 +8,11 @@ use super::{
     engine::{Tx, locking, query},
     locks, queue,
 };
-use crate::account::{Account, AccountId, AccountState, Person, Profile, Tier, Tokens};
+use crate::{
+    account::{Account, AccountId, AccountState, Person, PersonRef, Profile, Tier, Tokens},
+    post::{Post, PostId, Waiting},
+    words::Message,
+};
 
 /// What was undone by [`Store::unlink`].
 #[derive(Debug)]
@@ -30,6 +34,7 @@ struct AccountRow {
     profile_at: i64,
     token_state: String,
     preferred: i64,
+    others_to_end: i64,
 }
 
 impl From<AccountRow> for Account {
@@ -46,8 +51,27 @@ impl From<AccountRow> for Account {
             },
             profile_at: row.profile_at,
             preferred: row.preferred == 1,
+            others_to_end: u32::try_from(row.others_to_end).unwrap_or(0),
         }
     }
+}
+
+/// Outcome of [`Store::adopt`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adopted {
+    /// The account works for somebody, with these tokens or newer ones. They must not be revoked.
+    InUse,
+    /// People are connected to the account, but X had ended their grant before this one.
+    Broken,
+    /// Nobody is connected to the account.
+    Unused,
+}
+
+/// A choice about another person's connection to an account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    Keep,
+    End,
 }
 
 /// The grant whose tokens an account has.
@@ -73,11 +97,14 @@ impl StoredGrant {
         self.grant_id.as_ref().is_none_or(|stored| *stored < grant.to_string())
     }
 
-    /// Tells whether somebody could post with the account until `then`, when X gave a new grant. Tokens that X refused
-    /// only after that were ended by the new grant.
+    fn is_of(&self, grant: Uuid) -> bool {
+        self.grant_id.as_ref().is_some_and(|stored| *stored == grant.to_string())
+    }
+
+    /// Tells whether the account's people could post until `then`, when X gave a new grant. Tokens that X refused only
+    /// after that were ended by the new grant.
     fn works_until(&self, then: i64) -> bool {
-        self.active == 1
-            && (self.token_state != "broken" || self.refused_at.is_some_and(|refused| refused >= then))
+        self.token_state != "broken" || self.refused_at.is_some_and(|refused| refused >= then)
     }
 }
 
@@ -119,11 +146,19 @@ impl Store {
         let user = upsert_user(tx, person, now).await?;
         let stored = StoredGrant::locked(tx, &profile.id).await?;
         let is_newer = stored.as_ref().is_none_or(|stored| stored.is_older_than(grant));
+        let is_newest = is_newer || stored.as_ref().is_some_and(|stored| stored.is_of(grant));
         match stored {
             Some(stored) if !is_newer && stored.active == 0 => return Ok(false),
             _ if is_newer => self.put_grant(tx, profile, tokens, grant, now).await?,
             // Adopted before the person confirmed, and perhaps refreshed since.
             _ => {}
+        }
+        if is_newest {
+            query("UPDATE x_accounts SET owner = $1 WHERE id = $2")
+                .bind(&user)
+                .bind(&profile.id.0)
+                .execute(&mut *tx)
+                .await?;
         }
         let linked = query(
             "INSERT INTO account_links (user_id, account_id, created_at) VALUES ($1, $2, $3)
@@ -141,6 +176,16 @@ impl Store {
             .bind(i64::try_from(linked).unwrap_or(0))
             .execute(&mut *tx)
             .await?;
+        query(
+            "UPDATE posts SET waiting = NULL, due_at = $1, attempt = 0, trouble_since = NULL
+              WHERE user_id = $2 AND account_id = $3 AND due_at IS NULL AND waiting = $4",
+        )
+        .bind(now)
+        .bind(&user)
+        .bind(&profile.id.0)
+        .bind(connection_ended()?)
+        .execute(&mut *tx)
+        .await?;
         resume(tx, &profile.id, now).await?;
         Ok(true)
     }
@@ -148,25 +193,25 @@ impl Store {
     /// Takes over the tokens of a grant that nobody has confirmed, if its account works for somebody: X may have ended
     /// the earlier grant when it gave this one. Connects nobody.
     ///
-    /// False when nobody depends on the account, so that the tokens may be given back to X.
     pub async fn adopt(
         &self,
         profile: &Profile,
         tokens: &Tokens,
         grant: Uuid,
         now: i64,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<Adopted, StoreError> {
         let mut tx = self.begin().await?;
         let stored = StoredGrant::locked(&mut tx, &profile.id).await?;
-        let Some(stored) = stored.filter(|stored| stored.works_until(tokens.issued_at)) else {
-            return Ok(false);
-        };
+        let Some(stored) = stored.filter(|stored| stored.active == 1) else { return Ok(Adopted::Unused) };
+        if !stored.works_until(tokens.issued_at) {
+            return Ok(Adopted::Broken);
+        }
         if stored.is_older_than(grant) {
             self.put_grant(&mut tx, profile, tokens, grant, now).await?;
             resume(&mut tx, &profile.id, now).await?;
         }
         self.commit(tx).await?;
-        Ok(true)
+        Ok(Adopted::InUse)
     }
 
     /// Writes an account with the tokens of a new grant.
@@ -204,11 +249,109 @@ impl Store {
         Ok(())
     }
 
+    /// People who are connected to an account, in the order they were.
+    pub async fn connected(&self, account: &AccountId) -> Result<Vec<Person>, StoreError> {
+        let rows: Vec<(String, String, String)> = query(
+            "SELECT u.platform, u.platform_user, u.name FROM account_links l JOIN users u ON u.id = l.user_id
+              WHERE l.account_id = $1 ORDER BY l.created_at, u.id",
+        )
+        .bind(&account.0)
+        .fetch_all(&self.read)
+        .await?;
+        let person = |(platform, id, name): (String, String, String)| {
+            let platform = platform.parse().map_err(|_| StoreError::Unreadable("platform"))?;
+            Ok(Person { platform, id, name })
+        };
+        rows.into_iter().map(person).collect()
+    }
+
+    /// Tells whether a person is still connected to the account that a post goes to.
+    pub async fn still_connected(&self, post: &Post) -> Result<bool, StoreError> {
+        let found: Option<i64> =
+            query("SELECT created_at FROM account_links WHERE user_id = $1 AND account_id = $2")
+                .bind(&post.user)
+                .bind(&post.account.0)
+                .fetch_value_optional(&self.read)
+                .await?;
+        Ok(found.is_some())
+    }
+
+    /// Ends the connections of everybody else to an account and tells each of them. Returns how many there were; `None`
+    /// unless `owner` confirmed the newest grant and is still connected.
+    pub async fn end_others(
+        &self,
+        owner: &Person,
+        account: &Account,
+        message: &Message,
+        now: i64,
+    ) -> Result<Option<usize>, StoreError> {
+        let mut tx = self.begin().await?;
+        let user = user_id(owner);
+        let others = lock_connected(&mut tx, &account.id, &user).await?;
+        let owns: Option<i64> = query(
+            "SELECT l.created_at FROM account_links l JOIN x_accounts a ON a.id = l.account_id
+              WHERE l.user_id = $1 AND l.account_id = $2 AND a.owner = $1",
+        )
+        .bind(&user)
+        .bind(&account.id.0)
+        .fetch_value_optional(&mut tx)
+        .await?;
+        if owns.is_none() {
+            return Ok(None);
+        }
+        self.end_connections(&mut tx, &account.id, &others, message, now).await?;
+        self.commit(tx).await?;
+        Ok(Some(others.len()))
+    }
+
+    /// Ends connections of people to an account. Posts that X was not asked to make yet wait until their person connects
+    /// again. The people and the lane are locked by now.
+    pub(super) async fn end_connections(
+        &self,
+        tx: &mut Tx,
+        account: &AccountId,
+        users: &[String],
+        message: &Message,
+        now: i64,
+    ) -> Result<(), StoreError> {
+        for user in users {
+            remove_link(tx, user, account).await?;
+            let posts: Vec<(String, Option<i64>)> = query(
+                "SELECT id, intent_at FROM posts WHERE user_id = $1 AND account_id = $2 AND due_at IS NOT NULL",
+            )
+            .bind(user)
+            .bind(&account.0)
+            .fetch_all(&mut *tx)
+            .await?;
+            for (id, intent_at) in posts {
+                let id: PostId = id.parse().map_err(|_| StoreError::Unreadable("post id"))?;
+                // A post that may be on X is still looked for.
+                if intent_at.is_none() {
+                    query("UPDATE posts SET waiting = $1, due_at = NULL, updated_at = $2 WHERE id = $3")
+                        .bind(connection_ended()?)
+                        .bind(now)
+                        .bind(id.to_string())
+                        .execute(&mut *tx)
+                        .await?;
+                    queue::show(tx, id, now).await?;
+                    queue::event(tx, self, id, None, "connection_ended", None, now).await?;
+                }
+                queue::drop_from_lane(tx, account, id, now).await?;
+            }
+            let person: PersonRef = user.parse().map_err(|_| StoreError::Unreadable("user"))?;
+            self.notify(tx, &person.private_place(), message, now).await?;
+        }
+        Ok(())
+    }
+
     /// A person's accounts, in the order they were linked.
     pub async fn accounts(&self, person: &Person) -> Result<Vec<Account>, StoreError> {
         let rows: Vec<AccountRow> = query(
             "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.profile_at, a.token_state,
-                    CAST(CASE WHEN u.default_account = a.id THEN 1 ELSE 0 END AS BIGINT) AS preferred
+                    CAST(CASE WHEN u.default_account = a.id THEN 1 ELSE 0 END AS BIGINT) AS preferred,
+                    CAST(CASE WHEN a.owner = l.user_id
+                              THEN (SELECT count(*) FROM account_links o WHERE o.account_id = a.id AND o.user_id <> l.user_id)
+                              ELSE 0 END AS BIGINT) AS others_to_end
                FROM account_links l JOIN x_accounts a ON a.id = l.account_id JOIN users u ON u.id = l.user_id
               WHERE l.user_id = $1 ORDER BY l.created_at, a.id",
         )
@@ -218,10 +361,12 @@ impl Store {
         Ok(rows.into_iter().map(Account::from).collect())
     }
 
-    /// One account, whoever linked it. `preferred` is not known here.
+    /// One account, whoever linked it. `preferred` and `others_to_end` are not known here.
     pub async fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
         let row: Option<AccountRow> = query(
-            "SELECT id, username, name, avatar_url, tier, profile_at, token_state, CAST(0 AS BIGINT) AS preferred FROM x_accounts WHERE id = $1",
+            "SELECT id, username, name, avatar_url, tier, profile_at, token_state, CAST(0 AS BIGINT) AS preferred,
+                    CAST(0 AS BIGINT) AS others_to_end
+               FROM x_accounts WHERE id = $1",
         )
         .bind(&id.0)
         .fetch_optional(&self.read)
@@ -275,7 +420,8 @@ impl Store {
         locks::person(&mut tx, &user).await?;
         locks::lane(&mut tx, id).await?;
         let row: Option<AccountRow> = query(
-            "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.profile_at, a.token_state, CAST(0 AS BIGINT) AS preferred
+            "SELECT a.id, a.username, a.name, a.avatar_url, a.tier, a.profile_at, a.token_state, CAST(0 AS BIGINT) AS preferred,
+                    CAST(0 AS BIGINT) AS others_to_end
                FROM account_links l JOIN x_accounts a ON a.id = l.account_id
               WHERE l.user_id = $1 AND l.account_id = $2",
         )
@@ -284,20 +430,7 @@ impl Store {
         .fetch_optional(&mut tx)
         .await?;
         let Some(row) = row else { return Ok(None) };
-        query("DELETE FROM account_links WHERE user_id = $1 AND account_id = $2")
-            .bind(&user)
-            .bind(&id.0)
-            .execute(&mut tx)
-            .await?;
-        query(
-            "UPDATE users SET default_account =
-                (SELECT account_id FROM account_links WHERE user_id = $1 ORDER BY created_at DESC LIMIT 1)
-              WHERE id = $1 AND default_account = $2",
-        )
-        .bind(&user)
-        .bind(&id.0)
-        .execute(&mut tx)
-        .await?;
+        remove_link(&mut tx, &user, id).await?;
         super::posts::disconnect(&mut tx, &user, id, now).await?;
         let others: i64 = query("SELECT count(*) FROM account_links WHERE account_id = $1")
             .bind(&id.0)
@@ -328,6 +461,56 @@ impl Store {
         self.commit(tx).await?;
         Ok(Some(Unlinked { account: row.into(), others: others > 0, tokens }))
     }
+}
+
+/// Locks everybody who is connected to an account, `user` and the account's lane, in the order that all keep to. Returns
+/// the people but `user`.
+pub(super) async fn lock_connected(
+    tx: &mut Tx,
+    account: &AccountId,
+    user: &str,
+) -> Result<Vec<String>, sqlx::Error> {
+    let others = connected_but(tx, account, user).await?;
+    let mut people: Vec<&str> = others.iter().map(String::as_str).chain([user]).collect();
+    people.sort_unstable();
+    for person in people {
+        locks::person(tx, person).await?;
+    }
+    locks::lane(tx, account).await?;
+    // Somebody who came in between is not locked, and confirmed a newer grant.
+    let still = connected_but(tx, account, user).await?;
+    Ok(others.into_iter().filter(|other| still.contains(other)).collect())
+}
+
+async fn connected_but(tx: &mut Tx, account: &AccountId, user: &str) -> Result<Vec<String>, sqlx::Error> {
+    query("SELECT user_id FROM account_links WHERE account_id = $1 AND user_id <> $2 ORDER BY user_id")
+        .bind(&account.0)
+        .bind(user)
+        .fetch_values(tx)
+        .await
+}
+
+async fn remove_link(tx: &mut Tx, user: &str, account: &AccountId) -> Result<(), sqlx::Error> {
+    query("DELETE FROM account_links WHERE user_id = $1 AND account_id = $2")
+        .bind(user)
+        .bind(&account.0)
+        .execute(&mut *tx)
+        .await?;
+    query(
+        "UPDATE users SET default_account =
+            (SELECT account_id FROM account_links WHERE user_id = $1 ORDER BY created_at DESC LIMIT 1)
+          WHERE id = $1 AND default_account = $2",
+    )
+    .bind(user)
+    .bind(&account.0)
+    .execute(&mut *tx)
+    .await?;
+    Ok(())
+}
+
+/// What a post of a person waits for whose connection was ended, as it is stored.
+fn connection_ended() -> Result<String, StoreError> {
+    serde_json::to_string(&Waiting::ConnectionEnded).map_err(|_| StoreError::Unreadable("waiting"))
 }
 
 /// Lets posts go on that waited until their account could be used again.

@@ -89,6 +89,7 @@ impl Store {
         let ids: Vec<String> = query(
             "SELECT id FROM posts
               WHERE id < $1 AND due_at IS NULL AND clean_at IS NULL AND status_due_at IS NULL AND updated_at < $2
+                AND COALESCE(waiting, '') <> '{\"for\":\"connection_ended\"}'
               ORDER BY id LIMIT $3",
         )
         .bind(first_id_at(before))
@@ -100,7 +101,8 @@ impl Store {
             let mut tx = self.begin().await?;
             // The row decides: its person may have tried the post again since it was read.
             let still: Option<i64> = query(locking!(
-                "SELECT created_at FROM posts WHERE id = $1 AND due_at IS NULL AND updated_at < $2"
+                "SELECT created_at FROM posts WHERE id = $1 AND due_at IS NULL AND updated_at < $2
+                    AND COALESCE(waiting, '') <> '{\"for\":\"connection_ended\"}'"
             ))
             .bind(id)
             .bind(before)

@@ -312,7 +312,10 @@ impl Store {
             serde_json::to_string(&Failure::Blocked).map_err(|_| StoreError::Unreadable("failure"))?;
         for user in people.iter().map(ToString::to_string) {
             let accounts: Vec<String> =
-                query("SELECT DISTINCT account_id FROM posts WHERE user_id = $1 AND due_at IS NOT NULL")
+                query(
+                    "SELECT DISTINCT account_id FROM posts
+                      WHERE user_id = $1 AND (due_at IS NOT NULL OR waiting = '{\"for\":\"connection_ended\"}')",
+                )
                     .bind(&user)
                     .fetch_values(&self.read)
                     .await?;
@@ -322,7 +325,8 @@ impl Store {
                 locks::lane(&mut tx, &account).await?;
                 let posts: Vec<String> = query(
                     "SELECT id FROM posts
-                      WHERE user_id = $1 AND account_id = $2 AND due_at IS NOT NULL AND intent_at IS NULL",
+                      WHERE user_id = $1 AND account_id = $2 AND intent_at IS NULL
+                        AND (due_at IS NOT NULL OR waiting = '{\"for\":\"connection_ended\"}')",
                 )
                 .bind(&user)
                 .bind(&account.0)

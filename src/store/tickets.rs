@@ -1,14 +1,17 @@
 //! Tickets, kept as hashes with a sealed payload: a link being made, and one that waits for its confirmation.
 //! Sessions of browsers are kept the same way.
 
+use std::collections::HashMap;
+
 use super::{
     Store, StoreError,
+    accounts::{Choice, lock_connected, user_id},
     engine::{Tx, query},
 };
 use crate::{
     account::{Person, Place, Profile, Tokens},
     ticket::Ticket,
-    words::Message,
+    words::{self, Message},
 };
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -36,6 +39,15 @@ pub struct PendingLink {
     pub tokens: Tokens,
     /// Id of the authorisation; a later one has a greater id.
     pub grant: Uuid,
+    /// X had ended the account's earlier grant, so that nobody could post with it.
+    pub was_broken: bool,
+}
+
+impl PendingLink {
+    /// What becomes of another person's connection about which nothing was chosen.
+    pub fn default_choice(&self) -> Choice {
+        if self.was_broken { Choice::End } else { Choice::Keep }
+    }
 }
 
 /// Tokens of an account that X did not name when it gave them.
@@ -120,11 +132,14 @@ impl Store {
         self.take_ticket(CONFIRM, ticket, now).await
     }
 
-    /// Links an authorised account to the person who asked, and has its chat told `words`, all or nothing.
+    /// Links an authorised account to the person who asked, ends other people's connections as `choices` say, and has the
+    /// chat told `message`, all or nothing. People end up connected or not by their user id, or without a choice as before:
+    /// connected, unless X had ended the account's grant.
     pub async fn confirm_pending(
         &self,
         ticket: &Ticket,
-        words: impl FnOnce(&PendingLink) -> Message,
+        choices: &HashMap<String, Choice>,
+        message: impl FnOnce(&PendingLink) -> Message,
         now: i64,
     ) -> Result<Option<PendingLink>, StoreError> {
         let mut tx = self.begin().await?;
@@ -132,10 +147,16 @@ impl Store {
             return Ok(None);
         };
         let PendingLink { person, profile, tokens, grant, .. } = &pending;
+        let others = lock_connected(&mut tx, &profile.id, &user_id(person)).await?;
+        let default = pending.default_choice();
+        let ends = |user: &String| *choices.get(user).unwrap_or(&default) == Choice::End;
+        let ended: Vec<String> = others.into_iter().filter(ends).collect();
+        let told = words::connection_ended(&profile.username, &profile.name);
+        self.end_connections(&mut tx, &profile.id, &ended, &told, now).await?;
         if !self.link(&mut tx, person, profile, tokens, *grant, now).await? {
             return Ok(None);
         }
-        self.notify(&mut tx, &pending.place, &words(&pending), now).await?;
+        self.notify(&mut tx, &pending.place, &message(&pending), now).await?;
         self.commit(tx).await?;
         Ok(Some(pending))
     }

@@ -1,6 +1,6 @@
 //! The way back from X's consent page, and the question that follows it.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use axum::{
     Form,
@@ -8,7 +8,6 @@ use axum::{
     http::{HeaderMap, HeaderValue, StatusCode},
 };
 use secrecy::SecretString;
-use serde::Deserialize;
 use url::form_urlencoded;
 
 use super::{
@@ -16,6 +15,7 @@ use super::{
     error::{ErrorPage, Refusal},
     pages::{self, Page},
 };
+use crate::store::Choice;
 
 /// The longest query read, in bytes; X's code and our state together stay below 300.
 const MAX_QUERY: usize = 4 * 1024;
@@ -82,7 +82,8 @@ pub(super) async fn returned(
     match Returned::read(&query.unwrap_or_default())? {
         Returned::Authorised { state, code } => {
             let (pending, ticket) = site.intake.authorised(&state, code).await?;
-            Ok(pages::question(&site.base, &pending.profile, &pending.person, ticket.expose()))
+            let others = site.intake.others_connected(&pending).await?;
+            Ok(pages::question(&site.base, &pending, &others, ticket.expose()))
         }
         Returned::Denied { state } => {
             site.intake.denied(&state).await?;
@@ -91,10 +92,12 @@ pub(super) async fn returned(
     }
 }
 
-/// The hidden field of the question's forms. Nobody else can know it, so it also shows that the form is ours.
-#[derive(Deserialize)]
+/// What the question's forms send: a hidden field, and choices about other people's connections. Nobody else can know
+/// the field, so it also shows that the form is ours.
 struct Answer {
     ticket: String,
+    /// By user id.
+    choices: HashMap<String, Choice>,
 }
 
 impl Answer {
@@ -104,12 +107,27 @@ impl Answer {
         if matches!(site, Some(b"cross-site" | b"same-site")) {
             return Err(Refusal::FOREIGN_FORM);
         }
-        let form = Form::<Answer>::from_request(request, &());
+        let form = Form::<Vec<(String, String)>>::from_request(request, &());
         match tokio::time::timeout(FORM_TIME, form).await.map_err(Refusal::too_slow)? {
-            Ok(Form(answer)) => Ok(answer),
+            Ok(Form(fields)) => Answer::of(fields),
             Err(error) if error.status() == StatusCode::PAYLOAD_TOO_LARGE => Err(Refusal::TOO_LARGE),
             Err(_) => Err(Refusal::MALFORMED),
         }
+    }
+}
+
+impl Answer {
+    fn of(fields: Vec<(String, String)>) -> Result<Answer, Refusal> {
+        let (mut ticket, mut choices) = (None, HashMap::new());
+        for (name, value) in fields {
+            match (name.as_str(), value.as_str()) {
+                ("ticket", _) if ticket.is_none() => ticket = Some(value),
+                (_, "keep") => drop(choices.insert(name, Choice::Keep)),
+                (_, "end") => drop(choices.insert(name, Choice::End)),
+                _ => return Err(Refusal::MALFORMED),
+            }
+        }
+        Ok(Answer { ticket: ticket.ok_or(Refusal::MALFORMED)?, choices })
     }
 }
 
@@ -117,7 +135,7 @@ impl Answer {
 pub(super) async fn confirm(State(site): State<Arc<Site>>, request: Request) -> Result<Page, ErrorPage> {
     let headers = request.headers().clone();
     let answer = Answer::read(request).await?;
-    let linked = site.intake.confirm_link(&answer.ticket).await?;
+    let linked = site.intake.confirm_link(&answer.ticket, &answer.choices).await?;
     accounts::linked(&site, &headers, &linked).await
 }
 

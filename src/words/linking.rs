@@ -84,6 +84,11 @@ pub fn accounts(accounts: &[Account]) -> Message {
         if account.state == AccountState::ReconnectNeeded {
             line += " · must be connected again";
         }
+        match account.others_to_end {
+            0 => {}
+            1 => line += " · 1 other person can post here",
+            others => line += &format!(" · {others} other people can post here"),
+        }
         message = message.then(line);
     }
     if accounts.len() > LISTED {
@@ -98,7 +103,41 @@ pub fn accounts(accounts: &[Account]) -> Message {
     if accounts.iter().any(|account| account.state == AccountState::ReconnectNeeded) {
         message = message.button("Reconnect", Deed::Connect);
     }
+    for account in accounts.iter().filter(|account| account.others_to_end > 0).take(4) {
+        let label = match accounts.len() {
+            1 => "End all others".to_owned(),
+            _ => format!("End all others on @{}", account.username),
+        };
+        message = message.button(&label, Deed::EndOthers(account.id.clone()));
+    }
     message
+}
+
+/// After *End all others*.
+pub fn others_ended(account: &Account, ended: usize) -> Message {
+    let account = name(&account.username, &account.name);
+    Message::text(match ended {
+        0 => format!("Nobody else is connected to {account}."),
+        1 => format!("Ended 1 person's connection to {account}. Their waiting posts are not sent."),
+        _ => format!("Ended {ended} people's connections to {account}. Their waiting posts are not sent."),
+    })
+}
+
+/// *End all others* by somebody who does not own the account.
+pub fn not_the_owner() -> Message {
+    Message::text(
+        "Only the person who connected this account last can end other people's connections. Connect it again to do that.",
+    )
+    .button("Connect X", Deed::Connect)
+}
+
+/// Said to a person whose connection the account's owner ended.
+pub fn connection_ended(username: &str, display: &str) -> Message {
+    Message::text(format!(
+        "The owner of {} ended your connection to it. Your waiting posts are kept: connect it again and they go on.",
+        name(username, display)
+    ))
+    .button("Connect again", Deed::Connect)
 }
 
 /// After a button chose where `/post` goes.

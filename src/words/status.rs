@@ -193,6 +193,8 @@ fn under_way(post: &Post, account: &Account, pace: Option<Pace>, now: i64) -> Me
 pub fn waits_for<'a>(post: &'a Post, account: &Account, now: i64) -> Option<&'a Waiting> {
     match account.state {
         _ if post.state.is_over() || post.state == State::NeedsUser => None,
+        // Connecting the account helps in either case, but the reasons differ.
+        _ if post.waiting == Some(Waiting::ConnectionEnded) => post.waiting.as_ref(),
         AccountState::ReconnectNeeded => Some(&Waiting::Reconnect),
         AccountState::Active => post.waiting.as_ref().filter(|waiting| lasts(waiting, now)),
     }
@@ -213,6 +215,7 @@ fn waiting_line(waiting: &Waiting) -> &'static str {
         Waiting::SpendCap { .. } => "paused, the spending limit at X is reached",
         Waiting::NotEnrolled { .. } => "paused, X does not let this bot post",
         Waiting::Reconnect => "waiting until you reconnect the account",
+        Waiting::ConnectionEnded => "waiting until you connect the account again",
         Waiting::Looking => "waiting, I am looking whether X has it",
         Waiting::Unknown => "waiting",
     }
@@ -230,7 +233,7 @@ fn lasts(waiting: &Waiting, now: i64) -> bool {
         | Waiting::PostCap { until }
         | Waiting::DailyLimit { until } => *until > now,
         Waiting::Reconnect => false,
-        Waiting::Looking | Waiting::Unknown => true,
+        Waiting::ConnectionEnded | Waiting::Looking | Waiting::Unknown => true,
     }
 }
 
@@ -319,6 +322,11 @@ fn wait(post: &Post, waiting: &Waiting, head: &str) -> Message {
             "X no longer lets me post to this account · {head}\nConnect it again and the post goes on by itself."
         ))
         .button("Reconnect", Deed::Connect),
+        Waiting::ConnectionEnded => Message::text(format!(
+            "The owner of this account ended your connection to it · {head}\nThe post is kept. Connect the account again \
+             and it goes on by itself."
+        ))
+        .button("Connect again", Deed::Connect),
         Waiting::Unknown => Message::text(format!("Waiting · {head}")),
         Waiting::Looking => Message::text(format!(
             "X did not answer when it was asked to post {}. I am looking at the account before I try again, \

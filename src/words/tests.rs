@@ -25,6 +25,7 @@ fn account() -> Account {
         state: AccountState::Active,
         profile_at: NOW,
         preferred: true,
+        others_to_end: 0,
     }
 }
 

@@ -16,7 +16,7 @@ use super::{POLL, RECOVERY, Worker, chain, uploads};
 use crate::{
     post::PostId,
     staging::PROBE,
-    store::{StoreError, Unconfirmed, UnnamedGrant},
+    store::{Adopted, StoreError, Unconfirmed, UnnamedGrant},
     twitter::XError,
 };
 
@@ -178,7 +178,7 @@ async fn settle_unconfirmed(worker: &Worker, now: i64) -> Result<(), StoreError>
                 }
             }
         };
-        if !worker.store.adopt(&profile, &tokens, grant, now).await?
+        if worker.store.adopt(&profile, &tokens, grant, now).await? != Adopted::InUse
             && let Err(error) = worker.x.revoke(&tokens).await
         {
             tracing::warn!(account = %profile.id, %error, "an unconfirmed link could not be revoked at X");

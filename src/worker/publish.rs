@@ -44,8 +44,9 @@ pub(super) async fn publish(worker: &Worker, lease: &Lease, post: &mut Post) -> 
 }
 
 async fn create(worker: &Worker, lease: &Lease, post: &mut Post) -> Result<Next, StepError> {
-    // Only a post in doubt of somebody who was blocked since gets here: it is not made a second time.
-    if worker.blocks(post) {
+    // A post in doubt is not made a second time for somebody who was blocked, or whose connection was ended. Other posts of
+    // theirs were stopped when that happened.
+    if worker.blocks(post) || (post.intent_at.is_some() && !worker.store.still_connected(post).await?) {
         return Ok(Next::Ask(None));
     }
     let now = worker.clock.now_ms();

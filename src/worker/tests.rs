@@ -100,10 +100,16 @@ async fn ready_to_post(store: &Store) -> Lease {
         tier: Tier::Free,
     };
     let ticket = Ticket::draw().unwrap();
-    let pending =
-        PendingLink { person: person.clone(), place: place.clone(), profile, tokens, grant: Uuid::now_v7() };
+    let pending = PendingLink {
+        person: person.clone(),
+        place: place.clone(),
+        profile,
+        tokens,
+        grant: Uuid::now_v7(),
+        was_broken: false,
+    };
     store.keep_pending(&ticket, &pending, NOW + 1_000).await.unwrap();
-    store.confirm_pending(&ticket, |_| Message::text(""), NOW).await.unwrap().unwrap();
+    store.confirm_pending(&ticket, &Default::default(), |_| Message::text(""), NOW).await.unwrap().unwrap();
     let attachment = Attachment {
         platform: Platform::Console,
         source: String::new(),

@@ -1,14 +1,18 @@
-//! Grants of an account that works for somebody: a new one must not end it, whatever becomes of the question.
+//! Several people's connections to one account: a new grant must not end them unasked, and must not bring back those that
+//! were ended.
 
 use std::time::Duration;
 
 use reqwest::StatusCode;
 use toall::{
     chat::Ask,
+    config::OnUnsure,
+    post::{State, Waiting},
     sandbox::{Answer, Call, Effect, Exchange, Fault},
+    words::Deed,
 };
 
-use crate::world::{Page, World, person, sample};
+use crate::world::{Page, World, person, read, sample};
 
 const TEN_MINUTES: Duration = Duration::from_secs(600);
 
@@ -114,4 +118,154 @@ async fn a_grant_that_was_given_back_connects_nobody() {
     let late = page.submit(0).await;
     assert_eq!(late.status, StatusCode::GONE, "{}", late.text());
     assert_eq!(world.accounts(&person("bob")).await, [""; 0]);
+}
+
+/// The notices that went to a person alone, wherever they write from.
+fn notices(world: &World, name: &str) -> Vec<String> {
+    let to_them = |shown: &&toall::chat::console::Shown| shown.at.chat == person(name).id;
+    world.console.messages().iter().filter(to_them).map(|shown| read(&shown.message)).collect()
+}
+
+async fn shared() -> World {
+    let world = World::linked().await;
+    world.link("bob", "alice_makes").await;
+    world
+}
+
+/// A post of bob's that waits for X, before it is uploaded.
+async fn waiting_post_of_bob(world: &World) {
+    world.x.order(Fault::on(Call::Initialize, Effect::Refuse(Answer::too_many_requests())));
+    world.post("bob", "from bob", &sample()).await;
+    world.until_row("bob", "waiting", |post| post.waiting.is_some()).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_removed_connection_stays_removed() {
+    let world = shared().await;
+    // Alice removes the app on X. Bob notices first.
+    world.x.revoke_grant("alice_makes");
+    world.pass(Duration::from_secs(3 * 3_600));
+    world.post("bob", "from bob", &sample()).await;
+    world.settle().await;
+    assert_eq!(world.row("bob").await.waiting, Some(Waiting::Reconnect));
+
+    let page = world.question(&world.connect_link("alice").await, "alice_makes").await;
+    assert!(
+        page.text().contains(
+            "Other people connected to this account X had ended their access. They can post again only if you keep their \
+             connection. this console Keep End"
+        ),
+        "{}",
+        page.text()
+    );
+    let end = page.html.split("<input").find(|input| input.contains("value=\"end\"")).unwrap();
+    assert!(end.contains("checked"), "{end}");
+    page.submit_with(0, &[("console:id-bob", "end")]).await;
+    world.settle().await;
+
+    assert_eq!(world.accounts(&person("bob")).await, [""; 0]);
+    let row = world.row("bob").await;
+    assert_eq!((row.state, row.waiting), (State::Uploading, Some(Waiting::ConnectionEnded)));
+    assert!(
+        world.last_text("bob").contains("The owner of this account ended your connection to it"),
+        "{}",
+        world.last_text("bob")
+    );
+    assert_eq!(
+        notices(&world, "bob"),
+        [
+            "The owner of @alice_makes (Alice) ended your connection to it. Your waiting posts are kept: connect it again and \
+          they go on. [Connect again]"
+        ]
+    );
+    goes_out(&world, "alice", "hers").await;
+    assert_eq!(world.x.posts().len(), 1);
+
+    // Alice trusts bob again; alice stays, as she is connected and X had not ended the grant.
+    world.link("bob", "alice_makes").await;
+    world.settle().await;
+    assert_eq!(world.row("bob").await.state, State::Posted);
+    assert_eq!(world.accounts(&person("alice")).await, ["alice_makes"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_choice_a_broken_grant_ends_the_others() {
+    let world = shared().await;
+    world.x.revoke_grant("alice_makes");
+    world.pass(Duration::from_secs(3 * 3_600));
+    world.post("bob", "from bob", &sample()).await;
+    world.settle().await;
+    world.link("alice", "alice_makes").await;
+    assert_eq!(world.accounts(&person("bob")).await, [""; 0]);
+    assert_eq!(world.x.posts().len(), 0);
+    assert_eq!(world.row("bob").await.waiting, Some(Waiting::ConnectionEnded));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kept_people_go_on_and_ended_ones_wait() {
+    let world = shared().await;
+    world.link("carol", "alice_makes").await;
+    waiting_post_of_bob(&world).await;
+    world.post("carol", "from carol", &sample()).await;
+    let page = world.question(&world.connect_link("alice").await, "alice_makes").await;
+    let checked: Vec<_> = page.html.split("<input").filter(|input| input.contains("checked")).collect();
+    assert_eq!(checked.len(), 2, "{}", page.html);
+    assert!(checked.iter().all(|input| input.contains("value=\"keep\"")), "{checked:?}");
+    page.submit_with(0, &[("console:id-bob", "end"), ("console:id-carol", "keep")]).await;
+    world.settle().await;
+    assert_eq!(world.row("bob").await.waiting, Some(Waiting::ConnectionEnded));
+    assert_eq!(world.row("carol").await.state, State::Posted);
+    // Bob can still give it up.
+    world.ask("bob", Ask::Cancel).await;
+    assert_eq!(world.row("bob").await.state, State::Canceled);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_owner_ends_all_others() {
+    let world = shared().await;
+    let id = world.app().store.accounts(&person("alice")).await.unwrap()[0].id.clone();
+    // Bob confirmed the newest grant.
+    world.press_deed("alice", Deed::EndOthers(id)).await;
+    assert_eq!(
+        world.last_text("alice"),
+        "Only the person who connected this account last can end other people's connections. Connect it again to do \
+         that. [Connect X]"
+    );
+    world.link("alice", "alice_makes").await;
+    waiting_post_of_bob(&world).await;
+    world.ask("bob", Ask::Accounts).await;
+    assert!(!read(&world.last("bob").message).contains("End all others"));
+    world.ask("alice", Ask::Accounts).await;
+    let listed = world.last("alice");
+    assert_eq!(
+        read(&listed.message),
+        "Your X account:\n@alice_makes (Alice) · 1 other person can post here [End all others]"
+    );
+    world.press("alice", &listed, "End all others").await;
+    assert_eq!(
+        world.last_text("alice"),
+        "Ended 1 person's connection to @alice_makes (Alice). Their waiting posts are not sent."
+    );
+    world.settle().await;
+    assert_eq!(world.accounts(&person("bob")).await, [""; 0]);
+    assert_eq!(world.row("bob").await.waiting, Some(Waiting::ConnectionEnded));
+    assert_eq!(notices(&world, "bob").len(), 1);
+    assert_eq!(world.x.posts().len(), 0);
+    goes_out(&world, "alice", "hers").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_in_doubt_is_not_repeated_for_an_ended_person() {
+    let world = World::with(|_, config| config.worker.on_unsure = OnUnsure::Retry).await.and_linked().await;
+    world.link("bob", "alice_makes").await;
+    world.link("alice", "alice_makes").await;
+    let lost = world.x.order(Fault::on(Call::CreatePost, Effect::Refuse(Answer::html(504))));
+    world.post("bob", "perhaps", &sample()).await;
+    world.until("the lost answer", |_| lost.fired() == 1).await;
+    world.until_row("bob", "looking", |post| post.waiting == Some(Waiting::Looking)).await;
+    let id = world.app().store.accounts(&person("alice")).await.unwrap()[0].id.clone();
+    world.press_deed("alice", Deed::EndOthers(id)).await;
+    world.settle().await;
+    assert_eq!(world.row("bob").await.state, State::NeedsUser);
+    assert_eq!(world.x.posts().len(), 0);
 }

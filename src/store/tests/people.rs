@@ -53,6 +53,7 @@ pub(in crate::store) fn pending(of: &str) -> PendingLink {
             scope: String::new(),
         },
         grant: Uuid::now_v7(),
+        was_broken: false,
     }
 }
 
@@ -61,7 +62,7 @@ pub(in crate::store) async fn link(store: &Store, name: &str, account: &str) {
     let pending = PendingLink { person: person(name), place: place(name), ..pending(account) };
     let ticket = Ticket::draw().unwrap();
     store.keep_pending(&ticket, &pending, NOW + 1).await.unwrap();
-    store.confirm_pending(&ticket, |_| message(name), NOW).await.unwrap().unwrap();
+    store.confirm_pending(&ticket, &Default::default(), |_| message(name), NOW).await.unwrap().unwrap();
 }
 
 /// A post to the account of that name.

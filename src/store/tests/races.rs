@@ -302,7 +302,8 @@ async fn a_ticket_that_is_shown_twice_at_once_lets_one_in() {
     let Some(two) = Two::new().await else { return };
     let ticket = Ticket::draw().unwrap();
     two.one.keep_pending(&ticket, &pending("alice"), NOW + 1).await.unwrap();
-    let first = two.one.confirm_pending(&ticket, |_| message("alice"), NOW);
+    let choices = Default::default();
+    let first = two.one.confirm_pending(&ticket, &choices, |_| message("alice"), NOW);
     let second = two.other.take_pending(&ticket, NOW);
     let (first, second) = two.at_once("SELECT 1 FROM tickets FOR UPDATE", first, second).await;
     assert!(first.unwrap().is_some());

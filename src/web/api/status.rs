@@ -193,7 +193,7 @@ impl From<Waiting> for WaitingFor {
             Waiting::NotEnrolled { until } => (Reason::NotEnrolled, Some(until)),
             Waiting::PostCap { until } => (Reason::PostCap, Some(until)),
             Waiting::DailyLimit { until } => (Reason::DailyLimit, Some(until)),
-            Waiting::Reconnect => (Reason::Reconnect, None),
+            Waiting::Reconnect | Waiting::ConnectionEnded => (Reason::Reconnect, None),
             Waiting::Looking => (Reason::Looking, None),
             Waiting::Unknown => (Reason::Other, None),
         };

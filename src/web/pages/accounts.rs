@@ -105,6 +105,13 @@ impl AccountsPage<'_> {
                 @if several && !account.preferred {
                     (self.button("Post here by default", &Deed::Prefer(account.id.clone()), "", Some(&name)))
                 }
+                @if account.others_to_end > 0 {
+                    details {
+                        summary { "Other people: " (account.others_to_end) span.unseen { " on " (name) } }
+                        p { "They can post here too. Posts of theirs that wait are not sent until they connect again." }
+                        (self.button("End all others", &Deed::EndOthers(account.id.clone()), "danger", Some(&name)))
+                    }
+                }
                 details {
                     summary { "Disconnect" span.unseen { " " (name) } }
                     p { "Posts that wait to go to it are not made. Posts that are on X stay there." }

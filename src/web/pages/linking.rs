@@ -1,16 +1,18 @@
 //! The pages on the way back from X.
 
-use maud::html;
+use maud::{Markup, html};
 
 use super::{Page, Pictures, chat_face, chat_person, chosen, face};
 use crate::{
-    account::{Person, Profile},
+    account::{Person, PersonRef, Profile},
     intake::RefusedLink,
+    store::{Choice, PendingLink},
     words,
 };
 
 /// Asks the person in the browser whether to link: the first form does, the second does not.
-pub(in crate::web) fn question(base: &str, profile: &Profile, person: &Person, ticket: &str) -> Page {
+pub(in crate::web) fn question(base: &str, pending: &PendingLink, others: &[Person], ticket: &str) -> Page {
+    let PendingLink { profile, person, .. } = pending;
     let account = words::name(&profile.username, &profile.name);
     let chat = words::chat_identity(person.platform, &person.name);
     let mut pictures = Pictures::default();
@@ -24,8 +26,9 @@ pub(in crate::web) fn question(base: &str, profile: &Profile, person: &Person, t
         }
         p { "Posts sent with " code { "/post" } " will be published there." }
         p.quiet { "Did somebody else send you the link to X? Then they could post as you: choose " b { "Not me" } "." }
+        @if !others.is_empty() { (connections(others, pending)) }
         div.answers {
-            form method="post" action={(base) "/api/social/callback"} {
+            form #link method="post" action={(base) "/api/social/callback"} {
                 input type="hidden" name="ticket" value=(ticket);
                 button.primary type="submit" { "Link account" }
             }
@@ -36,6 +39,31 @@ pub(in crate::web) fn question(base: &str, profile: &Profile, person: &Person, t
         }
     };
     Page { pictures, ..Page::new("Link this account?", body) }
+}
+
+/// Choices about the connections of other people, sent with *Link account*.
+fn connections(others: &[Person], pending: &PendingLink) -> Markup {
+    html! {
+        h2 { "Other people connected to this account" }
+        @if pending.was_broken {
+            p { "X had ended their access. They can post again only if you keep their connection." }
+        } @else {
+            p { "They can post to it as well. End a connection to stop that; posts of theirs that wait are then not sent." }
+        }
+        @for other in others {
+            @let user = PersonRef::from(other).to_string();
+            fieldset.other {
+                legend { (chat_person(other)) }
+                @for (value, label, choice) in [("keep", "Keep", Choice::Keep), ("end", "End", Choice::End)] {
+                    label {
+                        input type="radio" form="link" name=(user) value=(value)
+                            checked[choice == pending.default_choice()];
+                        " " (label)
+                    }
+                }
+            }
+        }
+    }
 }
 
 /// After *Link account*, in a browser that is not signed in.

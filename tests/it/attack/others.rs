@@ -19,9 +19,12 @@ fn deeds(post: PostId) -> Vec<Deed> {
         match deed {
             Deed::Cancel(_) | Deed::Retry(_) | Deed::PostAgain(_) | Deed::ItIsThere(_) => {}
             // About an account, a token (see `api::tokens`) or nothing.
-            Deed::Connect | Deed::Upload | Deed::Disconnect(_) | Deed::Prefer(_) | Deed::RevokeToken(_) => {
-                unreachable!()
-            }
+            Deed::Connect
+            | Deed::Upload
+            | Deed::Disconnect(_)
+            | Deed::EndOthers(_)
+            | Deed::Prefer(_)
+            | Deed::RevokeToken(_) => unreachable!(),
         }
     }
     deeds
@@ -99,6 +102,8 @@ async fn no_button_command_or_route_reaches_another_persons_account() {
         );
     }
     world.link("bob", "bob_films").await;
+    world.press_deed("bob", Deed::EndOthers(id.clone())).await;
+    assert!(world.last_text("bob").starts_with("Only the person who connected this account last can"));
     world.press_deed("bob", Deed::Disconnect(id.clone())).await;
     world.press_deed("bob", Deed::Prefer(id.clone())).await;
     world.ask("bob", Ask::Disconnect { what: "@alice_makes".to_owned() }).await;

@@ -35,6 +35,11 @@ impl Page {
 
     /// Presses the button of the form at `index`, counted from 0.
     pub async fn submit(&self, index: usize) -> Page {
+        self.submit_with(index, &[]).await
+    }
+
+    /// The same, with what the person chose in other fields of the form.
+    pub async fn submit_with(&self, index: usize, chosen: &[(&str, &str)]) -> Page {
         let form =
             self.html.split("<form").nth(index + 1).expect("no such form").split("</form>").next().unwrap();
         let attribute = |tag: &str, name: &str| {
@@ -42,7 +47,8 @@ impl Page {
         };
         let action = self.url.join(&attribute(form, "action")).unwrap();
         let hidden = form.split("<input").nth(1).expect("no hidden field");
-        let fields = [(attribute(hidden, "name"), attribute(hidden, "value"))];
+        let mut fields = vec![(attribute(hidden, "name"), attribute(hidden, "value"))];
+        fields.extend(chosen.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())));
         let answer = browser().post(action.clone()).form(&fields).send().await.unwrap();
         Page::read(action, answer).await
     }
