@@ -9,8 +9,8 @@ use axum::http::Method;
 use futures::future::join_all;
 use toall::{
     chat::console,
-    post::State,
-    sandbox::{Call, Effect, Exchange, Fault, Gate, Sent},
+    post::{Failure, State},
+    sandbox::{Call, Effect, Exchange, Fault, Gate, Processing, Sent},
 };
 
 use crate::{
@@ -335,4 +335,41 @@ async fn stopped_while_uploading_it_sends_hardly_anything_again() {
     world.settle().await;
     assert_one_status(&world, &film).await;
     assert_eq!(world.requests(Call::Append).len(), 3, "nothing is sent again");
+}
+
+/// Alice's post kills the process each time one of its segments is sent; bob's is beside it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_kills_the_process_takes_no_other_with_it() {
+    let mut world = World::linked().await;
+    world.link("bob", "bob_films").await;
+    world.x.set_processing(Processing { steps: 1, check_after_secs: 1 });
+    let (bobs, never) = (Gate::closed(), Gate::closed());
+    let bob_waits = world.x.order(Fault::on(Call::Status, Effect::Hold(bobs.clone())).times(100));
+    world.post("bob", "Beside it", &sample()).await;
+    world.until("bob's question", |_| bob_waits.fired() == 1).await;
+    let alice_waits = world.x.order(Fault::on(Call::Append, Effect::Hold(never)).times(100));
+    world.post("alice", "Deadly", &sample()).await;
+    world.until_x("alice's segment", |_| alice_waits.fired() == 1).await;
+    let mut kills = 0;
+    loop {
+        let (bob, alice) = (bob_waits.fired(), alice_waits.fired());
+        world.kill().await;
+        kills += 1;
+        world.boot().await;
+        if kills < 3 {
+            world.until_x("both", |_| bob_waits.fired() > bob && alice_waits.fired() > alice).await;
+            continue;
+        }
+        bobs.open();
+        tokio::select! {
+            () = world.until_x("alice's segment", |_| alice_waits.fired() > alice) => {}
+            _ = world.until_row("alice", "its end", |post| post.state.is_over()) => break,
+        }
+    }
+    world.until("bob's end", |world| world.last_text("bob").starts_with("Posted to")).await;
+    assert_eq!(world.row("alice").await.failure, Some(Failure::CrashLoop));
+    // The life in which the upload was begun, and five in which nothing was.
+    assert_eq!(kills, 6);
+    let texts: Vec<_> = world.x.posts().into_iter().map(|post| post.text).collect();
+    assert_eq!(texts, ["Beside it"]);
 }
