@@ -213,6 +213,8 @@ pub struct Post {
     pub refused_since: Option<i64>,
     /// Sessions given up because X kept refusing them.
     pub refused_sessions: u32,
+    /// Times the file was fetched again because storage lost or damaged it.
+    pub refetches: u32,
     /// When the last attempt to post was begun whose outcome is not known. While set, the post may be on X.
     pub intent_at: Option<i64>,
     /// When the first such attempt was begun: a look for the post must reach back to here.
@@ -346,7 +348,7 @@ pub enum Failure {
     },
     /// The file's address is not the chat's own.
     ForeignFile,
-    /// The staged copy vanished before it was posted.
+    /// The staged copy vanished or was damaged before it was posted.
     StagingLost,
     /// X took the file and could not work with it; X's own words.
     MediaRejected {

@@ -21,6 +21,7 @@ use url::Url;
 use crate::config;
 
 mod cors;
+mod digests;
 pub mod embedded;
 mod error;
 mod multipart;
@@ -31,6 +32,7 @@ mod sweep;
 mod tests;
 
 pub use cors::cors_rule;
+pub use digests::Digests;
 pub use error::{PutError, StagingError};
 pub use multipart::Part;
 pub use put::Stored;
@@ -89,12 +91,22 @@ impl Staging {
     /// The bytes `range` of the object, as they arrive.
     ///
     /// # Errors
-    /// [`StagingError::Missing`]; [`StagingError::CutShort`], also as the last item, when the object or the
-    /// connection ends before the range does.
+    /// [`StagingError::Missing`]; [`StagingError::WrongSize`] when the object ends before the range does;
+    /// [`StagingError::Unreachable`] as the last item when the connection does.
     pub async fn read(
         &self,
         key: &str,
         range: Range<u64>,
+    ) -> Result<impl Stream<Item = Result<Bytes, StagingError>> + Send + 'static + use<>, StagingError> {
+        self.read_of(key, range, None).await
+    }
+
+    /// The same, of an object that has `total` bytes, if that is known.
+    async fn read_of(
+        &self,
+        key: &str,
+        range: Range<u64>,
+        total: Option<u64>,
     ) -> Result<impl Stream<Item = Result<Bytes, StagingError>> + Send + 'static + use<>, StagingError> {
         check_key(key)?;
         let length = range.end.saturating_sub(range.start);
@@ -105,7 +117,13 @@ impl Staging {
             let got = self.client.get_object().bucket(&self.bucket).key(key).range(bytes).send().await?;
             if got.content_length() != i64::try_from(length).ok() {
                 let page = got.content_range().is_none() && got.content_type().is_some_and(error::is_html);
-                return Err(if page { StagingError::NotS3 } else { StagingError::CutShort });
+                return Err(if page { StagingError::NotS3 } else { StagingError::WrongSize });
+            }
+            let found = got.content_range().and_then(|range| range.rsplit_once('/')?.1.parse::<u64>().ok());
+            if let (Some(found), Some(total)) = (found, total)
+                && found != total
+            {
+                return Err(StagingError::WrongSize);
             }
             got.body
         };
@@ -114,9 +132,11 @@ impl Staging {
                 Err(_) => return Err(StagingError::Unreachable("it does not answer in time".to_owned())),
                 Ok(Some(Ok(chunk))) => chunk,
                 Ok(None) if left == 0 => return Ok(None),
-                Ok(None | Some(Err(_))) => return Err(StagingError::CutShort),
+                Ok(None | Some(Err(_))) => {
+                    return Err(StagingError::Unreachable("it closed the connection early".to_owned()));
+                }
             };
-            let left = left.checked_sub(chunk.len() as u64).ok_or(StagingError::CutShort)?;
+            let left = left.checked_sub(chunk.len() as u64).ok_or(StagingError::WrongSize)?;
             Ok(Some((chunk, (body, left))))
         }))
     }

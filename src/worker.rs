@@ -159,6 +159,9 @@ enum StepError {
     /// What an earlier state did is void; go on from here, later each time.
     #[error("back to {to:?}: {why}")]
     Back { to: State, why: String },
+    /// Storage does not have the file any more, or not as it was given.
+    #[error("the staged file is lost: {why}")]
+    Lost { why: String },
     /// The service is stopping, and there is no time for a request that must not be cut off.
     #[error("the service is stopping")]
     Stopping,
@@ -347,7 +350,7 @@ impl Worker {
     async fn act(&self, lease: &Lease, post: &mut Post, stop: &CancellationToken) -> Result<Next, StepError> {
         match post.state {
             State::Staging => stage::stage(self, lease, post, stop).await,
-            State::Inspecting => inspect::inspect(self, lease, post).await,
+            State::Inspecting => inspect::inspect(self, lease, post, stop).await,
             State::Uploading => upload::upload(self, lease, post, stop).await,
             State::Processing => process::process(self, lease, post).await,
             State::Describing => describe::describe(self, lease, post).await,

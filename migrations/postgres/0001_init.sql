@@ -79,6 +79,7 @@ CREATE TABLE posts (
     sessions           BIGINT NOT NULL DEFAULT 0,              -- upload sessions begun since accepted or tried again
     refused_since      BIGINT,                                 -- when X first refused the present session
     refused_sessions   BIGINT NOT NULL DEFAULT 0,              -- sessions given up because X kept refusing them
+    refetches          BIGINT NOT NULL DEFAULT 0,              -- times the file was fetched again because storage lost or damaged it
     intent_at          BIGINT,                                 -- the last attempt to post whose outcome is not known
     first_intent_at    BIGINT,                                 -- the first such attempt: looks begin there
     intents            BIGINT NOT NULL DEFAULT 0,
@@ -137,6 +138,13 @@ CREATE TABLE media_segments (
     media_id TEXT COLLATE "C" NOT NULL REFERENCES post_media (media_id),
     segment  BIGINT NOT NULL,
     PRIMARY KEY (media_id, segment)
+);
+
+-- What a staged file was, block by block, to be compared with what is sent. By itself, since rows of posts are rewritten
+-- often.
+CREATE TABLE post_digests (
+    post_id TEXT COLLATE "C" PRIMARY KEY REFERENCES posts (id),
+    digests BYTEA NOT NULL
 );
 
 CREATE TABLE post_events (

@@ -76,6 +76,7 @@ CREATE TABLE posts (
     sessions           INTEGER NOT NULL DEFAULT 0,    -- upload sessions begun since accepted or tried again
     refused_since      INTEGER,                       -- when X first refused the present session
     refused_sessions   INTEGER NOT NULL DEFAULT 0,    -- sessions given up because X kept refusing them
+    refetches          INTEGER NOT NULL DEFAULT 0,    -- times the file was fetched again because storage lost or damaged it
     intent_at          INTEGER,                       -- the last attempt to post whose outcome is not known
     first_intent_at    INTEGER,                       -- the first such attempt: looks begin there
     intents            INTEGER NOT NULL DEFAULT 0,
@@ -135,6 +136,13 @@ CREATE TABLE media_segments (
     segment  INTEGER NOT NULL,
     PRIMARY KEY (media_id, segment)
 ) STRICT, WITHOUT ROWID;
+
+-- What a staged file was, block by block, to be compared with what is sent. By itself, since rows of posts are rewritten
+-- often.
+CREATE TABLE post_digests (
+    post_id TEXT PRIMARY KEY REFERENCES posts (id),
+    digests BLOB NOT NULL
+) STRICT;
 
 CREATE TABLE post_events (
     id      INTEGER PRIMARY KEY,

@@ -48,9 +48,10 @@ pub enum StagingError {
     Full,
     #[error("The stored file is not there any more. Send the video again.")]
     Missing,
-    /// The object ends before the range asked for does, or the connection did.
-    #[error("The storage gave fewer bytes than the file should have. Try again, or send the video again.")]
-    CutShort,
+    #[error("The stored file has another size than it should have. Send the video again.")]
+    WrongSize,
+    #[error("The stored file is damaged: it holds other bytes than were stored. Send the video again.")]
+    Damaged,
     #[error("This name cannot be used for a stored file. Use letters, digits, dashes and single slashes.")]
     BadKey,
     /// Anything else, with the storage's own code for it.
@@ -148,7 +149,7 @@ pub(super) fn refusal(
         (..500, _) if is_page(content_type, body) => StagingError::NotS3,
         (_, "NoSuchBucket") => StagingError::NoBucket,
         (_, "NoSuchKey" | "NotFound") => StagingError::Missing,
-        (_, "InvalidRange") | (416, _) => StagingError::CutShort,
+        (_, "InvalidRange") | (416, _) => StagingError::WrongSize,
         (_, "PermanentRedirect" | "AuthorizationHeaderMalformed") | (301 | 307, _) => {
             StagingError::WrongRegion
         }

@@ -7,11 +7,10 @@ use aws_sdk_s3::{
 };
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt};
-use sha2::{Digest, Sha256};
 use std::{pin::pin, time::Duration};
 use tokio::sync::mpsc;
 
-use super::{PutError, Staging, StagingError, check_key};
+use super::{Digests, PutError, Staging, StagingError, check_key, digests::Hasher};
 
 /// Large enough that requests do not dominate, small enough to hold two; S3 asks for at least 5 MiB.
 pub(super) const PART_BYTES: u64 = 8 * 1024 * 1024;
@@ -28,10 +27,10 @@ pub(super) const COMPLETE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 const PART_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
 /// What was stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     pub bytes: u64,
-    pub sha256: [u8; 32],
+    pub digests: Digests,
 }
 
 /// What the reader hands to the uploader. A channel closed without `Last` means: forget it all.
@@ -41,7 +40,7 @@ enum Piece {
 }
 
 impl Staging {
-    /// Stores `body` under `key`, replacing what was there, and returns its length and SHA-256.
+    /// Stores `body` under `key`, replacing what was there, and returns its length and digests.
     ///
     /// Holds two parts of 8 MiB in memory, whatever the length: one on its way to storage, one being read
     /// (larger parts only where `limit` exceeds 10,000 of them). `progress` is called with the bytes so far.
@@ -81,7 +80,7 @@ async fn read_pieces<E>(
 ) -> Result<Stored, PutError<E>> {
     let part_bytes = usize::try_from(PART_BYTES.max(limit.div_ceil(MAX_PARTS))).unwrap_or(usize::MAX);
     let mut body = pin!(body);
-    let mut sha256 = Sha256::new();
+    let mut hasher = Hasher::default();
     let mut bytes = 0;
     // Memory is taken up only as it is filled, so a small file costs no more than its size.
     let empty = || BytesMut::with_capacity(part_bytes.max(RESERVED_BYTES));
@@ -96,7 +95,7 @@ async fn read_pieces<E>(
         if bytes > limit {
             return Err(PutError::TooLarge { limit });
         }
-        sha256.update(&chunk);
+        hasher.update(&chunk);
         while !chunk.is_empty() {
             if part.len() == part_bytes {
                 place.send(Piece::Part(part.freeze()));
@@ -112,7 +111,7 @@ async fn read_pieces<E>(
         return Err(PutError::Empty);
     }
     place.send(Piece::Last(part.freeze()));
-    Ok(Stored { bytes, sha256: sha256.finalize().into() })
+    Ok(Stored { bytes, digests: hasher.finish() })
 }
 
 async fn upload(staging: Staging, key: String, mut inbox: mpsc::Receiver<Piece>) -> Result<(), StagingError> {

@@ -87,7 +87,7 @@ impl Store {
                                  THEN NULL ELSE bytes END,
                     object_key = COALESCE(object_key, $2), media_id = NULL, segments_done = 0,
                     processing_since = NULL,
-                    processing_percent = NULL, sessions = 0, refused_since = NULL, refused_sessions = 0, looks = 0,
+                    processing_percent = NULL, sessions = 0, refused_since = NULL, refused_sessions = 0, refetches = 0, looks = 0,
                     updated_at = $1,
                     intent_at = CASE WHEN first_intent_at IS NULL THEN NULL ELSE CAST($1 AS BIGINT) END
               WHERE id = $3",
@@ -124,7 +124,7 @@ impl Store {
                                  THEN 'staging'
                                  WHEN media_type IS NULL THEN 'inspecting' ELSE $4 END,
                     object_key = COALESCE(object_key, $3),
-                    resend = 1, sessions = 0, refused_since = NULL, refused_sessions = 0, processing_since = NULL, looks = 0, attempt = 0, claims = 0,
+                    resend = 1, sessions = 0, refused_since = NULL, refused_sessions = 0, refetches = 0, processing_since = NULL, looks = 0, attempt = 0, claims = 0,
                     failure = NULL, waiting = NULL, clean_at = NULL, due_at = $1, updated_at = $1
               WHERE id = $2",
         )

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::post::{PostId, State};
 
-/// Deletes what is known of the segments of a post that is over, and of its upload sessions once no look for it needs
+/// Deletes what is known of the blocks and segments of a post that is over, and of its upload sessions once no look for it needs
 /// them.
 async fn forget_uploads(tx: &mut Tx, id: &str, state: &str) -> Result<(), sqlx::Error> {
     query(
@@ -17,6 +17,7 @@ async fn forget_uploads(tx: &mut Tx, id: &str, state: &str) -> Result<(), sqlx::
     .bind(id)
     .execute(&mut *tx)
     .await?;
+    query("DELETE FROM post_digests WHERE post_id = $1").bind(id).execute(&mut *tx).await?;
     // A post that failed or is in doubt may be tried again, and then is looked for by every session it had.
     if state == State::Posted.as_str() {
         query("DELETE FROM post_media WHERE post_id = $1").bind(id).execute(&mut *tx).await?;

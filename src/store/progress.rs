@@ -10,7 +10,7 @@ use super::{
     queue::{self, drop_from_lane, event, release, show},
 };
 use crate::{
-    post::{Failure, Media, Post, State, Waiting},
+    post::{Failure, Media, Post, PostId, State, Waiting},
     words::Message,
 };
 
@@ -26,6 +26,30 @@ impl Store {
             .await?;
         show(&mut tx, lease.post.id, now).await?;
         Ok(self.commit(tx).await?)
+    }
+
+    /// Keeps the digests of the post's file, in place of those of a former copy.
+    pub async fn keep_digests(&self, lease: &Lease, digests: &[u8]) -> Result<(), StoreError> {
+        let mut tx = self.begin().await?;
+        self.fence(&mut tx, lease).await?;
+        query(
+            "INSERT INTO post_digests (post_id, digests) VALUES ($1, $2)
+             ON CONFLICT (post_id) DO UPDATE SET digests = excluded.digests",
+        )
+        .bind(lease.post.id.to_string())
+        .bind(digests)
+        .execute(&mut tx)
+        .await?;
+        // Nothing becomes due by it, and nothing is shown.
+        Ok(tx.commit().await?)
+    }
+
+    /// The digests of a post's file.
+    pub async fn digests(&self, id: PostId) -> Result<Option<Vec<u8>>, StoreError> {
+        Ok(query("SELECT digests FROM post_digests WHERE post_id = $1")
+            .bind(id.to_string())
+            .fetch_value_optional(&self.write)
+            .await?)
     }
 
     /// Keeps a new upload session, in place of a former one.
@@ -273,7 +297,7 @@ impl Store {
                     segments_done = CASE WHEN CAST($8 AS TEXT) IS NULL THEN 0 ELSE segments_done END,
                     processing_since = $11, processing_percent = $12, intent_at = $13, looks = $14,
                     failure = $15, waiting = $16, clean_at = $17, updated_at = $18, first_intent_at = $19,
-                    resend = $20, notes = $21, intents = $22, refused_since = $23, refused_sessions = $24, trouble_since = $25,
+                    resend = $20, notes = $21, intents = $22, refused_since = $23, refused_sessions = $24, trouble_since = $25, refetches = $27,
                     billed_at = CASE WHEN CAST($13 AS BIGINT) IS NULL THEN NULL ELSE billed_at END
               WHERE id = $26",
         )
@@ -303,6 +327,7 @@ impl Store {
         .bind(i64::from(post.refused_sessions))
         .bind(post.trouble_since)
         .bind(post.id.to_string())
+        .bind(i64::from(post.refetches))
         .execute(&mut tx)
         .await?;
         show(&mut tx, post.id, now).await?;

@@ -43,8 +43,11 @@ pub enum StepKind {
 }
 
 impl StepKind {
-    fn of(state: State) -> StepKind {
-        if state.is_transfer() { StepKind::Transfer } else { StepKind::Call }
+    /// Of a step that begins in `state`, with a file whose digests are known or not: those that a person sent to storage
+    /// themselves are read as a whole once, when they are looked into.
+    fn of(state: State, hashed: bool) -> StepKind {
+        let hashes = state == State::Inspecting && !hashed;
+        if state.is_transfer() || hashes { StepKind::Transfer } else { StepKind::Call }
     }
 }
 
@@ -111,7 +114,7 @@ pub(super) const CLAIM_SUSPECT: Sql = claim_lane!(
 );
 pub(super) const NEXT_POST: &str =
     "SELECT * FROM posts WHERE account_id = $1 AND due_at <= $2 ORDER BY due_at, id LIMIT 1";
-pub(super) const NEXT_POST_DUE: &str = "SELECT due_at, state, user_id FROM posts
+pub(super) const NEXT_POST_DUE: &str = "SELECT due_at, state, sha256, user_id FROM posts
       WHERE account_id = $1 AND due_at IS NOT NULL ORDER BY due_at, id LIMIT 1";
 
 /// The right to do one step for one account. Whoever writes to a claimed post shows one.
@@ -241,7 +244,7 @@ impl Store {
                     return Ok(Claimed::Unreadable(id));
                 }
             };
-            if StepKind::of(post.state) != room.kind {
+            if StepKind::of(post.state, post.sha256.is_some()) != room.kind {
                 // Its person has changed what comes next since the lane was let go.
                 release(&mut tx, &account, now).await?;
                 self.commit(tx).await?;
@@ -436,8 +439,8 @@ pub(super) async fn drop_from_lane(
 ///
 /// The lane is locked by now: only then does this see every post that another transaction has put on it.
 pub(super) async fn release(tx: &mut Tx, account: &AccountId, now: i64) -> Result<(), sqlx::Error> {
-    let current: Option<(String, i64, String, String)> = query(
-        "SELECT p.id, p.due_at, p.state, p.user_id FROM x_accounts a JOIN posts p ON p.id = a.current_post_id
+    let current: Option<(String, i64, String, Option<String>, String)> = query(
+        "SELECT p.id, p.due_at, p.state, p.sha256, p.user_id FROM x_accounts a JOIN posts p ON p.id = a.current_post_id
           WHERE a.id = $1 AND p.due_at IS NOT NULL AND p.state <> $2 AND p.attempt < $3",
     )
     .bind(&account.0)
@@ -446,16 +449,16 @@ pub(super) async fn release(tx: &mut Tx, account: &AccountId, now: i64) -> Resul
     .fetch_optional(&mut *tx)
     .await?;
     let (current, next) = match current {
-        Some((id, due, state, user)) => (Some(id), Some((due, state, user))),
+        Some((id, due, state, sha256, user)) => (Some(id), Some((due, state, sha256, user))),
         None => (None, query(NEXT_POST_DUE).bind(&account.0).fetch_optional(&mut *tx).await?),
     };
-    let (due, state, user): (Option<i64>, Option<String>, Option<String>) = match next {
-        Some((due, state, user)) => (Some(due), Some(state), Some(user)),
-        None => (None, None, None),
-    };
+    let next: Option<(i64, String, Option<String>, String)> = next;
+    let due = next.as_ref().map(|(due, ..)| *due);
     // A row that a later version wrote counts as a call: the claim reads it, and puts it off.
-    let transfers = state.and_then(|state| state.parse().ok()).is_some_and(State::is_transfer);
-    let transfer_user = user.filter(|_| transfers);
+    let transfer_user = next.and_then(|(_, state, sha256, user)| {
+        let kind = StepKind::of(state.parse().ok()?, sha256.is_some());
+        (kind == StepKind::Transfer).then_some(user)
+    });
     query(
         "UPDATE x_accounts SET lease_owner = NULL, current_post_id = $1,
                 due_at = CASE WHEN token_state = 'broken' THEN NULL ELSE CAST($2 AS BIGINT) END,

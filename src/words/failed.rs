@@ -104,7 +104,9 @@ pub(super) fn explain(failure: &Failure, account: &Account) -> (String, Remedy) 
             "The file is not on the chat's own servers, so I did not fetch it. Upload it in the chat.",
             SendAnother,
         ),
-        Failure::StagingLost => ("My copy of the file is gone. Send the video again.", SendAnother),
+        Failure::StagingLost => {
+            ("My copy of the video was lost or damaged. Send the video again.", SendAnother)
+        }
         Failure::MediaRejected { reason } if reason.is_empty() => {
             ("X could not read this video. Send it as MP4 with H.264 video and AAC sound.", TryAgain)
         }

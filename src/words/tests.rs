@@ -63,6 +63,7 @@ fn post(state: State) -> Post {
         intents: 0,
         refused_since: None,
         refused_sessions: 0,
+        refetches: 0,
         resend: false,
         looks: 0,
         x_post_id: None,

@@ -84,8 +84,14 @@ pub(super) async fn stage(
     {
         return Err(StepError::Fail(Failure::DayFull { limit }));
     }
+    let sha256 = hex(&stored.digests.sha256());
+    if post.sha256.as_ref().is_some_and(|former| *former != sha256) {
+        // What X has is of another file.
+        post.media = None;
+    }
+    worker.store.keep_digests(lease, stored.digests.as_bytes()).await?;
     post.bytes = Some(stored.bytes);
-    post.sha256 = Some(hex(&stored.sha256));
+    post.sha256 = Some(sha256);
     Ok(Next::Go(State::Inspecting, Duration::ZERO))
 }
 
@@ -145,11 +151,11 @@ fn from_put(error: PutError<ChatError>) -> StepError {
     }
 }
 
-/// Storage comes back by itself; a file that is gone from it is copied anew.
+/// Storage comes back by itself; a file that it lost or damaged is copied anew.
 pub(super) fn from_staging(error: StagingError) -> StepError {
     match error {
-        StagingError::Missing => {
-            StepError::Back { to: State::Staging, why: "the staged file is gone".to_owned() }
+        StagingError::Missing | StagingError::WrongSize | StagingError::Damaged => {
+            StepError::Lost { why: error.to_string() }
         }
         error => StepError::Trouble { with: Party::Staging, why: error.to_string() },
     }

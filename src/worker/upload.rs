@@ -18,12 +18,14 @@ use super::{
     Next, StepError, Worker,
     access::Access,
     belief::session_refused,
+    inspect::digests_of,
     parallelism::{Leave, Sent},
     process::follow,
     stage::from_staging,
 };
 use crate::{
     post::{Failure, Media, Party, Post, State},
+    staging::Digests,
     store::{Lease, Need},
     twitter::{XError, call},
 };
@@ -46,6 +48,10 @@ pub(super) async fn upload(
     let (Some(key), Some(total)) = (post.object_key.clone(), post.bytes) else {
         return Err(StepError::Fail(Failure::StagingLost));
     };
+    let Some(digests) = stop.run_until_cancelled(digests_of(worker, lease, post, &key, total)).await else {
+        return Ok(Next::Stopped);
+    };
+    let digests = digests?;
     let now = worker.clock.now_ms();
     let access = Access::new(worker, lease);
     let media = match post.media.take() {
@@ -73,7 +79,8 @@ pub(super) async fn upload(
     let over = AtomicBool::new(false);
     let is_over = || stop.is_cancelled() || over.load(Relaxed);
     let own = Arc::new(Semaphore::new(1));
-    let (access, key, media, own, is_over) = (&access, &*key, &media, &own, &is_over);
+    let (access, media, own, is_over) = (&access, &media, &own, &is_over);
+    let file = (&*key, &digests);
     let mut sends = stream::iter(missing)
         .map(|segment| async move {
             if is_over() {
@@ -83,7 +90,7 @@ pub(super) async fn upload(
             if is_over() {
                 return Ok(false);
             }
-            send(worker, lease, access, key, media, segment, span(media, segment, total), leave).await
+            send(worker, lease, access, file, media, segment, span(media, segment, total), leave).await
         })
         .buffer_unordered(worker.settings.upload_parallelism);
     let mut unsent = None;
@@ -193,7 +200,7 @@ async fn send(
     worker: &Worker,
     lease: &Lease,
     access: &Access<'_>,
-    key: &str,
+    (key, digests): (&str, &Arc<Digests>),
     media: &Media,
     segment: u32,
     span: Range<u64>,
@@ -201,7 +208,9 @@ async fn send(
 ) -> Result<bool, Unsent> {
     let token = access.token_for(call::APPEND).await.map_err(Unsent::Step)?;
     let length = span.end - span.start;
-    let body = worker.staging.read(key, span).await.map_err(|error| Unsent::Step(from_staging(error)))?;
+    // A damaged block never reaches X as part of a whole segment.
+    let body = worker.staging.read_checked(key, span, digests).await;
+    let body = body.map_err(|error| Unsent::Step(from_staging(error)))?;
     let sent = worker.x.append(&token, &media.id, segment, length, body).await;
     leave.report(match &sent {
         Ok(()) => Sent::Whole { bytes: length },

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{StepError, Worker, belief::between_sessions};
 use crate::{
-    post::{Failure, Party, Post, State, Waiting},
+    post::{Failure, Kind, Party, Post, State, Waiting},
     store::Lease,
     words,
 };
@@ -21,6 +21,10 @@ const MAX_LOOKS: u32 = 8;
 const MAX_LATE_LOOKS: u32 = 60;
 /// A post in doubt does not keep its account waiting longer than this for X to let us look.
 const MAX_DOUBT: Duration = Duration::from_secs(5 * 60);
+
+/// Pauses before a file that storage lost or damaged is fetched again.
+const REFETCHES: [Duration; 4] =
+    [Duration::ZERO, Duration::from_secs(60), Duration::from_secs(600), Duration::from_secs(3_600)];
 
 /// The incident that the storage does not work.
 pub(super) const STORAGE: &str = "storage";
@@ -57,9 +61,8 @@ impl Worker {
             },
             StepError::Back { to, .. } => {
                 post.state = *to;
-                let with = if *to == State::Staging { Party::Staging } else { Party::X };
-                let Some(after) = self.patience(lease, post, with, now).await else {
-                    return fail(post, Failure::GaveUp { on: with });
+                let Some(after) = self.patience(lease, post, Party::X, now).await else {
+                    return fail(post, Failure::GaveUp { on: Party::X });
                 };
                 // Once is an expired session; more often is an incident.
                 let tries = post.attempt.max(post.sessions.saturating_sub(1));
@@ -68,6 +71,17 @@ impl Worker {
                 post.waiting = (!at_once).then(|| Waiting::Trouble { with: Party::X, until: until(after) });
                 ("back", Some(after))
             }
+            StepError::Lost { .. } => match refetch(post) {
+                None => {
+                    self.operator_told(STORAGE, &words::operator_storage()).await;
+                    fail(post, Failure::StagingLost)
+                }
+                Some(after) => {
+                    let trouble = Waiting::Trouble { with: Party::Staging, until: until(after) };
+                    post.waiting = (!after.is_zero()).then_some(trouble);
+                    ("lost", Some(after))
+                }
+            },
             StepError::Parked { until, why } => {
                 post.waiting = Some(why.waiting(*until));
                 (why.as_str(), Some(parked_for(*until, now)))
@@ -125,6 +139,14 @@ impl Worker {
                 post.state = *to;
                 (backoff(post.attempt.max(post.sessions)), Waiting::Looking)
             }
+            StepError::Lost { .. } if post.state != State::NeedsUser => match refetch(post) {
+                None => {
+                    ask(post);
+                    post.failure = Some(Failure::StagingLost);
+                    return ("unsure", Some(MAX_DOUBT));
+                }
+                Some(after) => (after, Waiting::Looking),
+            },
             _ => (backoff(post.attempt), Waiting::Looking),
         };
         // What the person wants posted again waits as any other post does.
@@ -136,6 +158,18 @@ impl Worker {
         ask(post);
         ("unsure", (post.attempt <= MAX_LATE_LOOKS).then_some(after))
     }
+}
+
+/// Sends a post whose file storage lost or damaged back to fetch it again, after the pause that is returned. `None` when
+/// nobody else has the file, or storage has lost every copy so far.
+fn refetch(post: &mut Post) -> Option<Duration> {
+    let after = *REFETCHES.get(usize::try_from(post.refetches).ok()?)?;
+    if post.attachment.kind == Kind::Upload {
+        return None;
+    }
+    post.refetches += 1;
+    post.state = State::Staging;
+    Some(after)
 }
 
 /// 5 s, 10 s, 20 s … 10 min, each up to a fifth longer, so that many do not come back at once.

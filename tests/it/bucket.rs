@@ -2,16 +2,18 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     sync::{Arc, Mutex},
 };
 
 use axum::{
     Router,
-    body::{Bytes, to_bytes},
+    body::{Body, Bytes, to_bytes},
     extract::{Request, State},
     http::{Method, StatusCode, header, request::Parts},
     response::{IntoResponse, Response},
 };
+use futures::stream;
 use toall::config;
 use tokio::{net::TcpListener, sync::Notify, task::JoinHandle};
 
@@ -19,6 +21,19 @@ use crate::world::PATIENCE;
 
 /// The code and status it refuses everything with, while it does.
 pub type Refusal = (StatusCode, &'static str);
+
+/// How it answers with something else than it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spoil {
+    /// Half of it zeroes.
+    Zeroes,
+    /// As if the object were larger.
+    Larger,
+    /// As if the object ended in the middle of what is asked for.
+    Smaller,
+    /// The connection ends half-way.
+    Short,
+}
 
 /// Its server stops when dropped.
 pub struct Bucket {
@@ -33,6 +48,7 @@ struct Inner {
     parts: Mutex<BTreeMap<String, Bytes>>,
     refusal: Mutex<Option<Refusal>>,
     forbidden: Mutex<Option<&'static str>>,
+    spoil: Mutex<Option<(Spoil, usize)>>,
     hang: Mutex<Option<Method>>,
     hung: Notify,
     let_go: Notify,
@@ -63,6 +79,11 @@ impl Bucket {
     /// Refuses everything so from now on, or nothing any more.
     pub fn refuse(&self, refusal: Option<Refusal>) {
         *self.inner.refusal.lock().unwrap() = refusal;
+    }
+
+    /// Spoils what is read, so many times.
+    pub fn spoil(&self, spoil: Spoil, times: usize) {
+        *self.inner.spoil.lock().unwrap() = Some((spoil, times));
     }
 
     /// Refuses this call from now on, by its name in S3's API.
@@ -189,9 +210,8 @@ fn act(bucket: &Inner, parts: Parts, key: String, body: Bytes) -> Response {
         "GetObject" => match (objects.get(&key), range(&parts.headers)) {
             (Some(object), Some((first, last))) => {
                 let last = last.min(object.len() - 1);
-                let range = format!("bytes {first}-{last}/{}", object.len());
                 let part = object.slice(first..=last);
-                (StatusCode::PARTIAL_CONTENT, [(header::CONTENT_RANGE, range)], part).into_response()
+                spoiled(bucket, part, first, object.len())
             }
             _ => StatusCode::NOT_FOUND.into_response(),
         },
@@ -201,6 +221,42 @@ fn act(bucket: &Inner, parts: Parts, key: String, body: Bytes) -> Response {
         }
         _ => StatusCode::NOT_IMPLEMENTED.into_response(),
     }
+}
+
+/// The answer to a read of `part`, which begins at `first` in an object of `total` bytes.
+fn spoiled(bucket: &Inner, mut part: Bytes, first: usize, mut total: usize) -> Response {
+    let mut spoil = bucket.spoil.lock().unwrap();
+    let now = spoil.take_if(|(_, times)| *times == 0).is_none().then_some(()).and(*spoil);
+    if let Some((_, times)) = spoil.as_mut() {
+        *times -= 1;
+    }
+    let mut cut = false;
+    match now.map(|(spoil, _)| spoil) {
+        Some(Spoil::Zeroes) => {
+            part = [vec![0; part.len() / 2 + 1].as_slice(), &part[part.len() / 2 + 1..]].concat().into()
+        }
+        Some(Spoil::Larger) => total += 1,
+        Some(Spoil::Smaller) => {
+            part.truncate(part.len() / 2);
+            total = first + part.len();
+        }
+        Some(Spoil::Short) => cut = true,
+        None => {}
+    }
+    let length = part.len();
+    let last = (first + length).saturating_sub(1);
+    let head = [
+        (header::CONTENT_RANGE, format!("bytes {first}-{last}/{total}")),
+        (header::CONTENT_LENGTH, length.to_string()),
+    ];
+    let body = match cut {
+        false => Body::from(part),
+        true => Body::from_stream(stream::iter([
+            Ok(part.slice(..length / 2)),
+            Err(io::Error::other("the connection is cut")),
+        ])),
+    };
+    (StatusCode::PARTIAL_CONTENT, head, body).into_response()
 }
 
 fn range(headers: &axum::http::HeaderMap) -> Option<(usize, usize)> {

@@ -23,6 +23,7 @@ const KEY: [u8; 32] = [7; 32];
 /// A row at least of everything, some of it odd.
 const REST: &str = "
     INSERT INTO post_media VALUES ('m1', (SELECT min(id) FROM posts), 1), ('m2', (SELECT max(id) FROM posts), 2);
+    INSERT INTO post_digests VALUES ((SELECT min(id) FROM posts), x'00ff'), ((SELECT max(id) FROM posts), x'01');
     INSERT INTO media_segments VALUES ('m1', 0), ('m1', 10), ('m2', 9);
     UPDATE posts SET caption = 'Grüße 🏄 ''quoted'' \\ and' || chr10, sha256 = '' WHERE id = (SELECT min(id) FROM posts);
     UPDATE x_accounts SET lease_owner = 'a dead process', due_at = 5 WHERE id = 'at bob';
