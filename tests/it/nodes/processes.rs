@@ -31,6 +31,8 @@ use crate::{
 const ANSWER_WITHIN: Duration = Duration::from_secs(3);
 /// A row is looked at again after this long, though nothing else has happened.
 const WRITTEN_DOWN: Duration = Duration::from_millis(200);
+/// How long the number of posts under way may stay the same.
+const STILL: Duration = Duration::from_secs(90);
 /// Between two posts of the load.
 const PACE: Duration = Duration::from_millis(250);
 
@@ -146,7 +148,7 @@ impl Three {
     async fn until_all_are_over(&self, posts: usize) {
         let mut connection = self.connection().await;
         let mut said = self.telegram.changes();
-        let started = Instant::now();
+        let (mut fewest, mut moved) = (i64::MAX, Instant::now());
         loop {
             said.mark_unchanged();
             // In one statement: between two, a post may come in.
@@ -160,7 +162,10 @@ impl Three {
             if open == 0 && all == posts as i64 {
                 break;
             }
-            if started.elapsed() > Duration::from_secs(120) {
+            if open < fewest {
+                (fewest, moved) = (open, Instant::now());
+            }
+            if moved.elapsed() > STILL {
                 let rows: Vec<(String, String, Option<String>)> =
                     sqlx::query_as("SELECT caption, state, waiting FROM posts WHERE state <> 'posted' OR status_due_at IS NOT NULL")
                         .fetch_all(&mut connection)
