@@ -273,6 +273,8 @@ pub struct Limits {
     pub bytes_per_person_per_day: Option<u64>,
     /// Posts under way at once.
     pub in_flight_per_person: Option<u32>,
-    /// For posts in a calendar month (UTC).
+    /// For posts and connections in a calendar month (UTC).
     pub monthly_budget: Option<Mills>,
+    /// Connections of accounts begun within any hour.
+    pub connections_per_person_per_hour: Option<u32>,
 }

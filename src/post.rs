@@ -16,7 +16,7 @@ use crate::account::{AccountId, Person, Place, Platform};
 pub use note::Note;
 pub use options::{ALT_TEXT_LIMIT, AltTextTooLong, Options, Replies, Sensitive};
 pub use pause::Pause;
-pub use quota::{Mills, OverLimit, PRICE, PRICE_WITH_LINK};
+pub use quota::{CONNECTION_PRICE, Mills, OverLimit, PRICE, PRICE_WITH_LINK};
 
 /// A post's id: a UUIDv7, so ids sort by the time people asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

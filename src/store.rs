@@ -10,6 +10,7 @@ mod backlog;
 mod backup;
 mod budget;
 mod captions;
+mod charges;
 mod connections;
 mod duty;
 mod engine;
@@ -56,6 +57,7 @@ pub use accounts::{Adopted, Choice, Unlinked};
 pub use admissions::Membership;
 pub use answers::Answered;
 pub use backlog::Backlog;
+pub use charges::Reserved;
 use connections::Connections;
 
 pub use backup::{Backup, BackupError, backup};

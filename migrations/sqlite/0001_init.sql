@@ -156,6 +156,16 @@ CREATE TABLE post_events (
 CREATE INDEX post_events_post ON post_events (post_id);
 CREATE INDEX post_events_at ON post_events (at);
 
+-- Connections of accounts that were begun at X: it charges for each, and a person may begin so many.
+CREATE TABLE charges (
+    id      TEXT PRIMARY KEY,
+    user_id TEXT NOT NULL REFERENCES users (id),
+    price   INTEGER NOT NULL,                         -- in thousandths of a US dollar
+    at      INTEGER NOT NULL
+) STRICT;
+CREATE INDEX charges_user ON charges (user_id, at);
+CREATE INDEX charges_at ON charges (at, price);
+
 -- Files that people upload themselves, until they post them.
 CREATE TABLE uploads (
     id           TEXT PRIMARY KEY,                    -- UUIDv7; the object is uploads/{id}

@@ -188,6 +188,7 @@ fn how_much(limits: &config::Limits) -> String {
         each(limits.posts_per_person_per_day.map(|posts| format!("posts: {posts}"))),
         each(limits.bytes_per_person_per_day.map(words::size)),
         limits.in_flight_per_person.map(|posts| format!("{posts} posts of a person at once")),
+        limits.connections_per_person_per_hour.map(|most| format!("{most} connections per person and hour")),
         Some(match limits.monthly_budget {
             Some(budget) => format!("{budget} a month"),
             None => "no monthly budget".to_owned(),
@@ -342,10 +343,12 @@ mod tests {
             bytes_per_person_per_day: Some(2_000_000_000),
             in_flight_per_person: Some(5),
             monthly_budget: Some(Mills(25_000)),
+            connections_per_person_per_hour: Some(5),
         };
         assert_eq!(
             how_much(&limits),
-            "posts: 20 per person and day, 2.0 GB per person and day, 5 posts of a person at once, $25.00 a month"
+            "posts: 20 per person and day, 2.0 GB per person and day, 5 posts of a person at once, \
+             5 connections per person and hour, $25.00 a month"
         );
     }
 }

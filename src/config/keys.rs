@@ -59,6 +59,7 @@ pub(super) const KEYS: &[(&str, Absent)] = &[
     ("limits.bytes_per_person_per_day", Default("none")),
     ("limits.in_flight_per_person", Default("100")),
     ("limits.monthly_budget_usd", Default("25.00")),
+    ("limits.connections_per_person_per_hour", Default("5")),
 ];
 
 /// Names that X's own tools use for the same settings; a `TOALL_` variable goes before them.

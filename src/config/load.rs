@@ -450,10 +450,13 @@ fn limits(reader: &mut Reader) -> Option<Limits> {
     let bytes = reader.required("limits.bytes_per_person_per_day", lists::limit(lists::bytes));
     let in_flight = reader.required("limits.in_flight_per_person", lists::limit(parse::whole(1..=10_000)));
     let budget = reader.required("limits.monthly_budget_usd", lists::limit(lists::usd));
+    let connections =
+        reader.required("limits.connections_per_person_per_hour", lists::limit(parse::whole(1..=10_000)));
     Some(Limits {
         posts_per_person_per_day: posts?,
         bytes_per_person_per_day: bytes?,
         in_flight_per_person: in_flight?,
         monthly_budget: budget?,
+        connections_per_person_per_hour: connections?,
     })
 }

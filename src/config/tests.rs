@@ -60,6 +60,7 @@ fn everything_has_its_default() {
     assert_eq!(config.limits.posts_per_person_per_day, Some(50));
     assert_eq!(config.limits.bytes_per_person_per_day, None);
     assert_eq!(config.limits.monthly_budget, Some(Mills(25_000)));
+    assert_eq!(config.limits.connections_per_person_per_hour, Some(5));
 }
 
 #[test]
@@ -129,6 +130,7 @@ fn every_setting_can_come_from_the_environment() {
             ("TOALL_LIMITS__BYTES_PER_PERSON_PER_DAY", "2 GB"),
             ("TOALL_LIMITS__IN_FLIGHT_PER_PERSON", "1"),
             ("TOALL_LIMITS__MONTHLY_BUDGET_USD", "12.505"),
+            ("TOALL_LIMITS__CONNECTIONS_PER_PERSON_PER_HOUR", "7"),
             ("TOALL_LOG", "debug"),
         ],
     )
@@ -152,6 +154,7 @@ fn every_setting_can_come_from_the_environment() {
     assert_eq!(config.limits.bytes_per_person_per_day, Some(2_000_000_000));
     assert_eq!(config.limits.in_flight_per_person, Some(1));
     assert_eq!(config.limits.monthly_budget, Some(Mills(12_505)));
+    assert_eq!(config.limits.connections_per_person_per_hour, Some(7));
 }
 
 #[test]
@@ -161,6 +164,7 @@ fn every_limit_takes_none() {
         "bytes_per_person_per_day",
         "in_flight_per_person",
         "monthly_budget_usd",
+        "connections_per_person_per_hour",
     ];
     let text: String = keys.into_iter().map(|key| format!("limits.{key} = 'none'\n")).collect();
     let limits = load_with_id(&text, &[]).unwrap().limits;

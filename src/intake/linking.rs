@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::{Intake, IntakeError};
 use crate::{
     account::{Person, PersonRef, Place},
-    store::{Adopted, CLIENT_REJECTED, Choice, LinkRequest, PendingLink, StoreError, UnnamedGrant},
+    store::{Adopted, CLIENT_REJECTED, Choice, LinkRequest, PendingLink, Reserved, StoreError, UnnamedGrant},
     ticket::{NoRandomness, Ticket},
     twitter::{OAuthError, XError},
     words,
@@ -26,6 +26,10 @@ pub enum LinkError {
     /// The person may not use the bot any more.
     #[error("the operator has not let this person in")]
     NotAdmitted,
+    #[error("the person has begun as many connections within an hour as they may")]
+    TooMany,
+    #[error("the month's budget does not pay for a connection")]
+    OverBudget,
     #[error("the permissions to post were not all granted")]
     MissingPermission,
     #[error("X did not accept the authorisation")]
@@ -86,6 +90,11 @@ impl Intake {
         if !self.admits(&request.person).await? {
             return Err(LinkError::NotAdmitted);
         }
+        let charge = match self.store.reserve_connection(&request.person, &self.limits, now).await? {
+            Reserved::Charge(charge) => charge,
+            Reserved::TooMany => return Err(LinkError::TooMany),
+            Reserved::OverBudget => return Err(LinkError::OverBudget),
+        };
         let tokens = match self.x.exchange(code, request.verifier.clone(), now).await {
             Ok(tokens) => {
                 let (operators, message) = (&self.access.operators, words::operator_client_accepted());
@@ -97,6 +106,9 @@ impl Intake {
             }
             Err(OAuthError::MissingScope(_)) => return Err(LinkError::MissingPermission),
             Err(error) => {
+                if let Err(error) = self.store.release_charge(charge).await {
+                    tracing::warn!(%error, "a connection that failed stays counted");
+                }
                 if matches!(error, OAuthError::ClientRejected) {
                     let (operators, message) = (&self.access.operators, words::operator_client_rejected());
                     self.store.begin_incident(CLIENT_REJECTED, operators, &message, now).await?;
@@ -114,6 +126,7 @@ impl Intake {
                 return Err(LinkError::X(error));
             }
         };
+        self.watch_budget().await;
         let adopted = self.store.adopt(&profile, &tokens, grant, self.clock.now_ms()).await?;
         let was_broken = adopted == Adopted::Broken;
         let LinkRequest { person, place, .. } = request;

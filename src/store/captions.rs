@@ -49,6 +49,7 @@ impl Store {
                 posts_per_person_per_day: None,
                 bytes_per_person_per_day: None,
                 in_flight_per_person: None,
+                connections_per_person_per_hour: None,
                 ..limits.clone()
             };
             if let Some(over) = quota::room(&mut tx, &budget_only, &wanted, now).await? {

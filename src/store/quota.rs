@@ -25,7 +25,7 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Store {
-    /// What the posts of a month cost, with those that are still under way.
+    /// What the posts and connections of a month cost, with posts that are still under way.
     pub async fn spent(&self, month: &Month) -> Result<Mills, StoreError> {
         Ok(spent(&self.read, month).await?)
     }
@@ -187,12 +187,13 @@ async fn bytes_free_at(
     Ok(now)
 }
 
-/// Posts that X may have charged for in this month, and those under way that it may yet.
-async fn spent(on: impl Into<On<'_>>, month: &Month) -> Result<Mills, sqlx::Error> {
+/// Connections and posts that X may have charged for in this month, and posts under way that it may yet.
+pub(super) async fn spent(on: impl Into<On<'_>>, month: &Month) -> Result<Mills, sqlx::Error> {
     let spent: i64 = query(
         "SELECT CAST(COALESCE((SELECT sum(price) FROM posts WHERE billed_at IS NOT NULL AND billed_at >= $1), 0)
                    + COALESCE((SELECT sum(price) FROM posts WHERE due_at IS NOT NULL AND state <> 'needs_user'
-                                  AND (billed_at IS NULL OR billed_at < $1)), 0) AS BIGINT)",
+                                  AND (billed_at IS NULL OR billed_at < $1)), 0)
+                   + COALESCE((SELECT sum(price) FROM charges WHERE at >= $1), 0) AS BIGINT)",
     )
     .bind(month.begins)
     .fetch_value(on)

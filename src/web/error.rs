@@ -99,6 +99,21 @@ impl Refusal {
         why: "It works once and for 10 minutes. It was used already, is too old, or was never ours.",
         remedy: "Send /accounts in your chat to see what is linked, or send /connect twitter again for a new link.",
     };
+    const TOO_MANY_CONNECTIONS: Refusal = Refusal {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        code: "too_many_connections",
+        title: "Too many connections",
+        why: "You have begun as many connections within an hour as this bot allows, so nothing was connected.",
+        remedy: "Wait an hour, then send /connect twitter again.",
+    };
+    const CONNECTION_OVER_BUDGET: Refusal = Refusal {
+        status: StatusCode::TOO_MANY_REQUESTS,
+        code: "over_budget",
+        title: "The budget is used up",
+        why: "X charges $0.01 for a connection, and this bot's budget for the month does not cover it. Nothing was \
+              connected.",
+        remedy: "Ask the person who runs this bot, or send /connect twitter again next month.",
+    };
     const NOT_ACCEPTED: Refusal = Refusal {
         status: StatusCode::BAD_REQUEST,
         code: "authorisation_rejected",
@@ -240,6 +255,8 @@ impl From<LinkError> for Refusal {
         let refusal = match &error {
             LinkError::NoSuchLink => Refusal::LINK_GONE,
             LinkError::NotAdmitted => Refusal::NOT_ADMITTED,
+            LinkError::TooMany => Refusal::TOO_MANY_CONNECTIONS,
+            LinkError::OverBudget => Refusal::CONNECTION_OVER_BUDGET,
             LinkError::MissingPermission => Refusal::MISSING_PERMISSION,
             LinkError::Rejected(OAuthError::ClientRejected | OAuthError::RedirectRejected) => {
                 Refusal::APP_REJECTED

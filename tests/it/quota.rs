@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use futures::future::join_all;
+use reqwest::StatusCode;
 use toall::{
     chat::Ask,
     clock::Month,
@@ -12,18 +13,21 @@ use toall::{
     words::Deed,
 };
 
-use crate::world::{NOON, World, moments, named, person, sample};
+use crate::world::{NOON, Page, World, moments, named, person, sample};
 
 const HOUR: Duration = Duration::from_secs(3_600);
 
 async fn limited(limits: Limits) -> World {
-    World::with(|_, config| {
+    let world = World::with(|_, config| {
         config.limits = limits;
         config.access.operators = vec![named("olga")];
     })
     .await
     .and_linked()
-    .await
+    .await;
+    // Only the tests of connections count what connecting the account has cost.
+    world.execute("DELETE FROM charges", "DELETE FROM charges").await;
+    world
 }
 
 fn unlimited() -> Limits {
@@ -307,4 +311,54 @@ async fn the_operator_hears_of_a_spent_budget_when_a_post_is_refused_and_again_o
     let told = world.told("olga");
     assert!(told[2].starts_with("$0.03 of this month's $0.03 are spent"), "{told:?}");
     assert!(told[3].starts_with("This month's budget of $0.03 is used up"), "{told:?}");
+}
+
+/// A page after X's, where nothing was connected and X was asked for no tokens.
+async fn refused_connection(world: &World, name: &str, x_user: &str) -> Page {
+    let before = world.requests(Call::Token).len();
+    let page = Page::open(&world.authorise(&world.connect_link(name).await, x_user, "authorize").await).await;
+    assert_eq!(page.status, StatusCode::TOO_MANY_REQUESTS, "{}", page.text());
+    assert_eq!(world.requests(Call::Token).len(), before, "X is not asked");
+    page
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connections_are_limited_within_an_hour() {
+    let limits = Limits { connections_per_person_per_hour: Some(2), ..unlimited() };
+    let world = World::with(|_, config| config.limits = limits).await;
+    // X gave nothing, so it does not count.
+    world.x.order(Fault::on(Call::Token, Effect::Refuse(Answer::html(503))));
+    let failed = world.authorise(&world.connect_link("alice").await, "alice_makes", "authorize").await;
+    assert!(Page::open(&failed).await.status.is_server_error());
+    world.link("alice", "alice_makes").await;
+    // A question that nobody answers does.
+    world.question(&world.connect_link("alice").await, "bob_films").await;
+    let page = refused_connection(&world, "alice", "bob_films").await;
+    assert!(
+        page.text().contains("You have begun as many connections within an hour as this bot allows"),
+        "{}",
+        page.text()
+    );
+    assert_eq!(world.accounts(&person("alice")).await, ["alice_makes"]);
+    // Others are not held up, and an hour later there is room again.
+    world.link("bob", "bob_films").await;
+    world.pass(Duration::from_secs(3_601));
+    world.link("alice", "bob_films").await;
+    assert_eq!(world.accounts(&person("alice")).await, ["alice_makes", "bob_films"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn connecting_counts_in_the_budget() {
+    let limits = Limits { monthly_budget: Some(Mills(25)), ..unlimited() };
+    let world = World::with(|_, config| config.limits = limits).await.and_linked().await;
+    assert_eq!(world.spent().await, Mills(10));
+    world.post("alice", "all that is left", &sample()).await;
+    world.settle().await;
+    assert_eq!((world.spent().await, world.x.posts().len()), (Mills(25), 1));
+    let page = refused_connection(&world, "bob", "bob_films").await;
+    assert!(page.text().contains("X charges $0.01 for a connection"), "{}", page.text());
+    assert_eq!(world.accounts(&person("bob")).await, [""; 0]);
+    world.pass(Duration::from_secs(40 * 24 * 3_600));
+    world.link("bob", "bob_films").await;
+    assert_eq!(world.spent().await, Mills(10));
 }

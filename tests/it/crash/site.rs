@@ -154,6 +154,7 @@ impl Site {
              [twitter]\nclient_id = \"sandbox-client\"\nclient_secret = \"sandbox-secret\"\n\
              authorize_url = \"{web}/i/oauth2/authorize\"\napi_url = \"{x}\"\nweb_url = \"{web}\"\n\
              [access]\nopen = true\n[limits]\nposts_per_person_per_day = \"none\"\n\
+                 connections_per_person_per_hour = \"none\"\n\
              monthly_budget_usd = \"none\"\n\
              [worker]\nsettle_secs = 0\n{worker}\n{staging}"
         )

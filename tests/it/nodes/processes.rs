@@ -84,6 +84,7 @@ impl Three {
                  [staging]\nendpoint_url = \"{bucket}\"\nbucket = \"{name}\"\naccess_key_id = \"{key}\"\n\
                  secret_access_key = \"{secret}\"\nforce_path_style = true\n\
                  [access]\nopen = true\n[limits]\nposts_per_person_per_day = \"none\"\n\
+                 connections_per_person_per_hour = \"none\"\n\
                  monthly_budget_usd = \"none\"\n\
                  # A process that is killed before X heard of a post leaves it in doubt: nobody is here to be asked.\n\
                  [worker]\nsettle_secs = 25\non_unsure = \"retry\"\n",
