@@ -121,6 +121,26 @@ async fn every_connection_keeps_what_is_committed() {
     assert_eq!(writer.options().get_max_connections(), 1, "one writer");
 }
 
+/// As on a disk that the system has made read-only after an error.
+#[tokio::test]
+async fn a_database_that_turns_read_only_keeps_its_posts() {
+    if postgres::leave_out("what SQLite is told") {
+        return;
+    }
+    let kept = Kept::new().await;
+    let store = kept.open(Vault::new(&[7; 32])).await;
+    people::link(&store, "alice", "a").await;
+    let post = people::accept(&store, "alice", "a").await;
+    script(&store, "PRAGMA query_only = ON").await;
+    assert!(store.prove_writable().await.is_err(), "not ready");
+    let refused = store.claim(NOW).await.unwrap_err();
+    // What is permanent would end the post.
+    assert!(!refused.is_permanent(), "{refused}");
+    script(&store, "PRAGMA query_only = OFF").await;
+    store.prove_writable().await.unwrap();
+    assert_eq!(store.claim(NOW).await.unwrap().unwrap().post.id, post);
+}
+
 #[tokio::test]
 async fn every_connection_to_postgresql_keeps_what_is_committed_however_the_server_is_set() {
     let Some(kept) = Kept::on_postgres().await else { return };

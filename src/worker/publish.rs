@@ -21,8 +21,9 @@ use crate::{
 
 /// The longest a creation takes: the client's own time limit, and some.
 const CREATE_TAKES: Duration = Duration::from_secs(17);
-/// Clocks differ, ours and X's.
-const CLOCK_SLACK_MS: i64 = 60_000;
+/// Clocks differ, ours and X's: a look reaches back this much further than the attempt. Only a post with our own media
+/// counts, so more of them do no harm.
+const CLOCK_SLACK_MS: i64 = 15 * 60_000;
 /// Pauses between looks for a post whose creation was not answered.
 const LOOKS: [Duration; 4] =
     [Duration::from_secs(5), Duration::from_secs(10), Duration::from_secs(15), Duration::from_secs(30)];

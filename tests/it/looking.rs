@@ -1,15 +1,19 @@
 //! Looking for a post whose creation was not answered: what X shows late, refuses to show, or hides among others.
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
 
 use futures::future::join_all;
 use toall::{
+    clock::Clock,
     config::OnUnsure,
     post::State,
     sandbox::{Answer, Call, Effect, Fault, Gate},
 };
 
-use crate::world::{World, read, sample};
+use crate::world::{NOON, World, read, sample};
 
 /// A world told what to do about a post whose creation was not answered, whose X shows posts this late.
 async fn world(on_unsure: OnUnsure, late: Duration) -> World {
@@ -163,4 +167,27 @@ async fn refused_creations_leave_the_second_attempt() {
     world.settle().await;
     world.assert_posted_once("alice", "Again", &sample()).await;
     assert_eq!(world.requests(Call::CreatePost).len(), 5);
+}
+
+/// The look asks X for what was posted since our attempt, by our clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_is_found_although_our_clock_is_ten_minutes_off() {
+    let cases = [-600, 600].into_iter().flat_map(|ahead| [(ahead, OnUnsure::Ask), (ahead, OnUnsure::Retry)]);
+    join_all(cases.map(|(ahead, on_unsure)| async move {
+        let clock = Clock::by_hand(NOON);
+        let hands = clock.clone();
+        let world = World::with_clock(clock, move |x, config| {
+            let theirs = move || Duration::from_millis((hands.now_ms() - ahead * 1_000).unsigned_abs());
+            x.clock = Arc::new(move || UNIX_EPOCH + theirs());
+            config.worker.on_unsure = on_unsure;
+        });
+        let world = world.await.and_linked().await;
+        world.x.order(Fault::on(Call::CreatePost, Effect::ActThenDrop));
+        world.post("alice", "Off", &sample()).await;
+        world.settle().await;
+        world.assert_posted_once("alice", "Off", &sample()).await;
+        assert_eq!(world.requests(Call::CreatePost).len(), 1, "{ahead} s ahead, {on_unsure:?}");
+        assert!(!world.history("alice").contains(&world.asked()), "{ahead} s ahead, {on_unsure:?}");
+    }))
+    .await;
 }

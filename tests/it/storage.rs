@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::http::StatusCode;
 use futures::future::join_all;
 use toall::{
     app::check::check,
@@ -44,6 +45,31 @@ async fn check_names_the_right_that_the_key_lacks() {
     }
 }
 
+/// The clock, the key, its secret and a right each need another remedy.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_names_the_clock_and_the_credentials() {
+    let bucket = Bucket::start().await;
+    let settings = bucket.settings();
+    let mut world = World::with(|_, config| config.staging = Some(settings)).await;
+    let config = world.config.clone();
+    world.stop().await;
+    for (code, remedy) in [
+        ("RequestTimeTooSkewed", "Set the clock, best by NTP."),
+        ("ExpiredToken", "The credentials for the storage have expired."),
+        ("InvalidAccessKeyId", "Correct staging.access_key_id in the config."),
+        ("SignatureDoesNotMatch", "Correct staging.secret_access_key in the config"),
+        ("NoSuchBucket", "Create it, or correct staging.bucket in the config."),
+        ("AccessDenied", "the right s3:PutObject in the bucket"),
+    ] {
+        bucket.refuse(Some((StatusCode::FORBIDDEN, code)));
+        let mut said = Vec::new();
+        check(&config, None, false, &mut said).await.unwrap();
+        let said = String::from_utf8(said).unwrap();
+        let line = said.lines().find(|line| line.contains(" staging  ")).unwrap_or(&said);
+        assert!(line.starts_with('✗') && line.contains(remedy), "{code}: {line}");
+    }
+}
+
 /// A world whose videos wait in this bucket.
 async fn stored_in(bucket: &Bucket) -> World {
     let settings = bucket.settings();
@@ -60,12 +86,12 @@ async fn a_damaged_file_is_fetched_again_and_posted_right() {
         |file| file.clear(),
         |file| file.truncate(file.len() / 2),
         |file| file.extend([0; 5]),
-        |file| file[4_500_000..].fill(0),
+        |file| file[2_500_000..].fill(0),
         |file| file[4_194_304] ^= 1,
     ];
     join_all(damages.map(|damage| async move {
         let mut world = World::linked().await;
-        let film = world.film(9_000_000);
+        let film = world.film(5_000_000);
         let (gate, held) = world.hold(Call::Initialize);
         world.post("alice", "Dark", &film).await;
         world.until("the held request", |_| held.fired() == 1).await;
