@@ -193,7 +193,8 @@ pub fn size(bytes: u64) -> String {
 
 /// The length of a video: `0:42`, `1:02:03`.
 fn length(ms: u64) -> String {
-    let seconds = ms.div_ceil(1_000);
+    // To the nearest second, as players show it.
+    let seconds = (ms.saturating_add(500) / 1_000).max(1);
     let (hours, minutes, seconds) = (seconds / 3_600, seconds / 60 % 60, seconds % 60);
     match hours {
         0 => format!("{minutes}:{seconds:02}"),

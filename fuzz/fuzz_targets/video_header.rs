@@ -11,7 +11,7 @@ fuzz_target!(|bytes: &[u8]| {
         claim => claim.min(16 << 30).max(file.len() as u64),
     };
     let Ok(mut inspection) = Inspection::new(total) else { return };
-    for _ in 0..=513 {
+    for _ in 0..=2_049 {
         let wanted = inspection.wanted();
         assert!(wanted.start < wanted.end && wanted.end <= total && wanted.end - wanted.start <= 64 * 1024);
         let mut range = vec![0; (wanted.end - wanted.start) as usize];

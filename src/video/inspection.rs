@@ -2,24 +2,32 @@
 
 use std::ops::Range;
 
-use infer::MatcherType;
 use mp4_atom::{DecodeMaybe, Header};
 
-use super::track::Movie;
-use super::{Container, Damage, Kind, Refusal, Video};
+use super::boxes::{four, u32_at};
+use super::format::recognise;
+use super::track::{Movie, Table};
+use super::{Container, Damage, Refusal, Video};
 
 /// Bytes asked for at a time, and all that is ever held.
 const WINDOW: u64 = 64 * 1024;
-/// Bytes of a box that are looked at; what matters stands in front.
+/// Fragments are described in less, and there may be thousands.
+const FRAGMENT_WINDOW: u64 = 16 * 1024;
+/// Bytes of a box that are looked at; the important fields come first. Tables are read entry by entry instead.
 const MAX_LEAF: u64 = 16 * 1024;
-/// Real files need fewer than ten reads.
+/// Reads up to the end of the index. Real files need fewer than ten, very long ones with a varying frame rate about 100.
 const MAX_READS: u32 = 512;
+/// Reads in all of a fragmented file: one for each fragment that no index lists.
+const MAX_FRAGMENT_READS: u32 = 2_048;
+/// Fragments that are read one after another before their index at the end of the file is tried.
+const MAX_FRAGMENTS_IN_ROW: u32 = 64;
+/// Length of the `mfro` box, the last of a file that has an index of its fragments.
+const MFRO_LEN: u64 = 16;
 
 /// A file being looked at: fetch [`wanted`](Self::wanted), give it to [`feed`](Self::feed), until
 /// there is a [`Video`].
 ///
-/// Reads at most 512 ranges of 64 KiB, keeps none of them, and skips the tables that grow with the
-/// length of the video.
+/// Reads at most 512 ranges of 64 KiB, or 2,048 if the video is in fragments, and keeps none of them.
 #[derive(Debug)]
 pub struct Inspection {
     total: u64,
@@ -28,22 +36,58 @@ pub struct Inspection {
     at: u64,
     /// Containers entered, with their ends.
     path: Vec<(Parent, u64)>,
+    /// The table being read, with the end of its box.
+    table: Option<(Table, u64)>,
     container: Option<Container>,
     movie: Movie,
-    /// What the index said, once it is read.
-    video: Option<Video>,
+    /// The index (`moov`) is read.
+    indexed: bool,
     /// A whole `mdat` box, which holds the pictures and the sound, was passed.
     data_seen: bool,
+    fragments_seen: u32,
+    /// Begin and end of the last segment that a segment index (`sidx`) lists.
+    last_segment: Option<(u64, u64)>,
+    shortcut: Shortcut,
+}
+
+/// Use of the fragment index at the end of the file (`mfra`). `resume` is where reading continues if that fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Shortcut {
+    Untried,
+    /// The end of the file is wanted next, which states where the index begins.
+    Size,
+    /// The index should begin at the current position.
+    Index {
+        resume: u64,
+    },
+    /// The last fragment should begin at the current position.
+    LastFragment {
+        resume: u64,
+    },
+    Done,
 }
 
 /// The containers on the way to what is of interest; all others are skipped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Parent {
+pub(super) enum Parent {
+    /// `moov`
     Movie,
+    /// `trak`
     Track,
-    /// `mdia`, `minf` and `stbl`, which hold nothing that depends on which of them it is in.
+    /// `edts`
+    Edits,
+    /// `mdia`
     Media,
+    /// `minf` and `stbl`, whose boxes have no names in common.
+    Samples,
+    /// `mvex`
     Extends,
+    /// `moof`
+    Fragment,
+    /// `traf`
+    TrackFragment,
+    /// `mfra`
+    FragmentIndex,
 }
 
 impl Inspection {
@@ -60,16 +104,24 @@ impl Inspection {
             reads: 0,
             at: 0,
             path: Vec::new(),
+            table: None,
             container: None,
             movie: Movie::default(),
-            video: None,
+            indexed: false,
             data_seen: false,
+            fragments_seen: 0,
+            last_segment: None,
+            shortcut: Shortcut::Untried,
         })
     }
 
     /// The range of the file to feed next: never empty, at most 64 KiB.
     pub fn wanted(&self) -> Range<u64> {
-        self.at..self.total.min(self.at.saturating_add(WINDOW))
+        if self.shortcut == Shortcut::Size {
+            return self.total.saturating_sub(MFRO_LEN)..self.total;
+        }
+        let window = if self.in_fragments() { FRAGMENT_WINDOW } else { WINDOW };
+        self.at..self.total.min(self.at.saturating_add(window))
     }
 
     /// Takes the bytes of [`wanted`](Self::wanted); `None` means that more are wanted.
@@ -82,63 +134,159 @@ impl Inspection {
         let len = (wanted.end - wanted.start) as usize;
         let bytes = bytes.get(..len).ok_or(Refusal::Damaged(Damage::Truncated))?;
         self.reads += 1;
-        if self.reads > MAX_READS {
-            return Err(Refusal::Damaged(Damage::Malformed));
+        if self.reads > if self.in_fragments() { MAX_FRAGMENT_READS } else { MAX_READS } {
+            if !self.in_fragments() {
+                return Err(Refusal::Damaged(Damage::Malformed));
+            }
+            // The fragments read so far do not tell the length of the whole.
+            self.movie.fragments.skip();
+            return self.finish(false).map(Some);
         }
         let container = match self.container {
             Some(container) => container,
             None => *self.container.insert(recognise(bytes)?),
         };
-        if matches!(container, Container::WebM | Container::MpegTs) {
-            return Ok(Some(Video {
-                container,
-                duration: None,
-                picture: None,
-                sound: None,
-                fragmented: false,
-            }));
+        if !container.is_read() {
+            return Ok(Some(Video::unread(container)));
+        }
+        if self.shortcut == Shortcut::Size {
+            self.find_fragment_index(bytes);
+            return Ok(None);
         }
         loop {
-            if self.leave_ended() {
-                self.video = Some(self.movie.finish(container)?);
+            if self.table.is_none() {
+                self.leave_ended()?;
             }
-            // An index in front promises data that may have been cut off since.
-            if let Some(video) = self.video.take_if(|video| video.fragmented || self.data_seen) {
-                return Ok(Some(video));
+            if self.indexed && !self.in_fragments() && self.data_seen {
+                return self.finish(false).map(Some);
             }
-            if self.at == self.total {
-                let missing = if self.video.is_some() { Damage::Truncated } else { Damage::NoIndex };
-                return Err(Refusal::Damaged(missing));
+            if self.at >= self.total && !self.resume() {
+                return self.end(false).map(Some);
             }
-            let Some(rest) = bytes.get((self.at - wanted.start) as usize..) else {
+            if self.shortcut == Shortcut::Untried
+                && self.path.is_empty()
+                && self.fragments_seen >= MAX_FRAGMENTS_IN_ROW
+            {
+                self.shortcut = Shortcut::Size;
+                return Ok(None);
+            }
+            let rest = self.at.checked_sub(wanted.start).and_then(|start| bytes.get(start as usize..));
+            let Some(rest) = rest.filter(|rest| !rest.is_empty()) else {
                 return Ok(None);
             };
-            if !self.step(rest)? {
-                return Ok(None);
+            match self.step(rest) {
+                Ok(true) => {}
+                Ok(false) => return Ok(None),
+                Err(_) if self.resume() => {}
+                // The fragments before the damage play, so X decides.
+                Err(_) if self.in_fragments() && self.data_seen => return self.end(true).map(Some),
+                Err(refusal) => return Err(refusal),
             }
         }
     }
 
-    /// Leaves the containers that end here; true after the movie box.
-    fn leave_ended(&mut self) -> bool {
+    /// True between the index of a fragmented file and its end.
+    fn in_fragments(&self) -> bool {
+        self.indexed && self.movie.fragments.expected()
+    }
+
+    /// Nothing more can be read.
+    fn end(&mut self, cut_off: bool) -> Result<Video, Refusal> {
+        if !self.indexed {
+            return Err(Refusal::Damaged(Damage::NoIndex));
+        }
+        // An index in front promises data that may have been cut off since.
+        if !self.data_seen {
+            return Err(Refusal::Damaged(Damage::Truncated));
+        }
+        self.finish(cut_off)
+    }
+
+    fn finish(&mut self, cut_off: bool) -> Result<Video, Refusal> {
+        let lacks_segments = self.last_segment.is_some_and(|(_, end)| end > self.total);
+        self.movie.finish(self.container.unwrap_or(Container::Mp4), cut_off || lacks_segments)
+    }
+
+    /// Continues at the index of fragments, if the end of the file says where that is.
+    fn find_fragment_index(&mut self, tail: &[u8]) {
+        self.shortcut = Shortcut::Done;
+        let size = u32_at(tail, 12).filter(|_| four(tail, 4) == Some(*b"mfro"));
+        if let Some(start) = size.and_then(|size| self.total.checked_sub(size.into()))
+            && (self.at..self.total - MFRO_LEN).contains(&start)
+        {
+            self.shortcut = Shortcut::Index { resume: self.at };
+            self.at = start;
+        }
+    }
+
+    /// Returns from a shortcut that led nowhere; false if there was none.
+    fn resume(&mut self) -> bool {
+        let (Shortcut::Index { resume } | Shortcut::LastFragment { resume }) = self.shortcut else {
+            return false;
+        };
+        self.shortcut = Shortcut::Done;
+        self.movie.fragments.unskip();
+        (self.at, self.table) = (resume, None);
+        self.path.clear();
+        true
+    }
+
+    /// Leaves the containers that end here.
+    fn leave_ended(&mut self) -> Result<(), Refusal> {
         while let Some(&(parent, end)) = self.path.last() {
             // Fewer than eight bytes are no box but the padding that QuickTime writes.
             if self.at.saturating_add(8) <= end {
-                return false;
+                break;
             }
             self.at = end;
             self.path.pop();
             match parent {
-                Parent::Movie => return true,
+                Parent::Movie => {
+                    self.indexed = true;
+                    self.movie.end_index()?;
+                }
                 Parent::Track => self.movie.end_track(),
-                Parent::Media | Parent::Extends => {}
+                Parent::TrackFragment => self.movie.fragments.end_track_fragment(),
+                Parent::Fragment => self.end_fragment(),
+                Parent::FragmentIndex => self.end_fragment_index(),
+                Parent::Edits | Parent::Media | Parent::Samples | Parent::Extends => {}
             }
         }
-        false
+        Ok(())
+    }
+
+    fn end_fragment(&mut self) {
+        self.fragments_seen += 1;
+        // The first fragment shows the frame rate, and the last segment the end: those between need not be read.
+        if let Some((start, end)) = self.last_segment
+            && (self.at..self.total).contains(&start)
+            && end <= self.total
+        {
+            self.at = start;
+            self.movie.fragments.skip();
+        }
+    }
+
+    fn end_fragment_index(&mut self) {
+        let Shortcut::Index { resume } = self.shortcut else {
+            return;
+        };
+        let last = self.movie.fragments.last_listed().filter(|at| (resume..self.total).contains(at));
+        match last {
+            Some(last) => {
+                self.shortcut = Shortcut::LastFragment { resume };
+                self.at = last;
+                self.movie.fragments.skip();
+            }
+            None => drop(self.resume()),
+        }
     }
 
     /// Enters, reads or skips the box at the beginning of `bytes`; false if too little of it is there.
     fn step(&mut self, bytes: &[u8]) -> Result<bool, Refusal> {
+        if let Some((table, end)) = self.table {
+            return Ok(self.read_table(&table, end, bytes));
+        }
         let malformed = Refusal::Damaged(Damage::Malformed);
         let end = self.path.last().map_or(self.total, |&(_, end)| end);
         let left = end - self.at;
@@ -154,92 +302,86 @@ impl Inspection {
             Some(size) => header_len.checked_add(size as u64).ok_or(malformed)?,
             None => left,
         };
+        let kind: [u8; 4] = header.kind.into();
+        match self.shortcut {
+            Shortcut::Index { .. } if self.path.is_empty() && &kind != b"mfra" => return Err(malformed),
+            Shortcut::LastFragment { .. } if &kind != b"moof" => return Err(malformed),
+            Shortcut::LastFragment { .. } => self.shortcut = Shortcut::Done,
+            _ => {}
+        }
         if size > left && self.path.is_empty() {
             return Err(Refusal::Damaged(Damage::Truncated));
         }
         // Within the movie, a size that exceeds its container's is taken for the rest of it.
         let box_end = self.at + size.min(left);
-        let kind: [u8; 4] = header.kind.into();
         if let Some(parent) = self.parent_for(&kind) {
             self.path.push((parent, box_end));
             self.at += header_len.min(left);
             return Ok(true);
         }
-        if self.path.is_empty() || !Movie::reads(&kind) {
-            self.data_seen |= self.path.is_empty() && &kind == b"mdat";
+        let parent = self.path.last().map(|&(parent, _)| parent);
+        if !Movie::reads(parent, &kind) || (parent.is_none() && !self.in_fragments()) {
+            self.data_seen |= parent.is_none() && &kind == b"mdat";
             self.at = box_end;
             return Ok(true);
         }
         let needed = (box_end - self.at).saturating_sub(header_len).min(MAX_LEAF);
+        // Fragments are read through a smaller window, and only their tables are longer.
+        let needed = if self.in_fragments() { needed.min(MAX_LEAF / 2) } else { needed };
         let Some(body) = body.get(..needed as usize) else {
             return Ok(false);
         };
-        self.movie.read(&kind, body);
-        self.at = box_end;
+        let table = self.movie.read(&kind, body);
+        self.at = match table {
+            Some(table) => box_end.min(self.at + header_len + table.head_len),
+            None => box_end,
+        };
+        self.table = table.map(|table| (table, box_end));
+        if self.table.is_some() {
+            self.leave_ended_table();
+        }
         Ok(true)
+    }
+
+    /// Reads the entries of a table that are there; false if more bytes are needed for the next one.
+    fn read_table(&mut self, table: &Table, end: u64, bytes: &[u8]) -> bool {
+        let left = end - self.at;
+        let there = left.min(bytes.len() as u64) as usize;
+        let entries = bytes[..there].chunks_exact(table.entry_len);
+        self.at += (entries.len() * table.entry_len) as u64;
+        for entry in entries {
+            self.movie.read_entry(&table.kind, entry);
+        }
+        self.leave_ended_table()
+    }
+
+    /// False if the table has more entries.
+    fn leave_ended_table(&mut self) -> bool {
+        let Some((table, end)) = self.table.filter(|(table, end)| end - self.at < table.entry_len as u64)
+        else {
+            return false;
+        };
+        self.at = end;
+        self.table = None;
+        if &table.kind == b"sidx" {
+            self.last_segment = Some(self.movie.fragments.last_segment(end));
+        }
+        true
     }
 
     fn parent_for(&self, kind: &[u8; 4]) -> Option<Parent> {
         match (self.path.last().map(|(parent, _)| parent), kind) {
-            (None, b"moov") if self.video.is_none() => Some(Parent::Movie),
+            (None, b"moov") if !self.indexed => Some(Parent::Movie),
+            (None, b"moof") if self.in_fragments() => Some(Parent::Fragment),
+            (None, b"mfra") if matches!(self.shortcut, Shortcut::Index { .. }) => Some(Parent::FragmentIndex),
             (Some(Parent::Movie), b"trak") => Some(Parent::Track),
             (Some(Parent::Movie), b"mvex") => Some(Parent::Extends),
+            (Some(Parent::Track), b"edts") => Some(Parent::Edits),
             (Some(Parent::Track), b"mdia") => Some(Parent::Media),
-            (Some(Parent::Media), b"minf" | b"stbl") if self.path.len() < 5 => Some(Parent::Media),
+            (Some(Parent::Media), b"minf") => Some(Parent::Samples),
+            (Some(Parent::Samples), b"stbl") if self.path.len() < 5 => Some(Parent::Samples),
+            (Some(Parent::Fragment), b"traf") => Some(Parent::TrackFragment),
             _ => None,
         }
     }
-}
-
-/// Tells the format by the first bytes.
-fn recognise(head: &[u8]) -> Result<Container, Refusal> {
-    if let Some(found) = infer::get(head) {
-        let ending = found.extension();
-        match (found.matcher_type(), ending) {
-            (_, "webm") => return Ok(Container::WebM),
-            (MatcherType::Image, _) => return Err(Refusal::NotVideo(Kind::Picture(ending))),
-            (MatcherType::Video, "mp4" | "m4v" | "mov") | (MatcherType::Audio, "m4a") => {}
-            (MatcherType::Video, _) if !is_iso_media(head) => {
-                return Err(Refusal::Container(ending));
-            }
-            (MatcherType::Audio, _) => return Err(Refusal::NotVideo(Kind::Sound(ending))),
-            (MatcherType::Book | MatcherType::Doc, _) | (_, "pdf") => {
-                return Err(Refusal::NotVideo(Kind::Document(ending)));
-            }
-            (MatcherType::Archive | MatcherType::App, _) => {
-                return Err(Refusal::NotVideo(Kind::Archive(ending)));
-            }
-            (MatcherType::Text, _) => return Err(Refusal::NotVideo(Kind::Text)),
-            _ => {}
-        }
-    }
-    if is_iso_media(head) {
-        // Files older than the `ftyp` box are QuickTime.
-        let is_mp4 = head.get(4..8) == Some(b"ftyp") && head.get(8..12) != Some(b"qt  ");
-        return Ok(if is_mp4 { Container::Mp4 } else { Container::QuickTime });
-    }
-    // Packets of 188 bytes that each begin with the same byte (ISO/IEC 13818-1, 2.4.3).
-    let mut packets = head.chunks_exact(188).take(4);
-    if packets.len() >= 2 && packets.all(|packet| packet[0] == 0x47) {
-        return Ok(Container::MpegTs);
-    }
-    Err(Refusal::NotVideo(if is_text(head) { Kind::Text } else { Kind::Unknown }))
-}
-
-fn is_iso_media(head: &[u8]) -> bool {
-    const FIRST_BOXES: [&[u8; 4]; 9] =
-        [b"ftyp", b"styp", b"moov", b"mdat", b"free", b"skip", b"wide", b"pnot", b"uuid"];
-    FIRST_BOXES.iter().any(|kind| head.get(4..8) == Some(kind.as_slice()))
-}
-
-fn is_text(head: &[u8]) -> bool {
-    let text = match std::str::from_utf8(head) {
-        Ok(text) => text,
-        // The window may end within a character.
-        Err(error) if head.len() - error.valid_up_to() < 4 => {
-            std::str::from_utf8(&head[..error.valid_up_to()]).unwrap_or_default()
-        }
-        Err(_) => return false,
-    };
-    !text.is_empty() && !text.chars().any(|c| c.is_control() && !c.is_whitespace())
 }

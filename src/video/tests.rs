@@ -1,3 +1,6 @@
+
+mod formats;
+mod indexes;
 mod trees;
 
 use proptest::prelude::*;
@@ -76,9 +79,16 @@ fn the_sample_is_what_x_recommends() {
                 bit_depth: Some(8),
                 chroma: Some(Chroma::Yuv420),
                 square_pixels: true,
+                interlaced: false,
+                key_frame_gap: Some(60),
             }),
-            sound: Some(Sound { codec: AudioCodec::AacLc, channels: Some(2) }),
+            sound: Some(Sound {
+                codec: AudioCodec::AacLc,
+                channels: Some(2),
+                duration: Some(Duration::from_secs(8)),
+            }),
             fragmented: false,
+            cut_off: false,
         }
     );
     assert_eq!(judge(&video, SAMPLE.len() as u64, &Limits::STANDARD), Ok(vec![]));
@@ -97,7 +107,8 @@ fn ordinary_files_are_read() {
         let picture = video.picture.as_ref().unwrap();
         assert_eq!((video.container, picture.width, picture.height), (container, 192, 108));
         assert_eq!(picture.frame_rate, Some(15.0));
-        assert_eq!(video.sound, sound.then_some(Sound { codec: AudioCodec::AacLc, channels: Some(1) }));
+        let heard = video.sound.map(|sound| (sound.codec, sound.channels));
+        assert_eq!(heard, sound.then_some((AudioCodec::AacLc, Some(1))));
         let seconds = video.duration.unwrap().as_secs_f64();
         assert!((1.9..2.2).contains(&seconds), "{seconds}");
         assert_eq!(verdict(file), Ok(vec![]));
@@ -111,11 +122,11 @@ fn a_phone_held_upright_is_seen_upright() {
 }
 
 #[test]
-fn fragments_hide_the_duration() {
+fn fragments_add_up_to_the_duration() {
     let video = inspect(FRAGMENTED).unwrap();
     assert!(video.fragmented);
-    assert_eq!(video.duration, None);
-    assert_eq!(verdict(FRAGMENTED), Ok(vec![Warning::DurationUnknown]));
+    assert_eq!(video.duration, Some(Duration::from_secs(2)));
+    assert_eq!(verdict(FRAGMENTED), Ok(vec![]));
 }
 
 #[test]
@@ -291,7 +302,7 @@ fn kinds_of_aac_are_told_apart() {
         let decoder = [&[4, 13 + 2 + len, 0x40, 0x15][..], &[0; 11], &[5, len], setup].concat();
         let descriptor = [&[3, 3 + decoder.len() as u8 + 3, 0, 0, 0][..], &decoder, &[6, 1, 2]].concat();
         let sound = inspect(&with_sound_entry(&mp4a(&descriptor))).unwrap().sound;
-        assert_eq!(sound, Some(Sound { codec, channels: Some(channels) }), "{setup:x?}");
+        assert_eq!(sound, Some(Sound { codec, channels: Some(channels), duration: None }), "{setup:x?}");
     }
 }
 
@@ -303,7 +314,7 @@ fn audio_set_up_nested_in_itself_comes_to_an_end() {
         [&prefix[..], &inner].concat()
     });
     let sound = inspect(&with_sound_entry(&mp4a(&nest))).unwrap().sound;
-    assert_eq!(sound, Some(Sound { codec: AudioCodec::Other(*b"mp4a"), channels: Some(2) }));
+    assert_eq!(sound, Some(Sound { codec: AudioCodec::Other(*b"mp4a"), channels: Some(2), duration: None }));
 }
 
 fn a_video() -> Video {
@@ -326,12 +337,15 @@ fn length_and_size_are_held_against_the_account() {
     assert_eq!(warnings(seconds(120)), Ok(vec![]));
     assert_eq!(warnings(seconds(121)), Ok(vec![Warning::MayBeTooLong(Duration::from_secs(121))]));
     assert_eq!(warnings(seconds(1200)), Ok(vec![Warning::MayBeTooLong(Duration::from_secs(1200))]));
+    let just_above = Duration::from_millis(1_200_400);
+    let warned = warnings(|video| video.duration = Some(just_above));
+    assert_eq!(warned, Ok(vec![Warning::AboveLimit(Duration::from_secs(1200))]));
     let refusal = warnings(seconds(1201)).unwrap_err();
     assert_eq!(refusal.to_string(), "1201 s long; the account may post 1200 s");
     let mut video = a_video();
     video.duration = Some(Duration::from_secs(7500));
     assert_eq!(judge(&video, 1000, &Limits::PREMIUM), Ok(vec![]));
-    video.duration = Some(Duration::from_millis(7_500_001));
+    video.duration = Some(Duration::from_millis(7_500_500));
     assert!(matches!(judge(&video, 1000, &Limits::PREMIUM), Err(Refusal::TooLong { .. })));
     assert_eq!(
         judge(&a_video(), MAX_BYTES + 1, &Limits::PREMIUM),
@@ -355,7 +369,9 @@ fn what_the_documents_leave_open_is_a_warning() {
     assert_eq!(picture_warnings(|p| p.square_pixels = false), Ok(vec![Warning::StretchedPixels]));
     let mpeg4 = VideoCodec::Other(*b"mp4v");
     assert_eq!(picture_warnings(|p| p.codec = mpeg4), Ok(vec![Warning::VideoCodec(mpeg4)]));
-    let sound = |codec, channels| warnings(move |video| video.sound = Some(Sound { codec, channels }));
+    let sound = |codec, channels| {
+        warnings(move |video| video.sound = Some(Sound { codec, channels, duration: None }))
+    };
     assert_eq!(sound(AudioCodec::HeAac, Some(2)), Ok(vec![Warning::AudioCodec(AudioCodec::HeAac)]));
     assert_eq!(sound(AudioCodec::AacLc, Some(6)), Ok(vec![Warning::Channels(6)]));
     assert_eq!(verdict(HIGH422), Ok(vec![Warning::PixelFormat(Some(10), Some(Chroma::Yuv422))]));

@@ -1,61 +1,160 @@
-//! From the boxes of an MP4 or QuickTime index to what they say of the video (ISO/IEC 14496-12 and
-//! -14, Apple's QuickTime File Format). A box that cannot be read leaves its fact unknown.
+//! From the boxes of an MP4 or QuickTime index to what they say of the video (ISO/IEC 14496-12, Apple's QuickTime File
+//! Format). A box that cannot be read leaves its fact unknown.
 
 use std::time::Duration;
 
-use mp4_atom::{Atom, Avcc, DecodeMaybe, Esds, Header, Mdhd, Mehd, Mvhd, Pasp, Tkhd};
+use mp4_atom::{Matrix, Mvhd, Tkhd};
 
-use super::{AudioCodec, Chroma, Container, Picture, Refusal, Sound, Video, VideoCodec};
+use super::boxes::{decode, four, length, u32_at, u64_at};
+use super::fragments::Fragments;
+use super::inspection::Parent;
+use super::{Container, Refusal, Video, description};
 
-/// Audio set-up is some forty bytes; the bound keeps the nesting of its parts shallow.
-const MAX_AUDIO_SETUP: usize = 1024;
-/// Length of the fixed part of a video sample description.
-const VISUAL_LEN: usize = 78;
+/// Edits that are read. Real files have one or two.
+const MAX_EDITS: usize = 64;
 
 /// What has been read of the index.
 #[derive(Debug, Default)]
 pub(super) struct Movie {
     header: Option<Mvhd>,
-    fragmented: bool,
+    /// Length with all fragments, by `mehd`.
     fragments_len: u64,
-    longest_track: Option<Duration>,
-    picture: Option<Picture>,
-    sound: Option<Sound>,
+    video: Option<Track>,
+    sound: Option<Track>,
+    /// The track whose boxes are being read.
     track: Track,
+    pub(super) fragments: Fragments,
+}
+
+/// A table that is read entry by entry, since it grows with the length of the video.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Table {
+    pub(super) kind: [u8; 4],
+    /// Bytes of the body before the first entry.
+    pub(super) head_len: u64,
+    pub(super) entry_len: usize,
+}
+
+/// Distance between the key frames of a track.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct KeyFrames {
+    /// Frames since the last one, which is counted too.
+    since: u64,
+    /// The longest distance seen.
+    pub(super) longest: u64,
 }
 
 #[derive(Debug, Default)]
 struct Track {
     handler: [u8; 4],
     header: Option<Tkhd>,
-    media: Option<Mdhd>,
-    samples: u32,
-    picture: Option<Picture>,
-    sound: Option<Sound>,
+    /// Units per second, and the length in them (`mdhd`).
+    per_second: u32,
+    stated_units: u64,
+    edits: Vec<Edit>,
+    /// Samples by `stsz`.
+    sized: u32,
+    /// Samples by `stts`, and the sum of their durations.
+    count: u64,
+    units: u64,
+    /// Number of the last key frame in `stss`, and the longest distance. Without that table every frame is one.
+    key_frame: Option<(u64, u64)>,
+    descriptions: Vec<u8>,
+}
+
+/// A part of the media that is shown.
+#[derive(Clone, Copy, Debug)]
+struct Edit {
+    /// In units of the movie; 0 is the rest of the media.
+    len: u64,
+    /// In units of the media; negative if nothing is shown.
+    start: i64,
+}
+
+impl KeyFrames {
+    pub(super) fn add(&mut self, is_key: bool) {
+        if is_key {
+            self.since = 0;
+        }
+        self.add_others(1);
+    }
+
+    pub(super) fn add_others(&mut self, count: u64) {
+        self.since = self.since.saturating_add(count);
+        self.longest = self.longest.max(self.since);
+    }
+
+    /// The next frames do not follow the last ones.
+    pub(super) fn interrupt(&mut self) {
+        self.since = 0;
+    }
 }
 
 impl Movie {
-    /// Whether a box of this kind holds anything of interest.
-    pub(super) fn reads(kind: &[u8; 4]) -> bool {
-        matches!(
-            kind,
-            b"mvhd" | b"mehd" | b"trex" | b"tkhd" | b"mdhd" | b"hdlr" | b"stsd" | b"stsz" | b"stz2"
-        )
+    /// True if a box of this kind, in this parent, says something of interest.
+    pub(super) fn reads(parent: Option<Parent>, kind: &[u8; 4]) -> bool {
+        match parent {
+            None => kind == b"sidx",
+            Some(Parent::Movie) => kind == b"mvhd",
+            Some(Parent::Extends) => matches!(kind, b"mehd" | b"trex"),
+            Some(Parent::Track) => kind == b"tkhd",
+            Some(Parent::Edits) => kind == b"elst",
+            // QuickTime also writes the kind of data reference as `hdlr`, in `minf`.
+            Some(Parent::Media) => matches!(kind, b"mdhd" | b"hdlr"),
+            Some(Parent::Samples) => {
+                matches!(kind, b"stsd" | b"stsz" | b"stz2" | b"stts" | b"stss")
+            }
+            Some(Parent::Fragment) => false,
+            Some(Parent::TrackFragment) => matches!(kind, b"tfhd" | b"tfdt" | b"trun"),
+            Some(Parent::FragmentIndex) => kind == b"tfra",
+        }
     }
 
-    /// Takes the beginning of a box's body.
-    pub(super) fn read(&mut self, kind: &[u8; 4], body: &[u8]) {
+    /// Takes the beginning of a box's body. The entries that follow go to [`read_entry`](Self::read_entry) if it is a
+    /// table.
+    pub(super) fn read(&mut self, kind: &[u8; 4], body: &[u8]) -> Option<Table> {
         let track = &mut self.track;
+        let wide = body.first().is_some_and(|version| *version == 1);
         match kind {
             b"mvhd" => self.header = decode(body),
-            b"trex" => self.fragmented = true,
-            b"mehd" => self.fragments_len = decode::<Mehd>(body).map_or(0, |mehd| mehd.fragment_duration),
+            b"trex" => self.fragments.read_defaults(body),
+            b"mehd" if wide => self.fragments_len = u64_at(body, 4).unwrap_or_default(),
+            b"mehd" => self.fragments_len = u32_at(body, 4).unwrap_or_default().into(),
             b"tkhd" => track.header = decode(body),
-            b"mdhd" => track.media = decode(body),
-            // QuickTime also writes the kind of data reference, in `minf`.
-            b"hdlr" if track.handler == [0; 4] => track.handler = four(body, 8).unwrap_or_default(),
-            b"stsz" | b"stz2" => track.samples = four(body, 8).map_or(0, u32::from_be_bytes),
-            b"stsd" => track.describe(body.get(8..).unwrap_or_default()),
+            b"mdhd" => {
+                let scale_at = if wide { 20 } else { 12 };
+                track.per_second = u32_at(body, scale_at).unwrap_or_default();
+                let units = if wide { u64_at(body, 24) } else { u32_at(body, 16).map(u64::from) };
+                track.stated_units = units.unwrap_or_default();
+            }
+            b"hdlr" => track.handler = four(body, 8).unwrap_or_default(),
+            b"elst" => track.read_edits(body),
+            b"stsz" | b"stz2" => track.sized = u32_at(body, 8).unwrap_or_default(),
+            // The kind of track may follow.
+            b"stsd" => track.descriptions = body.to_vec(),
+            b"stts" => return Some(Table { kind: *kind, head_len: 8, entry_len: 8 }),
+            b"stss" => {
+                track.key_frame = Some((1, 0));
+                return Some(Table { kind: *kind, head_len: 8, entry_len: 4 });
+            }
+            b"tfhd" => self.fragments.read_header(body),
+            b"tfdt" => self.fragments.read_start(body),
+            b"trun" => return self.fragments.begin_run(body),
+            b"sidx" => return self.fragments.begin_segments(body),
+            b"tfra" => return self.fragments.begin_list(body),
+            _ => {}
+        }
+        None
+    }
+
+    /// Takes an entry of the table that [`read`](Self::read) announced.
+    pub(super) fn read_entry(&mut self, kind: &[u8; 4], entry: &[u8]) {
+        match kind {
+            b"stts" => self.track.read_times(entry),
+            b"stss" => self.track.read_key_frame(entry),
+            b"trun" => self.fragments.read_sample(entry),
+            b"sidx" => self.fragments.read_segment(entry),
+            b"tfra" => self.fragments.read_listed(entry),
             _ => {}
         }
     }
@@ -63,196 +162,179 @@ impl Movie {
     /// The boxes that follow belong to another track.
     pub(super) fn end_track(&mut self) {
         let track = std::mem::take(&mut self.track);
-        let length = track.media.as_ref().and_then(|media| length(media.duration, media.timescale));
-        self.longest_track = self.longest_track.max(length);
-        match &track.handler {
-            b"vide" if self.picture.is_none() => self.picture = track.into_picture(length),
-            b"soun" if self.sound.is_none() => self.sound = track.sound,
-            _ => {}
+        let kept = match &track.handler {
+            b"vide" => &mut self.video,
+            b"soun" => &mut self.sound,
+            _ => return,
+        };
+        // The first track that is switched on is the one that plays.
+        if kept.as_ref().is_none_or(|kept| !kept.is_enabled() && track.is_enabled()) {
+            *kept = Some(track);
         }
     }
 
-    /// Everything is read.
-    pub(super) fn finish(&mut self, container: Container) -> Result<Video, Refusal> {
+    /// The index is read; fragments may follow.
+    ///
+    /// # Errors
+    /// [`Refusal::NoPicture`], so that nothing more is read of such a file.
+    pub(super) fn end_index(&mut self) -> Result<(), Refusal> {
+        let video = self.video.as_ref().ok_or(Refusal::NoPicture)?;
+        if self.fragments.expected() {
+            let id = video.header.as_ref().map_or(1, |header| header.track_id);
+            self.fragments.begin(id, video.count, video.units, video.key_frames());
+        }
+        Ok(())
+    }
+
+    /// Everything is read, or all of it that could be.
+    pub(super) fn finish(&mut self, container: Container, cut_off: bool) -> Result<Video, Refusal> {
         let movie = std::mem::take(self);
-        let picture = movie.picture.ok_or(Refusal::NoPicture)?;
-        let stated = movie
-            .header
-            .and_then(|header| length(header.duration.max(movie.fragments_len), header.timescale));
-        Ok(Video {
-            container,
-            duration: stated.or(movie.longest_track),
-            picture: Some(picture),
-            sound: movie.sound,
-            fragmented: movie.fragmented,
-        })
+        let track = movie.video.ok_or(Refusal::NoPicture)?;
+        let mut picture = description::picture(&track.descriptions).ok_or(Refusal::NoPicture)?;
+        if track.is_turned(movie.header.as_ref()) {
+            std::mem::swap(&mut picture.width, &mut picture.height);
+        }
+        let fragmented = movie.fragments.expected();
+        let (duration, samples, units) = if fragmented {
+            let (count, units) = movie.fragments.samples();
+            let stated =
+                movie.header.as_ref().and_then(|header| length(movie.fragments_len, header.timescale));
+            let known = movie.fragments.walked_units().and_then(|units| length(units, track.per_second));
+            (known.or(movie.fragments.listed_length()).or(stated), count, length(units, track.per_second))
+        } else {
+            let media = track.media_length(movie.header.as_ref());
+            let samples = if track.count > 0 { track.count } else { track.sized.into() };
+            let stated = movie.header.as_ref().and_then(|header| length(header.duration, header.timescale));
+            (track.shown_length(media, movie.header.as_ref()).or(stated), samples, media)
+        };
+        picture.frame_rate = units
+            .filter(|units| samples > 0 && !units.is_zero())
+            .map(|units| samples as f64 / units.as_secs_f64());
+        picture.key_frame_gap =
+            Some(if fragmented { movie.fragments.longest_gap() } else { track.key_frames().longest })
+                .filter(|gap| *gap > 0);
+        let sound = movie.sound.and_then(|track| {
+            let mut sound = description::sound(&track.descriptions)?;
+            if !fragmented {
+                sound.duration =
+                    track.shown_length(track.media_length(movie.header.as_ref()), movie.header.as_ref());
+            }
+            Some(sound)
+        });
+        Ok(Video { container, duration, picture: Some(picture), sound, fragmented, cut_off })
     }
 }
 
 impl Track {
-    /// Reads the first sample description; files with several use one encoding for all.
-    fn describe(&mut self, entries: &[u8]) {
-        let Some((kind, body)) = boxes(entries).next() else {
+    fn is_enabled(&self) -> bool {
+        self.header.as_ref().is_none_or(|header| header.enabled)
+    }
+
+    fn read_edits(&mut self, body: &[u8]) {
+        let (entry_len, wide) = if body.first() == Some(&1) { (20, true) } else { (12, false) };
+        let count = u32_at(body, 4).unwrap_or_default() as usize;
+        let entries = body.get(8..).unwrap_or_default().chunks_exact(entry_len);
+        let read = |entry: &[u8]| {
+            Some(match wide {
+                true => Edit { len: u64_at(entry, 0)?, start: u64_at(entry, 8)?.cast_signed() },
+                false => {
+                    Edit { len: u32_at(entry, 0)?.into(), start: u32_at(entry, 4)?.cast_signed().into() }
+                }
+            })
+        };
+        self.edits = entries.take(count.min(MAX_EDITS)).filter_map(read).collect();
+    }
+
+    fn read_times(&mut self, entry: &[u8]) {
+        let (Some(count), Some(each)) = (u32_at(entry, 0), u32_at(entry, 4)) else {
             return;
         };
-        match &self.handler {
-            b"vide" => self.picture = picture(kind, body),
-            b"soun" => self.sound = Some(sound(kind, body)),
-            _ => {}
+        // Some recorders write negative durations where two samples fall together.
+        let each = if each > i32::MAX.unsigned_abs() { 1 } else { each };
+        self.count = self.count.saturating_add(count.into());
+        self.units = self.units.saturating_add(u64::from(count) * u64::from(each));
+    }
+
+    fn read_key_frame(&mut self, entry: &[u8]) {
+        if let (Some(number), Some((last, longest))) = (u32_at(entry, 0), self.key_frame) {
+            let number = u64::from(number);
+            self.key_frame = Some((number, longest.max(number.saturating_sub(last))));
         }
     }
 
-    fn into_picture(self, length: Option<Duration>) -> Option<Picture> {
-        let mut picture = self.picture?;
-        // The matrix maps across to down and down to across: lying on its side.
-        let turned = |header: &Tkhd| header.matrix.a == 0 && header.matrix.d == 0 && header.matrix.b != 0;
-        if self.header.as_ref().is_some_and(turned) {
-            std::mem::swap(&mut picture.width, &mut picture.height);
-        }
-        picture.frame_rate =
-            length.filter(|_| self.samples > 0).map(|length| f64::from(self.samples) / length.as_secs_f64());
-        Some(picture)
-    }
-}
-
-fn picture(kind: [u8; 4], body: &[u8]) -> Option<Picture> {
-    let size = four(body, 24)?;
-    let mut picture = Picture {
-        codec: video_codec(kind),
-        width: u16::from_be_bytes([size[0], size[1]]).into(),
-        height: u16::from_be_bytes([size[2], size[3]]).into(),
-        frame_rate: None,
-        bit_depth: None,
-        chroma: None,
-        square_pixels: true,
-    };
-    for (kind, body) in boxes(body.get(VISUAL_LEN..).unwrap_or_default()) {
-        match &kind {
-            b"pasp" => {
-                picture.square_pixels =
-                    decode::<Pasp>(body).is_none_or(|pixel| pixel.h_spacing == pixel.v_spacing);
+    fn key_frames(&self) -> KeyFrames {
+        let count = if self.count > 0 { self.count } else { self.sized.into() };
+        match self.key_frame {
+            None => KeyFrames { since: count.min(1), longest: count.min(1) },
+            Some((last, longest)) => {
+                let since = (count + 1).saturating_sub(last);
+                KeyFrames { since, longest: longest.max(since) }
             }
-            b"avcC" => (picture.bit_depth, picture.chroma) = sampling(body),
-            _ => {}
         }
     }
-    Some(picture)
-}
 
-fn video_codec(kind: [u8; 4]) -> VideoCodec {
-    match &kind {
-        b"avc1" | b"avc2" | b"avc3" | b"avc4" => VideoCodec::H264,
-        // `dvh1` and `dvhe` are Dolby Vision, which is HEVC.
-        b"hvc1" | b"hev1" | b"dvh1" | b"dvhe" => VideoCodec::Hevc,
-        b"av01" => VideoCodec::Av1,
-        b"vp08" => VideoCodec::Vp8,
-        b"vp09" => VideoCodec::Vp9,
-        b"apch" | b"apcn" | b"apcs" | b"apco" | b"ap4h" | b"ap4x" => VideoCodec::ProRes,
-        b"jpeg" | b"mjpa" | b"mjpb" => VideoCodec::MotionJpeg,
-        b"encv" | b"drmi" => VideoCodec::Encrypted,
-        _ => VideoCodec::Other(kind),
+    /// True if the picture is shown lying on its side: the matrices of the track and of the movie are applied one after
+    /// the other.
+    fn is_turned(&self, movie: Option<&Mvhd>) -> bool {
+        let parts = |matrix: &Matrix| [matrix.a, matrix.b, matrix.c, matrix.d].map(f64::from);
+        let identity = [65_536.0, 0.0, 0.0, 65_536.0];
+        let track = self.header.as_ref().map_or(identity, |header| parts(&header.matrix));
+        let movie = movie.map_or(identity, |header| parts(&header.matrix));
+        let across = track[0] * movie[0] + track[1] * movie[2];
+        let down = track[0] * movie[1] + track[1] * movie[3];
+        down.abs() > across.abs()
     }
-}
 
-/// Bits and colour sampling of H.264: stated for the profiles that have a choice.
-fn sampling(avcc: &[u8]) -> (Option<u8>, Option<Chroma>) {
-    let Some(avcc) = decode::<Avcc>(avcc) else {
-        return (None, None);
-    };
-    if let Some(ext) = &avcc.ext {
-        let chroma = match ext.chroma_format {
-            0 => Chroma::Monochrome,
-            1 => Chroma::Yuv420,
-            2 => Chroma::Yuv422,
-            _ => Chroma::Yuv444,
+    /// Length of the whole media, shown or not.
+    ///
+    /// Recorders that confuse time scales state a wrong length in one place. The times of the samples are what plays,
+    /// unless everything else contradicts them.
+    fn media_length(&self, movie: Option<&Mvhd>) -> Option<Duration> {
+        let timed = length(self.units, self.per_second);
+        let stated = length(self.stated_units, self.per_second);
+        let headers = self.header_lengths(movie);
+        match (timed, stated) {
+            (Some(timed), Some(stated))
+                if !alike(timed, stated)
+                    && headers.iter().flatten().any(|header| alike(*header, stated))
+                    && !headers.iter().flatten().any(|header| alike(*header, timed)) =>
+            {
+                Some(stated)
+            }
+            _ => timed.or(stated),
+        }
+    }
+
+    /// Length of what is shown: without the parts that the edit list leaves out.
+    fn shown_length(&self, media: Option<Duration>, movie: Option<&Mvhd>) -> Option<Duration> {
+        let headers = self.header_lengths(movie);
+        let Some(media) = media else {
+            return headers[0];
         };
-        return (Some(ext.bit_depth_luma.max(ext.bit_depth_chroma)), Some(chroma));
+        let per_second = movie.map_or(0, |header| header.timescale);
+        let shown: Duration = self
+            .edits
+            .iter()
+            .filter(|edit| edit.start >= 0)
+            .map(|edit| length(edit.len, per_second).map_or(media, |len| len.min(media)))
+            .fold(Duration::ZERO, Duration::saturating_add);
+        let contradicted = headers.iter().flatten().any(|header| alike(*header, media))
+            && !headers.iter().flatten().any(|header| alike(*header, shown));
+        Some(if shown.is_zero() || contradicted && !alike(shown, media) { media } else { shown })
     }
-    match avcc.avc_profile_indication {
-        66 | 77 | 88 | 100 => (Some(8), Some(Chroma::Yuv420)),
-        110 => (Some(10), Some(Chroma::Yuv420)),
-        122 => (None, Some(Chroma::Yuv422)),
-        _ => (None, None),
-    }
-}
 
-fn sound(kind: [u8; 4], body: &[u8]) -> Sound {
-    // QuickTime's versions 1 and 2 have more fields, and 2 keeps the channels elsewhere.
-    let version = four(body, 8).map_or(0, |bytes| u16::from_be_bytes([bytes[0], bytes[1]]));
-    let fixed_len = match version {
-        0 => 28,
-        1 => 44,
-        _ => 64,
-    };
-    let mut sound = Sound {
-        codec: AudioCodec::Other(kind),
-        channels: four(body, 16)
-            .filter(|_| version < 2)
-            .map(|bytes| u16::from_be_bytes([bytes[0], bytes[1]])),
-    };
-    for (kind, body) in boxes(body.get(fixed_len..).unwrap_or_default()) {
-        match &kind {
-            b"esds" => read_esds(body, &mut sound),
-            // QuickTime wraps it once more.
-            b"wave" => {
-                for (_, body) in boxes(body).filter(|(kind, _)| kind == b"esds") {
-                    read_esds(body, &mut sound);
-                }
-            }
-            _ => {}
-        }
-    }
-    sound
-}
-
-fn read_esds(body: &[u8], sound: &mut Sound) {
-    let esds = body.get(..MAX_AUDIO_SETUP.min(body.len())).and_then(decode::<Esds>);
-    let Some(config) = esds.map(|esds| esds.es_desc.dec_config) else {
-        return;
-    };
-    // 0x40 is MPEG-4 audio, 0x67 AAC-LC of MPEG-2 (ISO/IEC 14496-1 table 5).
-    let Some(setup) = config.dec_specific.filter(|_| matches!(config.object_type_indication, 0x40 | 0x67))
-    else {
-        return;
-    };
-    // Band replication may also follow the set-up of plain AAC, behind a sync word and one bit.
-    let replicated = matches!(setup.raw.get(2..5), Some([0x56, 0xe5, flag]) if flag & 0x80 != 0);
-    sound.codec = match setup.profile {
-        2 if !replicated => AudioCodec::AacLc,
-        2 | 5 | 29 => AudioCodec::HeAac,
-        _ => sound.codec,
-    };
-    match setup.chan_conf {
-        n @ 1..=6 => sound.channels = Some(n.into()),
-        7 => sound.channels = Some(8),
-        _ => {}
+    /// Lengths by the headers of the track and of the movie.
+    fn header_lengths(&self, movie: Option<&Mvhd>) -> [Option<Duration>; 2] {
+        let Some(movie) = movie else {
+            return [None, None];
+        };
+        let track = self.header.as_ref().and_then(|header| length(header.duration, movie.timescale));
+        [track, length(movie.duration, movie.timescale)]
     }
 }
 
-/// The boxes in a row of them; one that is cut off is given as far as it goes.
-fn boxes(mut bytes: &[u8]) -> impl Iterator<Item = ([u8; 4], &[u8])> {
-    std::iter::from_fn(move || {
-        let header = Header::decode_maybe(&mut bytes).ok()??;
-        let (body, rest) = bytes.split_at(header.size.unwrap_or(bytes.len()).min(bytes.len()));
-        bytes = rest;
-        Some((header.kind.into(), body))
-    })
-}
-
-fn decode<T: Atom>(mut body: &[u8]) -> Option<T> {
-    T::decode_body(&mut body).ok()
-}
-
-fn four(bytes: &[u8], at: usize) -> Option<[u8; 4]> {
-    bytes.get(at..)?.first_chunk().copied()
-}
-
-/// `None` for 0 and for the marks of an unknown length.
-fn length(units: u64, per_second: u32) -> Option<Duration> {
-    let per_second = u64::from(per_second);
-    if units == 0 || units == u64::from(u32::MAX) || units == u64::MAX || per_second == 0 {
-        return None;
-    }
-    let nanos = units % per_second * 1_000_000_000 / per_second;
-    Some(Duration::from_secs(units / per_second) + Duration::from_nanos(nanos))
+/// Differs by no more than rounding and a few frames.
+fn alike(one: Duration, other: Duration) -> bool {
+    let tolerance = Duration::from_millis(250).max(one.max(other) / 50);
+    one.abs_diff(other) <= tolerance
 }

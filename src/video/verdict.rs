@@ -1,4 +1,4 @@
-//! Whether X would take a video.
+//! Judges a video by what X takes.
 //!
 //! The limits are those of X's pages "Media best practices" and "Uploading media"; where the two
 //! disagree, or say less than they mean, the answer is a [`Warning`] and X decides.
@@ -9,6 +9,12 @@ use super::{AudioCodec, Chroma, Container, Picture, Video, VideoCodec};
 
 /// Shortest video X takes.
 pub const MIN_DURATION: Duration = Duration::from_millis(500);
+/// Files state their length to a frame or so, and X does not say how it rounds.
+const ROUNDING: Duration = Duration::from_millis(500);
+/// Surely shorter than [`MIN_DURATION`].
+const TOO_SHORT: Duration = Duration::from_millis(450);
+/// A longer distance between key frames was refused in processing.
+const MAX_KEY_FRAME_GAP: u64 = 512;
 /// An upload has at most 1,000 segments of at most 8 MiB, whatever larger sizes are advertised.
 pub const MAX_BYTES: u64 = 1000 * 8 * 1024 * 1024;
 
@@ -114,8 +120,14 @@ pub enum Damage {
 pub enum Warning {
     /// Within the newer limit, above the older one.
     MayBeTooLong(Duration),
+    /// Longer than this limit by less than a file states exactly, or only the sound is.
+    AboveLimit(Duration),
+    /// Half a second long, give or take a frame.
+    MayBeTooShort,
     /// The file does not say how long it is.
     DurationUnknown,
+    /// The end of a video in fragments is missing.
+    CutOff,
     /// The format was recognised only; X judges what is inside.
     NotRead(Container),
     /// Not on X's list, nor known to be refused.
@@ -134,6 +146,10 @@ pub enum Warning {
     StretchedPixels,
     /// X's page allows 60 pictures per second.
     FrameRate(f64),
+    /// X's page asks for progressive pictures.
+    Interlaced,
+    /// Frames from one key frame to the next; X refused videos with more than 512.
+    KeyFrameGap(u64),
     /// X's page allows 8 bits with 4:2:0 colour only.
     PixelFormat(Option<u8>, Option<Chroma>),
 }
@@ -150,16 +166,9 @@ pub fn judge(video: &Video, bytes: u64, limits: &Limits) -> Result<Vec<Warning>,
         return Err(Refusal::TooLarge { bytes, max: limits.max_bytes });
     }
     let mut warnings = Vec::new();
-    match video.duration {
-        Some(duration) if duration > limits.max_duration => {
-            return Err(Refusal::TooLong { duration, max: limits.max_duration });
-        }
-        Some(duration) if duration < MIN_DURATION => return Err(Refusal::TooShort(duration)),
-        Some(duration) if duration > limits.sure_duration => {
-            warnings.push(Warning::MayBeTooLong(duration));
-        }
-        Some(_) => {}
-        None => warnings.push(Warning::DurationUnknown),
+    judge_length(video, limits, &mut warnings)?;
+    if video.cut_off {
+        warnings.push(Warning::CutOff);
     }
     match &video.picture {
         Some(picture) => judge_picture(picture, &mut warnings)?,
@@ -174,14 +183,42 @@ pub fn judge(video: &Video, bytes: u64, limits: &Limits) -> Result<Vec<Warning>,
     Ok(warnings)
 }
 
+fn judge_length(video: &Video, limits: &Limits, warnings: &mut Vec<Warning>) -> Result<(), Refusal> {
+    let sound = video.sound.and_then(|sound| sound.duration);
+    let Some(duration) = video.duration else {
+        warnings.push(Warning::DurationUnknown);
+        return Ok(());
+    };
+    let (max, longest) = (limits.max_duration, sound.map_or(duration, |sound| sound.max(duration)));
+    if duration >= max + ROUNDING {
+        return Err(Refusal::TooLong { duration, max });
+    }
+    if longest < TOO_SHORT {
+        return Err(Refusal::TooShort(longest));
+    }
+    if longest >= max + ROUNDING || duration > max {
+        warnings.push(Warning::AboveLimit(max));
+    } else if duration > limits.sure_duration {
+        warnings.push(Warning::MayBeTooLong(duration));
+    } else if duration < MIN_DURATION {
+        warnings.push(Warning::MayBeTooShort);
+    }
+    Ok(())
+}
+
 fn judge_picture(picture: &Picture, warnings: &mut Vec<Warning>) -> Result<(), Refusal> {
     match picture.codec {
         VideoCodec::H264 => {}
         // X asks for H.264, and is not known to refuse these: newer phones film in HEVC, WebM holds VP8, VP9 or AV1.
-        VideoCodec::Hevc | VideoCodec::Av1 | VideoCodec::Vp8 | VideoCodec::Vp9 | VideoCodec::Other(_) => {
-            warnings.push(Warning::VideoCodec(picture.codec));
-        }
-        VideoCodec::ProRes | VideoCodec::MotionJpeg | VideoCodec::Encrypted => {
+        VideoCodec::Hevc
+        | VideoCodec::Av1
+        | VideoCodec::Vp8
+        | VideoCodec::Vp9
+        | VideoCodec::Mpeg4
+        | VideoCodec::Mpeg2
+        | VideoCodec::H263
+        | VideoCodec::Other(_) => warnings.push(Warning::VideoCodec(picture.codec)),
+        VideoCodec::ProRes | VideoCodec::MotionJpeg | VideoCodec::DnxHd | VideoCodec::Encrypted => {
             return Err(Refusal::Codec(picture.codec));
         }
     }
@@ -204,6 +241,10 @@ fn judge_picture(picture: &Picture, warnings: &mut Vec<Warning>) -> Result<(), R
     if let Some(rate) = picture.frame_rate.filter(|rate| *rate > 60.5) {
         warnings.push(Warning::FrameRate(rate));
     }
+    if picture.interlaced {
+        warnings.push(Warning::Interlaced);
+    }
+    warnings.extend(picture.key_frame_gap.filter(|gap| *gap > MAX_KEY_FRAME_GAP).map(Warning::KeyFrameGap));
     let unusual = picture.bit_depth.is_some_and(|bits| bits != 8)
         || picture.chroma.is_some_and(|chroma| chroma != Chroma::Yuv420);
     if unusual {

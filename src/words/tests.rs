@@ -379,16 +379,23 @@ fn what_x_may_mind_about_a_video() {
     let seconds = std::time::Duration::from_secs;
     let warnings = [
         Warning::MayBeTooLong(seconds(300)),
+        Warning::AboveLimit(seconds(1200)),
+        Warning::MayBeTooShort,
+        Warning::CutOff,
         Warning::DurationUnknown,
+        Warning::NotRead(Container::M2ts),
         Warning::NotRead(Container::WebM),
         Warning::VideoCodec(VideoCodec::Hevc),
         Warning::AudioCodec(AudioCodec::HeAac),
+        Warning::AudioCodec(AudioCodec::Mp3),
         Warning::Channels(6),
         Warning::Size(3840, 2160),
         Warning::OddSize(721, 1280),
         Warning::AspectRatio(2000, 200),
         Warning::StretchedPixels,
         Warning::FrameRate(119.88),
+        Warning::Interlaced,
+        Warning::KeyFrameGap(600),
         Warning::PixelFormat(Some(10), None),
     ];
     let lines: Vec<String> = warnings.iter().map(warning).collect();

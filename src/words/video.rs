@@ -1,4 +1,4 @@
-//! What a video is found to be, before X sees it.
+//! Sentences about a video, before X sees it.
 
 use super::{length, size};
 use crate::video::{self, Container, Damage, Refusal, Warning};
@@ -50,7 +50,7 @@ pub fn refusal(refusal: &Refusal) -> String {
     }
 }
 
-/// What X may mind about a video that it may take all the same.
+/// A fault of a video that X may still take.
 pub fn warning(warning: &Warning) -> String {
     match warning {
         Warning::MayBeTooLong(duration) => format!(
@@ -58,6 +58,16 @@ pub fn warning(warning: &Warning) -> String {
              above 2.",
             length(ms(*duration))
         ),
+        Warning::AboveLimit(max) => format!(
+            "The video or its sound is longer than the {} this account may post. X may refuse it.",
+            length(ms(*max))
+        ),
+        Warning::MayBeTooShort => {
+            "The video is about half a second long, the least X takes. X may refuse it.".to_owned()
+        }
+        Warning::CutOff => {
+            "The end of the file is missing. X may refuse it, or post what is there.".to_owned()
+        }
         Warning::DurationUnknown => "The file does not say how long the video is; X will see.".to_owned(),
         Warning::NotRead(container) => {
             let ending = match container {
@@ -65,6 +75,7 @@ pub fn warning(warning: &Warning) -> String {
                 Container::QuickTime => "mov",
                 Container::WebM => "webm",
                 Container::MpegTs => "ts",
+                Container::M2ts => "m2ts",
             };
             format!("I cannot look inside .{ending} files. X judges it; MP4 and MOV are what it takes best.")
         }
@@ -90,6 +101,13 @@ pub fn warning(warning: &Warning) -> String {
         Warning::FrameRate(rate) => {
             format!("The video has {rate:.0} pictures a second. X asks for at most 60.")
         }
+        Warning::Interlaced => {
+            "The video is interlaced. X asks for progressive video; moving edges may show combs.".to_owned()
+        }
+        Warning::KeyFrameGap(frames) => format!(
+            "The video has {frames} frames from one keyframe to the next. X takes up to 512; export it with a keyframe \
+             every 2 seconds if X refuses it."
+        ),
         Warning::PixelFormat(..) => {
             "The video stores colours in a way that X may refuse. It asks for 8 bits and 4:2:0.".to_owned()
         }

@@ -55,7 +55,10 @@ impl Box {
 /// Bodies of the boxes that are read, from real files, whole or with some bytes changed.
 fn bodies() -> impl Strategy<Value = Vec<u8>> {
     let mut real = Vec::new();
-    for kind in [b"mvhd", b"tkhd", b"mdhd", b"hdlr", b"stsd", b"stsz", b"avcC", b"esds", b"mvex"] {
+    for kind in [
+        b"mvhd", b"tkhd", b"mdhd", b"hdlr", b"stsd", b"stsz", b"avcC", b"esds", b"mvex", b"trex", b"elst",
+        b"stts", b"stss", b"tfhd", b"tfdt", b"trun", b"tfra", b"mfro",
+    ] {
         for file in [MOOV_AT_END, QUICKTIME, FRAGMENTED, ROTATED, HEVC] {
             if let Some(at) = file.windows(4).position(|window| window == kind) {
                 let len = u32::from_be_bytes(file[at - 4..at].try_into().unwrap()) as usize;
@@ -123,10 +126,20 @@ fn trees() -> impl Strategy<Value = Box> {
         *b"mdat",
         *b"uuid",
         *b"\xa9xyz",
-        *b"moof",
+        *b"elst",
+        *b"stts",
+        *b"stss",
+        *b"tfhd",
+        *b"tfdt",
+        *b"trun",
+        *b"sidx",
+        *b"tfra",
+        *b"mfro",
     ];
-    let node =
-        [*b"moov", *b"trak", *b"mdia", *b"minf", *b"stbl", *b"mvex", *b"stsd", *b"avc1", *b"mp4a", *b"udta"];
+    let node = [
+        *b"moov", *b"trak", *b"mdia", *b"minf", *b"stbl", *b"mvex", *b"stsd", *b"avc1", *b"mp4a", *b"udta",
+        *b"edts", *b"moof", *b"traf", *b"mfra",
+    ];
     let leaf = (prop::sample::select(leaf.to_vec()), sizes(), bodies()).prop_map(|(kind, size, body)| Box {
         kind,
         size,
@@ -158,7 +171,7 @@ proptest! {
             there.chain(zeros).collect()
         };
         let (found, reads) = inspect_parts(total, part);
-        prop_assert!(reads <= 513);
+        prop_assert!(reads <= 2_049);
         match found.and_then(|video| judge(&video, total, &Limits::STANDARD).map(|_| video)) {
             Ok(video) => {
                 let picture = video.picture.expect("an index was read");
