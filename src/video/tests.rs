@@ -1,4 +1,4 @@
-
+mod corpus;
 mod formats;
 mod indexes;
 mod trees;
