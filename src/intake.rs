@@ -36,7 +36,7 @@ use crate::{
 };
 
 pub use access::Admission;
-pub use inviting::{INVITATION_LIFE_MS, SESSION_LIFE_MS};
+pub use inviting::INVITATION_LIFE_MS;
 pub use linking::{LINK_LIFE_MS, LinkError, LinkOffer, RefusedLink};
 pub use posting::{PostRequest, Posted};
 pub use status::{PostStatus, Progress};
@@ -214,7 +214,7 @@ impl Intake {
             Ask::Upload => private(self.upload_link(from, at).await?),
             Ask::Web => private(words::web(self.invite(from, at, Scope::Manage).await?.as_str())),
             Ask::Token { name } => private(self.make_token(from, &name).await?),
-            Ask::Tokens => private(words::api_tokens(&self.store.api_tokens(from).await?)),
+            Ask::Tokens => private(self.tokens_and_browsers(from).await?),
             Ask::Help => private(words::help(from.platform)),
             Ask::Claim { code } => {
                 Ok(self.claim(from, &code).await?.map(|message| (Audience::Asker, message)))
@@ -443,6 +443,7 @@ impl Intake {
             Deed::Disconnect(id) => return self.unlink(from, id).await.map(Some),
             Deed::EndOthers(id) => return self.end_others(from, &id).await.map(Some),
             Deed::RevokeToken(id) => return self.revoke_token(from, id).await.map(Some),
+            Deed::SignOut(id) => return self.sign_out_of(from, id).await.map(Some),
             Deed::Prefer(id) => {
                 if !self.store.prefer(from, &id).await? {
                     return Ok(Some(words::nothing_linked()));

@@ -73,7 +73,7 @@ pub use posts::Accepted;
 pub use queue::{Claimed, LEASE, Lease, Room, StepKind};
 pub use reconcile::{Lost, Reconciled};
 pub use reseal::Resealed;
-pub use sessions::{Invitation, Scope, Session};
+pub use sessions::{Invitation, SESSION_LIFE_MS, Scope, Session, SignedIn};
 pub use sqlite::missing_file;
 pub use status::StatusJob;
 pub use tickets::{LinkRequest, PendingLink, Unconfirmed, UnnamedGrant};

@@ -25,7 +25,9 @@ pub use linking::*;
 pub use operator::*;
 pub use replies::*;
 pub use status::{Links, Pace, bytes_done, posted_twice, state_line, status, waits_for};
-pub use tokens::{api_token, api_tokens, token_ended, too_many_tokens};
+pub use tokens::{
+    Browser, api_token, api_tokens, signed_out_of, token_ended, too_many_tokens, with_browsers,
+};
 pub use video::{refusal, warning};
 
 /// A chat message: what it says and what can be pressed under it.
@@ -87,6 +89,8 @@ pub enum Deed {
     Prefer(AccountId),
     /// Ends an API token.
     RevokeToken(Uuid),
+    /// Signs a browser out.
+    SignOut(Uuid),
 }
 
 impl fmt::Display for Deed {
@@ -102,6 +106,7 @@ impl fmt::Display for Deed {
             Deed::EndOthers(id) => write!(f, "others:{id}"),
             Deed::Prefer(id) => write!(f, "prefer:{id}"),
             Deed::RevokeToken(id) => write!(f, "revoke:{id}"),
+            Deed::SignOut(id) => write!(f, "sign_out:{id}"),
         }
     }
 }
@@ -132,6 +137,7 @@ impl FromStr for Deed {
             "others" => Deed::EndOthers(account()?),
             "prefer" => Deed::Prefer(account()?),
             "revoke" => Deed::RevokeToken(object.parse().map_err(|_| UnknownDeed)?),
+            "sign_out" => Deed::SignOut(object.parse().map_err(|_| UnknownDeed)?),
             _ => return Err(UnknownDeed),
         })
     }

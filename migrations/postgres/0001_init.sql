@@ -197,7 +197,7 @@ CREATE TABLE idempotency (
 );
 CREATE INDEX idempotency_expiry ON idempotency (expires_at);
 
--- One-use tickets, and sessions of browsers; what opens them is never stored, only its SHA-256.
+-- One-use tickets; what opens them is never stored, only its SHA-256.
 CREATE TABLE tickets (
     hash           TEXT COLLATE "C" PRIMARY KEY,
     kind           TEXT COLLATE "C" NOT NULL,
@@ -205,6 +205,19 @@ CREATE TABLE tickets (
     expires_at     BIGINT NOT NULL
 );
 CREATE INDEX tickets_expiry ON tickets (expires_at);
+
+-- Browsers that are signed in. The key that a browser holds is stored as its SHA-256 alone.
+CREATE TABLE sessions (
+    hash           TEXT COLLATE "C" PRIMARY KEY,
+    id             TEXT COLLATE "C" NOT NULL UNIQUE,                -- UUIDv7; names it in lists
+    user_id        TEXT COLLATE "C" NOT NULL REFERENCES users (id),
+    payload_sealed BYTEA NOT NULL,
+    created_at     BIGINT NOT NULL,
+    last_used_at   BIGINT NOT NULL,
+    expires_at     BIGINT NOT NULL
+);
+CREATE INDEX sessions_user ON sessions (user_id);
+CREATE INDEX sessions_expiry ON sessions (expires_at);
 
 CREATE TABLE api_tokens (
     hash         TEXT COLLATE "C" PRIMARY KEY,

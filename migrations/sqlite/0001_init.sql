@@ -194,7 +194,7 @@ CREATE TABLE idempotency (
 ) STRICT;
 CREATE INDEX idempotency_expiry ON idempotency (expires_at);
 
--- One-use tickets, and sessions of browsers; what opens them is never stored, only its SHA-256.
+-- One-use tickets; what opens them is never stored, only its SHA-256.
 CREATE TABLE tickets (
     hash           TEXT PRIMARY KEY,
     kind           TEXT NOT NULL,
@@ -202,6 +202,19 @@ CREATE TABLE tickets (
     expires_at     INTEGER NOT NULL
 ) STRICT;
 CREATE INDEX tickets_expiry ON tickets (expires_at);
+
+-- Browsers that are signed in. The key that a browser holds is stored as its SHA-256 alone.
+CREATE TABLE sessions (
+    hash           TEXT PRIMARY KEY,
+    id             TEXT NOT NULL UNIQUE,                -- UUIDv7; names it in lists
+    user_id        TEXT NOT NULL REFERENCES users (id),
+    payload_sealed BLOB NOT NULL,
+    created_at     INTEGER NOT NULL,
+    last_used_at   INTEGER NOT NULL,
+    expires_at     INTEGER NOT NULL
+) STRICT;
+CREATE INDEX sessions_user ON sessions (user_id);
+CREATE INDEX sessions_expiry ON sessions (expires_at);
 
 CREATE TABLE api_tokens (
     hash         TEXT PRIMARY KEY,

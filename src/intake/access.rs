@@ -274,6 +274,7 @@ impl Deed {
                 | Deed::Disconnect(_)
                 | Deed::EndOthers(_)
                 | Deed::RevokeToken(_)
+                | Deed::SignOut(_)
         )
     }
 }

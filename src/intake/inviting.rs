@@ -1,6 +1,7 @@
 //! Links from chat into the browser: the upload page, and the person's accounts.
 
 use url::Url;
+use uuid::Uuid;
 
 use super::{Intake, IntakeError};
 use crate::{
@@ -11,8 +12,6 @@ use crate::{
 
 /// How long a link can be opened.
 pub const INVITATION_LIFE_MS: i64 = 60 * 60_000;
-/// How long a browser stays signed in.
-pub const SESSION_LIFE_MS: i64 = 24 * 60 * 60_000;
 
 impl Intake {
     /// Makes a one-use link with which whoever opens it first acts as `person` in a browser.
@@ -37,20 +36,27 @@ impl Intake {
     }
 
     /// Uses a link up. Returns the session, and the key that its browser is to hold.
-    pub async fn sign_in(&self, ticket: &Ticket) -> Result<Option<(Session, Ticket)>, IntakeError> {
-        let Some(invitation) = self.store.take_invitation(ticket, self.clock.now_ms()).await? else {
+    ///
+    /// A browser in which the same person is signed in already keeps its form token, so that its open pages go on.
+    pub async fn sign_in(
+        &self,
+        ticket: &Ticket,
+        browser: String,
+        form_token: Option<String>,
+    ) -> Result<Option<(Session, Ticket)>, IntakeError> {
+        let now = self.clock.now_ms();
+        let Some(invitation) = self.store.take_invitation(ticket, now).await? else {
             return Ok(None);
         };
         let Invitation { person, place, scope } = invitation;
-        let session = Session { person, place, scope, opened_by: Some(ticket.hash()) };
-        let key = self.begin_session(&session).await?;
-        Ok(Some((session, key)))
-    }
-
-    /// Signs a browser in that has shown by other means whose it is.
-    pub async fn begin_session(&self, session: &Session) -> Result<Ticket, IntakeError> {
+        let form_token = match form_token {
+            Some(token) => token,
+            None => Ticket::draw()?.expose().to_owned(),
+        };
+        let opened_by = Some(ticket.hash());
+        let session = Session { person, place, scope, opened_by, id: Uuid::now_v7(), form_token, browser };
         let key = Ticket::draw()?;
-        self.store.keep_session(&key, session, self.clock.now_ms() + SESSION_LIFE_MS).await?;
-        Ok(key)
+        self.store.keep_session(&key, &session, now).await?;
+        Ok(Some((session, key)))
     }
 }

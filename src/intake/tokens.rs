@@ -5,6 +5,7 @@ use uuid::Uuid;
 use super::{Intake, IntakeError};
 use crate::{
     account::Person,
+    store::Scope,
     ticket::{ApiToken, Ticket},
     words::{self, Message},
 };
@@ -39,7 +40,38 @@ impl Intake {
     /// Ends a token, and shows which are left.
     pub(super) async fn revoke_token(&self, from: &Person, id: Uuid) -> Result<Message, IntakeError> {
         self.end_token(from, id).await?;
-        Ok(words::api_tokens(&self.store.api_tokens(from).await?))
+        self.tokens_and_browsers(from).await
+    }
+
+    /// Everything that acts for a person without their chat: programs with a token, and browsers.
+    pub(super) async fn tokens_and_browsers(&self, from: &Person) -> Result<Message, IntakeError> {
+        let tokens = self.store.api_tokens(from).await?;
+        let browsers = self.store.signed_in(from, self.clock.now_ms()).await?;
+        let browsers: Vec<_> = browsers
+            .into_iter()
+            .map(|one| words::Browser {
+                id: one.id,
+                name: one.browser,
+                uploads_only: one.scope == Scope::Upload,
+                created_at: one.created_at,
+                last_used_at: one.last_used_at,
+            })
+            .collect();
+        Ok(words::with_browsers(words::api_tokens(&tokens), &browsers))
+    }
+
+    /// Signs a person out of a browser, and shows which are left.
+    pub(super) async fn sign_out_of(&self, from: &Person, id: Uuid) -> Result<Message, IntakeError> {
+        self.end_session(from, id).await?;
+        self.tokens_and_browsers(from).await
+    }
+
+    /// Signs a person out of a browser. One in which they are not signed in counts as done.
+    pub async fn end_session(&self, from: &Person, id: Uuid) -> Result<(), IntakeError> {
+        if self.store.sign_out_of(from, id).await? {
+            tracing::info!(session = %id, "browser signed out");
+        }
+        Ok(())
     }
 
     /// Ends a token. One that the person does not have counts as ended.

@@ -62,10 +62,11 @@ macro_rules! sealed {
 
 /// Every column named `*_sealed`; a test holds this list against the schema. The mark comes last: a key that opens it
 /// opens all.
-pub(super) const SEALED: [Sealed; 6] = [
+pub(super) const SEALED: [Sealed; 7] = [
     sealed!("x_accounts", "id", "tokens_sealed", |id| tokens::owner(&AccountId(id.to_owned()))),
     sealed!("posts", "id", "place_sealed", str::to_owned),
     sealed!("tickets", "hash", "payload_sealed", str::to_owned),
+    sealed!("sessions", "hash", "payload_sealed", str::to_owned),
     sealed!("notices", "id", "place_sealed", str::to_owned),
     sealed!("notices", "id", "message_sealed", str::to_owned),
     sealed!("installation", "id", "mark_sealed", str::to_owned),

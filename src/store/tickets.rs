@@ -1,5 +1,4 @@
 //! Tickets, kept as hashes with a sealed payload: a link being made, and one that waits for its confirmation.
-//! Sessions of browsers are kept the same way.
 
 use std::collections::HashMap;
 
@@ -288,7 +287,7 @@ impl Store {
         sealed.map(|sealed| self.opened(&sealed, &hash)).transpose()
     }
 
-    fn opened<T: DeserializeOwned>(&self, sealed: &[u8], hash: &str) -> Result<T, StoreError> {
+    pub(super) fn opened<T: DeserializeOwned>(&self, sealed: &[u8], hash: &str) -> Result<T, StoreError> {
         let plain = self.vault.open(sealed, hash)?;
         serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("ticket"))
     }

@@ -14,10 +14,10 @@ use super::{
     Site,
     error::{ErrorPage, Refusal},
     pages::{self, AccountsPage, Listed, Page},
-    session::person_tag,
     visit::to,
 };
 use crate::{
+    account::PersonRef,
     intake::PostStatus,
     store::{PendingLink, Scope, Session},
     words::{self, Deed, Links, Message, Span},
@@ -29,10 +29,13 @@ const RECENT: u32 = 20;
 const FORM_TIME: Duration = Duration::from_secs(10);
 
 /// `GET /accounts`
-pub(super) async fn show(State(site): State<Arc<Site>>, headers: HeaderMap) -> Result<Page, ErrorPage> {
+pub(super) async fn show(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+) -> Result<(HeaderMap, Page), ErrorPage> {
     let session = site.session(&headers, Scope::Manage).await?.ok_or(Refusal::NOT_SIGNED_IN)?;
     site.check_admitted(&session).await?;
-    page(&site, &session, None).await
+    Ok((site.renewed(&headers, Scope::Manage)?, page(&site, &session, None).await?))
 }
 
 /// `GET /accounts/link`: to X, and back by its callback. A link and no form, since a form may not lead elsewhere.
@@ -48,8 +51,8 @@ pub(super) async fn link(State(site): State<Arc<Site>>, headers: HeaderMap) -> R
 #[derive(Deserialize)]
 struct Pressed {
     deed: String,
-    /// Whom the page was made for.
-    person: String,
+    /// Of the session that the page was made for.
+    form: String,
 }
 
 /// `POST /accounts`: a button of the page.
@@ -62,9 +65,9 @@ pub(super) async fn act(
     let session = site.session(&headers, Scope::Manage).await?.ok_or(Refusal::NOT_SIGNED_IN)?;
     let form = Form::<Pressed>::from_request(request, &());
     let form = tokio::time::timeout(FORM_TIME, form).await.map_err(Refusal::too_slow)?;
-    let Ok(Form(Pressed { deed, person })) = form else { return Err(ErrorPage(Refusal::OLD_PAGE)) };
+    let Ok(Form(Pressed { deed, form: token })) = form else { return Err(ErrorPage(Refusal::OLD_PAGE)) };
     let deed: Deed = deed.parse().map_err(|_| Refusal::OLD_PAGE)?;
-    if person != person_tag(&session.person) {
+    if token != session.form_token {
         return Err(ErrorPage(Refusal::OLD_PAGE));
     }
     if !deed.undoes() {
@@ -74,6 +77,11 @@ pub(super) async fn act(
         Deed::RevokeToken(id) => {
             site.intake.end_token(&session.person, id).await?;
             Some(words::token_ended())
+        }
+        Deed::SignOut(id) => {
+            site.intake.end_session(&session.person, id).await?;
+            // The page of this very browser then says that it is signed out.
+            (id != session.id).then(words::signed_out_of)
         }
         deed => site.intake.press(&session.person, &session.place, deed).await?,
     };
@@ -93,7 +101,7 @@ pub(super) async fn linked(
     linked: &PendingLink,
 ) -> Result<Page, ErrorPage> {
     match site.session(headers, Scope::Manage).await? {
-        Some(session) if person_tag(&session.person) == person_tag(&linked.person) => {
+        Some(session) if PersonRef::from(&session.person) == PersonRef::from(&linked.person) => {
             page(site, &session, Some(&plain(&words::linked(&linked.profile)))).await
         }
         _ => Ok(pages::linked(&linked.profile, &linked.person)),
@@ -104,6 +112,7 @@ async fn page(site: &Site, session: &Session, said: Option<&str>) -> Result<Page
     let store = &site.intake.store;
     let accounts = store.accounts(&session.person).await?;
     let tokens = store.api_tokens(&session.person).await?;
+    let browsers = store.signed_in(&session.person, site.intake.clock.now_ms()).await?;
     let mut posts = Vec::new();
     for PostStatus { post, account, link, .. } in
         site.intake.recent_posts(&session.person, None, RECENT).await?
@@ -121,6 +130,7 @@ async fn page(site: &Site, session: &Session, said: Option<&str>) -> Result<Page
         accounts: &accounts,
         posts: &posts,
         tokens: &tokens,
+        browsers: &browsers,
         said,
     }))
 }

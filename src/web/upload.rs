@@ -12,9 +12,12 @@ use super::{
 use crate::{staging::UPLOADS, store::Session};
 
 /// `GET /upload`: for a browser that is signed in already.
-pub(super) async fn show(State(site): State<Arc<Site>>, headers: HeaderMap) -> Result<Page, ErrorPage> {
+pub(super) async fn show(
+    State(site): State<Arc<Site>>,
+    headers: HeaderMap,
+) -> Result<(HeaderMap, Page), ErrorPage> {
     let session = site.uploader(&headers).await?.ok_or(Refusal::NOT_SIGNED_IN)?;
-    page(&site, &session).await
+    Ok((site.renewed(&headers, session.scope)?, page(&site, &session).await?))
 }
 
 /// The page for a session.

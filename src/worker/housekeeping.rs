@@ -139,6 +139,7 @@ async fn sweep(worker: &Worker, now: i64) -> Result<(), StoreError> {
     worker.store.prune_events(now - KEEP_EVENTS_MS).await?;
     let before = now - i64::from(worker.retention_days) * 24 * 3_600_000;
     worker.store.prune_charges(before).await?;
+    worker.store.prune_sessions(now).await?;
     while worker.store.delete_old_posts(before, BATCH).await? == BATCH as usize {}
     worker.store.prune_admissions(now - KEEP_SIGHTS_MS).await?;
     let known: HashSet<String> = worker.store.staged_keys().await?.into_iter().collect();

@@ -33,6 +33,7 @@ const REST: &str = "
     INSERT INTO limits (scope, until, reason) VALUES ('app', 1, 'reason');
     INSERT INTO incidents VALUES ('b', 1), ('B', 2), ('ä', 3), ('a', 4);
     INSERT INTO leases VALUES ('a poller', 'a dead process', 1, 1);
+    INSERT INTO sessions VALUES ('s', 'id', 'telegram:alice', (SELECT min(payload_sealed) FROM tickets), 1, 1, 1);
     INSERT INTO charges VALUES ('c', 'telegram:alice', 10, 1);
     INSERT INTO operators VALUES ('telegram:alice', 1);
     INSERT INTO admissions VALUES ('telegram:alice', 'place', 'via', 1);";

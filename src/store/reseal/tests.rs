@@ -7,7 +7,7 @@ use secrecy::ExposeSecret;
 use super::*;
 use crate::{
     store::{
-        LinkRequest, OpenError, PendingLink, VaultError,
+        LinkRequest, OpenError, PendingLink, Scope, Session, VaultError,
         tests::{
             Kept, NOW,
             people::{accept, link, message, pending, place},
@@ -19,8 +19,8 @@ use crate::{
 
 const OLD: [u8; 32] = [7; 32];
 const NEW: [u8; 32] = [8; 32];
-/// Two accounts, three posts, two tickets, two notices with two values each, and the mark.
-const VALUES: u64 = 2 + 3 + 2 + 2 * 2 + 1;
+/// Two accounts, three posts, two tickets, a session, two notices with two values each, and the mark.
+const VALUES: u64 = 2 + 3 + 2 + 1 + 2 * 2 + 1;
 
 fn both() -> Vault {
     Vault::new(&NEW).with_former(&OLD)
@@ -54,6 +54,16 @@ impl Full {
         };
         store.keep_request(&full.request, &request, NOW + 1).await.unwrap();
         store.keep_pending(&full.waiting, &pending("dave"), NOW + 1).await.unwrap();
+        let session = Session {
+            person: pending("carol").person,
+            place: place("carol"),
+            scope: Scope::Manage,
+            opened_by: None,
+            id: uuid::Uuid::now_v7(),
+            form_token: String::new(),
+            browser: String::new(),
+        };
+        store.keep_session(&full.request, &session, NOW).await.unwrap();
         store.close().await;
         full
     }

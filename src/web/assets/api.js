@@ -3,7 +3,7 @@
 
 import { element, say, words } from "./words.js";
 
-const { base = "", person = "" } = element("app").dataset;
+const { base = "", form = "" } = element("app").dataset;
 
 /** An answer that is no, in words. */
 export class Refused extends Error {
@@ -49,7 +49,7 @@ async function send(method, path, { body, headers = {}, signal } = {}) {
       method,
       signal,
       headers: {
-        "x-toall-person": person,
+        "x-toall-form": form,
         ...(body === undefined ? {} : { "content-type": "application/json" }),
         ...headers,
       },

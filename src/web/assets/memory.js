@@ -17,7 +17,7 @@ import { element } from "./words.js";
  * @property {{ body: string, id: string }} [asked] the request to post it, once made
  */
 
-const place = `toall:${element("app").dataset.person}`;
+const place = `toall:${element("app").dataset.memory}`;
 
 /** @returns {{ uploads: Record<string, Kept>, draft?: Record<string, any>, request?: string }} */
 function all() {

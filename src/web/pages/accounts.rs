@@ -8,9 +8,9 @@ use super::{Page, Pictures, Policy, Visitor, chosen, face};
 use crate::{
     account::{Account, AccountState, Tier},
     post::State,
-    store::Session,
+    store::{Scope, Session, SignedIn},
     ticket::ApiToken,
-    web::{assets, session::person_tag},
+    web::assets,
     words::{self, Act, Deed, Message, Span},
 };
 
@@ -21,6 +21,7 @@ pub(in crate::web) struct AccountsPage<'a> {
     pub(in crate::web) accounts: &'a [Account],
     pub(in crate::web) posts: &'a [Listed],
     pub(in crate::web) tokens: &'a [ApiToken],
+    pub(in crate::web) browsers: &'a [SignedIn],
     /// What came of the button that was pressed, or of a link that was made.
     pub(in crate::web) said: Option<&'a str>,
 }
@@ -71,6 +72,8 @@ pub(in crate::web) fn accounts(page: &AccountsPage<'_>) -> Page {
             p.quiet { "None. " code { "/token" } " in your chat makes one, for a program that posts for you." }
         }
         ul.cards { @for token in page.tokens { li.card { (page.token(token)) } } }
+        h2 { "Signed in with these browsers" }
+        ul.cards { @for browser in page.browsers { li.card { (page.browser(browser)) } } }
         script type="module" src={(page.base) (assets::path("accounts.js"))} {}
     };
     Page {
@@ -170,12 +173,28 @@ impl AccountsPage<'_> {
         }
     }
 
+    fn browser(&self, browser: &SignedIn) -> Markup {
+        let (since, used) = (moment(browser.created_at), moment(browser.last_used_at));
+        let here = browser.id == self.session.id;
+        html! {
+            p {
+                b { (browser.browser) }
+                span.quiet {
+                    @if browser.scope == Scope::Upload { " uploads only" }
+                    @if here { " this browser" }
+                }
+            }
+            p.quiet { "Since " time datetime=(since) { (since) } ", last used " time datetime=(used) { (used) } "." }
+            div.acts { (self.button("Sign out", &Deed::SignOut(browser.id), "", Some(&browser.browser))) }
+        }
+    }
+
     /// A button with a form of its own; `of` says to those who do not see the page what it belongs to.
     fn button(&self, label: &str, deed: &Deed, class: &str, of: Option<&str>) -> Markup {
         html! {
             form method="post" action={(self.base) "/accounts"} {
                 input type="hidden" name="deed" value=(deed);
-                input type="hidden" name="person" value=(person_tag(&self.session.person));
+                input type="hidden" name="form" value=(self.session.form_token);
                 button class=[(!class.is_empty()).then_some(class)] type="submit" {
                     (label) @if let Some(of) = of { span.unseen { ": " (of) } }
                 }

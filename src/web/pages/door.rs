@@ -4,28 +4,43 @@ use maud::html;
 
 use super::{Page, Policy, chat_face, chat_person, chosen, commands};
 use crate::{
+    account::Person,
     store::{Invitation, Scope, Session},
     web::{Site, assets, error::Refusal},
     words,
 };
 
-/// Says for whom a link is. The script presses the button; who sees the page may do so too.
-pub(in crate::web) fn door(site: &Site, invitation: &Invitation, ticket: &str) -> Page {
+/// Says for whom a link is. A script presses the button, unless `other` is signed in here: then it is a person's choice.
+pub(in crate::web) fn door(
+    site: &Site,
+    invitation: &Invitation,
+    ticket: &str,
+    other: Option<&Session>,
+) -> Page {
     let (heading, action) = match invitation.scope {
         Scope::Upload => ("Upload a video", "upload"),
         Scope::Manage => ("Your accounts and posts", "accounts"),
     };
+    let who = |person: &Person| words::chat_identity(person.platform, &person.name);
     let base = &site.base;
     let body = html! {
         h1 { (heading) }
         div.pair { div.who { (chat_face(invitation.person.platform)) span { (chat_person(&invitation.person)) } } }
-        p { "This link is theirs alone, and works once. Is that not you? Then close this page." }
-        form #door.answers method="post" action={(base) "/" (action) "/" (ticket)} {
-            button.primary type="submit" { "Continue" }
+        p { "This link is for " (chosen(&who(&invitation.person))) " only, and works once. Not you? Close this page." }
+        @if let Some(other) = other {
+            p.problem { "This browser is signed in as " (chosen(&who(&other.person))) ". Continuing signs them out here." }
         }
-        script type="module" src={(base) (assets::path("door.js"))} {}
+        form #door.answers method="post" action={(base) "/" (action) "/" (ticket)} {
+            @if let Some(other) = other {
+                input type="hidden" name="replaces" value=(other.form_token);
+                button.primary type="submit" { "Continue as " (chosen(&who(&invitation.person))) }
+            } @else {
+                button.primary type="submit" { "Continue" }
+            }
+        }
+        @if other.is_none() { script type="module" src={(base) (assets::path("door.js"))} {} }
     };
-    Page { policy: Policy { scripts: true, ..Policy::default() }, ..Page::new(heading, body) }
+    Page { policy: Policy { scripts: other.is_none(), ..Policy::default() }, ..Page::new(heading, body) }
 }
 
 /// A link that was used, is late, or never was; and the way on for a browser that is signed in all the same.

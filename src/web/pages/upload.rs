@@ -35,7 +35,7 @@ pub(in crate::web) fn upload(page: &UploadPage<'_>) -> Page {
         @if page.accounts.is_empty() {
             p.problem { "No X account is linked yet. Send " code { "/connect twitter" } " in your chat, then reload this page." }
         }
-        div #app hidden data-base=(page.base) data-person=(person_tag(&page.session.person)) data-max=(MAX_BYTES) {
+        div #app hidden data-base=(page.base) data-memory=(person_tag(&page.session.person)) data-form=(page.session.form_token) data-max=(MAX_BYTES) {
             div #resume .notice hidden {}
             section #file aria-labelledby="file-title" {
                 h2.unseen #file-title { "The video" }

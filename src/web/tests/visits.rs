@@ -6,9 +6,8 @@ use reqwest::{
 use super::{START, Shown, World, alice, person, private_chat, shown};
 use crate::{
     account::Person,
-    intake::{INVITATION_LIFE_MS, SESSION_LIFE_MS},
-    store::Scope,
-    web::session::person_tag,
+    intake::INVITATION_LIFE_MS,
+    store::{SESSION_LIFE_MS, Scope},
 };
 
 impl World {
@@ -32,9 +31,20 @@ impl World {
         shown(self.http.get(self.at(path)).header(COOKIE, cookie)).await
     }
 
-    /// Presses a button of the accounts page.
-    async fn deed(&self, cookie: &str, by: &Person, deed: &str) -> Shown {
-        let form = [("deed", deed), ("person", &person_tag(by))];
+    /// The form token of this browser's pages.
+    async fn token(&self, cookie: &str) -> String {
+        let (page, start) = match cookie.contains("toall_web") {
+            true => ("/accounts", "name=\"form\" value=\""),
+            false => ("/upload", "data-form=\""),
+        };
+        let page = self.open(page, cookie).await;
+        let (_, rest) = page.body.split_once(start).unwrap_or_else(|| panic!("{page:?}"));
+        rest.split_once('"').unwrap().0.to_owned()
+    }
+
+    /// Presses a button of the accounts page, with the form token of the page of `of`.
+    async fn deed(&self, cookie: &str, of: &str, deed: &str) -> Shown {
+        let form = [("deed", deed), ("form", of)];
         shown(self.http.post(self.at("/accounts")).header(COOKIE, cookie).form(&form)).await
     }
 }
@@ -61,7 +71,7 @@ async fn a_preview_leaves_the_link_and_the_first_browser_uses_it_up() {
         (StatusCode::SEE_OTHER, &*path)
     );
     let cookie = entered.headers[SET_COOKIE].to_str().unwrap();
-    for attribute in ["HttpOnly", "SameSite=Lax", "Max-Age=86400", "Path=/"] {
+    for attribute in ["HttpOnly", "SameSite=Lax", "Max-Age=2592000", "Path=/"] {
         assert!(cookie.contains(attribute), "{attribute}: {cookie}");
     }
     world.open(&path, &entered.cookie()).await.says(200, "Upload a video");
@@ -78,7 +88,12 @@ async fn links_and_sessions_end_with_their_time() {
     world.clock.set(START + INVITATION_LIFE_MS);
     world.enter(&path).await.says(410, "too old");
     world.open("/accounts", &cookie).await.says(200, "Accounts of Discord user alice");
+    // It was used when the first link was too old, and lasts a whole life from then.
     world.clock.set(START + SESSION_LIFE_MS);
+    let renewed = world.open("/accounts", &cookie).await;
+    renewed.says(200, "Accounts of Discord user alice");
+    assert!(renewed.headers[SET_COOKIE].to_str().unwrap().contains("Max-Age=2592000"));
+    world.clock.set(START + 2 * SESSION_LIFE_MS);
     world.open("/accounts", &cookie).await.says(401, "Send /web in your chat");
 }
 
@@ -91,7 +106,7 @@ async fn a_link_to_upload_does_not_open_the_accounts() {
     for cookie in [cookie.clone(), cookie.replace("toall_upload", "toall_web")] {
         world.open("/accounts", &cookie).await.says(401, "This browser is not signed in");
         let id = world.intake.store.accounts(&alice()).await.unwrap()[0].id.clone();
-        world.deed(&cookie, &alice(), &format!("disconnect:{id}")).await.says(401, "not signed in");
+        world.deed(&cookie, "", &format!("disconnect:{id}")).await.says(401, "not signed in");
     }
     let path = world.invited(&alice(), Scope::Upload).await;
     world.enter(&path.replace("/upload/", "/accounts/")).await.says(410, "no longer works");
@@ -105,14 +120,16 @@ async fn what_another_site_or_another_persons_page_sends_is_not_done() {
     let id = world.intake.store.accounts(&alice()).await.unwrap()[0].id.clone();
     let cookie = world.cookie(&alice(), Scope::Manage).await;
     let deed = format!("disconnect:{id}");
-    let form = [("deed", deed.as_str()), ("person", &person_tag(&alice()))];
+    let token = world.token(&cookie).await;
+    let form = [("deed", deed.as_str()), ("form", &token)];
     for (name, value) in [("sec-fetch-site", "cross-site"), ("origin", "https://evil.example")] {
         let request = world.http.post(world.at("/accounts")).header(COOKIE, &cookie).header(name, value);
         shown(request.form(&form)).await.says(403, "Another site's page sent this");
         let path = world.invited(&alice(), Scope::Manage).await;
         shown(world.http.post(world.at(&path)).header(name, value)).await.says(403, "another site");
     }
-    world.deed(&cookie, &person("2", "bob"), &deed).await.says(400, "reload the page");
+    let bobs = world.cookie(&person("2", "bob"), Scope::Manage).await;
+    world.deed(&cookie, &world.token(&bobs).await, &deed).await.says(400, "reload the page");
     assert_eq!(world.linked(&alice()).await, ["alice_makes"]);
 
     let ours = world.url.origin().ascii_serialization();
@@ -127,16 +144,18 @@ async fn a_page_calls_the_api_as_its_own_person_only() {
     world.link(&alice(), "alice_makes").await;
     let bob = person("2", "bob");
     let cookie = world.cookie(&alice(), Scope::Upload).await;
+    let token = world.token(&cookie).await;
+    let bobs = world.cookie(&bob, Scope::Upload).await;
     let list = || world.http.get(world.at("/api/social/accounts")).header(COOKIE, &cookie);
-    let named = shown(list().header("x-toall-person", person_tag(&alice()))).await;
+    let named = shown(list().header("x-toall-form", &token)).await;
     assert_eq!(named.json()["accounts"][0]["username"], "alice_makes");
     // A foreign page cannot name the person; a page made for bob must not act as alice.
     assert_eq!(shown(list()).await.status, StatusCode::UNAUTHORIZED);
-    let other = shown(list().header("x-toall-person", person_tag(&bob))).await;
+    let other = shown(list().header("x-toall-form", world.token(&bobs).await)).await;
     assert_eq!(other.json()["code"], "session_ended");
     let id = named.json()["accounts"][0]["account_id"].as_str().unwrap().to_owned();
     let delete = world.http.delete(world.at(&format!("/api/social/accounts/{id}"))).header(COOKIE, &cookie);
-    let refused = shown(delete.header("x-toall-person", person_tag(&alice()))).await;
+    let refused = shown(delete.header("x-toall-form", &token)).await;
     assert_eq!(refused.json()["code"], "sign_in_needed", "{refused:?}");
     assert_eq!(world.linked(&alice()).await, ["alice_makes"]);
 }
@@ -153,9 +172,10 @@ async fn a_token_is_listed_and_ended_by_its_person_alone() {
 
     let id = world.intake.store.api_tokens(&alice()).await.unwrap()[0].id;
     let ask = || shown(world.http.get(world.at("/api/social/accounts")).bearer_auth(&token));
-    world.deed(&bobs, &bob, &format!("revoke:{id}")).await.says(200, "None. ");
+    let deed = format!("revoke:{id}");
+    world.deed(&bobs, &world.token(&bobs).await, &deed).await.says(200, "None. ");
     assert_eq!(ask().await.status, StatusCode::OK);
-    let ended = world.deed(&alices, &alice(), &format!("revoke:{id}")).await;
+    let ended = world.deed(&alices, &world.token(&alices).await, &deed).await;
     ended.says(200, "The token is ended.");
     ended.says(200, "None. ");
     assert_eq!(ask().await.status, StatusCode::UNAUTHORIZED);
@@ -203,4 +223,68 @@ async fn scripts_are_kept_for_good_under_a_name_that_changes_with_them() {
     assert_eq!(answer.headers["content-type"], "text/javascript; charset=utf-8");
     assert_eq!(answer.headers["cache-control"], "public, max-age=31536000, immutable");
     world.get(world.at("/assets/0000000000000000/upload.js")).await.says(404, "Nothing here");
+}
+
+#[tokio::test]
+async fn another_persons_session_is_replaced_only_when_they_agree() {
+    let world = World::start().await;
+    let cookie = world.cookie(&alice(), Scope::Manage).await;
+    let path = world.invited(&person("2", "bob"), Scope::Upload).await;
+    let door = world.open(&path, &cookie).await;
+    door.says(200, "This browser is signed in as Discord user alice.");
+    assert!(!door.body.contains("<script"), "nothing presses the button: {}", door.body);
+    let enter = || world.http.post(world.at(&path)).header(COOKIE, &cookie);
+    // What the script of an older page sends.
+    shown(enter()).await.says(409, "Continue as Discord user bob");
+    shown(enter().form(&[("replaces", "guessed")])).await.says(409, "Continue as Discord user bob");
+    world.open("/accounts", &cookie).await.says(200, "Accounts of Discord user alice");
+
+    let (_, rest) = door.body.split_once("name=\"replaces\" value=\"").unwrap();
+    let replaces = rest.split_once('"').unwrap().0;
+    let entered = shown(enter().form(&[("replaces", replaces)])).await;
+    assert_eq!(entered.status, StatusCode::SEE_OTHER, "{entered:?}");
+    let cookies: Vec<_> =
+        entered.headers.get_all(SET_COOKIE).iter().map(|value| value.to_str().unwrap()).collect();
+    assert!(cookies.iter().any(|cookie| cookie.starts_with("toall_web=; ")), "{cookies:?}");
+    assert!(cookies.iter().any(|cookie| cookie.starts_with("toall_upload=")), "{cookies:?}");
+    world.open("/accounts", &cookie).await.says(401, "not signed in");
+}
+
+#[tokio::test]
+async fn form_tokens_are_random_and_outlast_a_second_link() {
+    let world = World::start().await;
+    let first = world.cookie(&alice(), Scope::Manage).await;
+    let token = world.token(&first).await;
+    assert_eq!(token.len(), 43);
+    let elsewhere = world.cookie(&alice(), Scope::Manage).await;
+    assert_ne!(world.token(&elsewhere).await, token, "another browser of the same person");
+    // The same browser, by another link: its open pages go on.
+    let path = world.invited(&alice(), Scope::Upload).await;
+    let second = shown(world.http.post(world.at(&path)).header(COOKIE, &first)).await;
+    assert_eq!(world.token(&second.cookie()).await, token);
+}
+
+#[tokio::test]
+async fn browsers_are_listed_and_signed_out_one_by_one() {
+    let world = World::start().await;
+    let path = world.invited(&alice(), Scope::Manage).await;
+    let agent = "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0";
+    let here = shown(world.http.post(world.at(&path)).header("user-agent", agent)).await.cookie();
+    let there = world.cookie(&alice(), Scope::Upload).await;
+    let page = world.open("/accounts", &here).await;
+    page.says(200, "Firefox on Linux this browser");
+    page.says(200, "a browser uploads only");
+    let listed = world.intake.store.signed_in(&alice(), START).await.unwrap();
+    let other = listed.iter().find(|one| one.scope == Scope::Upload).unwrap();
+    // Nobody else signs it out.
+    let bobs = world.cookie(&person("2", "bob"), Scope::Manage).await;
+    let deed = format!("sign_out:{}", other.id);
+    world.deed(&bobs, &world.token(&bobs).await, &deed).await;
+    world.open("/upload", &there).await.says(200, "Upload a video");
+    let token = world.token(&here).await;
+    world.deed(&here, &token, &deed).await.says(200, "That browser is signed out.");
+    world.open("/upload", &there).await.says(401, "not signed in");
+    let this = listed.iter().find(|one| one.scope == Scope::Manage).unwrap();
+    world.deed(&here, &token, &format!("sign_out:{}", this.id)).await;
+    world.open("/accounts", &here).await.says(401, "not signed in");
 }

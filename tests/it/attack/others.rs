@@ -24,7 +24,8 @@ fn deeds(post: PostId) -> Vec<Deed> {
             | Deed::Disconnect(_)
             | Deed::EndOthers(_)
             | Deed::Prefer(_)
-            | Deed::RevokeToken(_) => unreachable!(),
+            | Deed::RevokeToken(_)
+            | Deed::SignOut(_) => unreachable!(),
         }
     }
     deeds
