@@ -1,7 +1,13 @@
-//! Outgoing HTTPS: the certificate authorities that every client trusts, and the cause of a failed connection in words.
+//! Outgoing HTTPS: the certificate authorities and proxies of every client, and the cause of a failed connection in words.
 
 use std::{error::Error, sync::OnceLock};
 
+use aws_sdk_s3::config::SharedHttpClient;
+use aws_smithy_http_client::{
+    Builder, Connector,
+    proxy::ProxyConfig,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
 use reqwest::{Certificate, Client, ClientBuilder};
 use rustls::RootCertStore;
 
@@ -13,6 +19,21 @@ pub fn client() -> ClientBuilder {
         .iter()
         .cloned()
         .fold(Client::builder().use_rustls_tls(), ClientBuilder::add_root_certificate)
+}
+
+/// The client of AWS's libraries, with the system's authorities, as is their default, and the environment's proxies, which
+/// by default they ignore.
+pub fn aws_client() -> SharedHttpClient {
+    Builder::new().build_with_connector_fn(|settings, components| {
+        let mut connector = Connector::builder()
+            .tls_provider(Provider::Rustls(CryptoMode::Ring))
+            .proxy_config(ProxyConfig::from_env());
+        connector.set_connector_settings(settings.cloned());
+        if let Some(components) = components {
+            connector.set_sleep_impl(components.sleep_impl());
+        }
+        connector.build()
+    })
 }
 
 /// Read once: every client of the process has the same.
@@ -84,19 +105,25 @@ const CAUSES: &[(&str, &str)] = &[
 const PROXIES: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
-/// The cause of a failed connection, as the rest of a sentence about the server. Never holds an address: those hold tokens.
+/// The cause of a failed connection by HTTP, as the rest of a sentence about the server. Never holds an address: those hold
+/// tokens.
 pub fn cause(error: &(dyn Error + 'static)) -> String {
+    let cause = direct_cause(error);
+    match PROXIES.iter().find(|proxy| std::env::var_os(proxy).is_some_and(|value| !value.is_empty())) {
+        Some(proxy) => format!("{cause} ({proxy} is set, so a proxy may stand between)"),
+        None => cause,
+    }
+}
+
+/// The same for a connection that goes through no proxy.
+pub fn direct_cause(error: &(dyn Error + 'static)) -> String {
     let messages = messages(error);
     let said = messages.join(": ");
     let known = CAUSES.iter().find(|(part, _)| said.contains(part)).map(|(_, cause)| (*cause).to_owned());
-    let cause = known.unwrap_or_else(|| match messages.last() {
+    known.unwrap_or_else(|| match messages.last() {
         Some(last) if !last.contains("://") => last.chars().take(160).collect(),
         _ => "the connection failed".to_owned(),
-    });
-    match PROXIES.iter().find(|proxy| std::env::var_os(proxy).is_some_and(|value| !value.is_empty())) {
-        Some(proxy) => format!("{cause} ({proxy} sends connections through a proxy)"),
-        None => cause,
-    }
+    })
 }
 
 /// True if the connection failed, rather than what was sent on it.

@@ -14,7 +14,6 @@ use aws_sigv4::{
     http_request::{SignableBody, SignableRequest, SigningSettings, sign},
     sign::v4::SigningParams,
 };
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use reqwest::{RequestBuilder, redirect};
 use secrecy::SecretString;
 use serde::{Deserialize, Serialize};
@@ -71,9 +70,7 @@ pub async fn fetch(names: BTreeSet<String>, clock: &Clock) -> Parameters {
     if names.is_empty() {
         return fetched;
     }
-    let http =
-        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let aws = aws_config::defaults(BehaviorVersion::latest()).http_client(http).load().await;
+    let aws = aws_config::defaults(BehaviorVersion::latest()).http_client(network::aws_client()).load().await;
     for batch in names.chunks(BATCH) {
         match ask(&aws, batch, clock).await {
             Ok(found) => fetched.extend(batch.iter().map(|name| {

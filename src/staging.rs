@@ -12,13 +12,12 @@ use aws_sdk_s3::{
     presigning::PresigningConfig,
     primitives::ByteStream,
 };
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
 use bytes::Bytes;
 use futures::{Stream, stream};
 use secrecy::ExposeSecret;
 use url::Url;
 
-use crate::config;
+use crate::{config, network};
 
 mod cors;
 mod digests;
@@ -67,9 +66,7 @@ impl Staging {
     /// # Errors
     /// [`StagingError::NoCredentials`] when neither the config nor the AWS credential chain has a key.
     pub async fn connect(settings: &config::Staging) -> Result<Staging, StagingError> {
-        let http = aws_smithy_http_client::Builder::new()
-            .tls_provider(Provider::Rustls(CryptoMode::Ring))
-            .build_https();
+        let http = network::aws_client();
         let region = Region::new(settings.region.clone());
         let base = base_config().http_client(http.clone()).region(region.clone());
         let base = match (&settings.access_key_id, &settings.secret_access_key) {

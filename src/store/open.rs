@@ -48,9 +48,9 @@ pub enum OpenError {
     #[error("cannot bring the database {database} up to date: {source}")]
     Migrate { database: String, source: MigrateError },
     #[error(
-        "PostgreSQL at {host} does not answer: {source}. Start it, or correct the host and port in database.url"
+        "PostgreSQL at {host} does not answer: {cause}. Start it, or correct the host and port in database.url"
     )]
-    Unreachable { host: String, source: sqlx::Error },
+    Unreachable { host: String, cause: String },
     #[error(
         "there is no safe connection to PostgreSQL at {host}: {cause}. Correct that there, or sslmode and sslrootcert in \
          database.url"

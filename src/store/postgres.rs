@@ -189,7 +189,7 @@ impl Server {
         match (&error, code.as_str()) {
             (sqlx::Error::Tls(_), _) => OpenError::Tls { host, cause: tls_cause(&error) },
             (sqlx::Error::Io(io), _) if io.get_ref().is_some_and(|inner| inner.is::<rustls::Error>()) => {
-                OpenError::Tls { host, cause: network::cause(&error) }
+                OpenError::Tls { host, cause: network::direct_cause(&error) }
             }
             // A server on the network does not lack a file; one that the address names does.
             (sqlx::Error::Io(io), _)
@@ -202,7 +202,7 @@ impl Server {
             (_, "42P05" | "26000") => OpenError::Pooler { host },
             // The last two: it is stopping, or starting.
             (sqlx::Error::Io(_) | sqlx::Error::PoolTimedOut, _) | (_, "57P01" | "57P03") => {
-                OpenError::Unreachable { host, source: error }
+                OpenError::Unreachable { host, cause: network::direct_cause(&error) }
             }
             (_, "28P01" | "28000") => OpenError::Refused { host, user, source: error },
             (_, "3D000") => OpenError::Missing { host, database: self.database.clone(), user },
@@ -264,6 +264,6 @@ fn tls_cause(error: &sqlx::Error) -> String {
         sqlx::Error::Tls(why) if why.to_string().contains("does not support TLS") => {
             "it has TLS switched off".to_owned()
         }
-        error => network::cause(error),
+        error => network::direct_cause(error),
     }
 }

@@ -154,6 +154,52 @@ async fn every_edge_trusts_the_systems_authorities() {
     }
 }
 
+/// The settings of every edge, all at this address.
+fn all_at(url: &str) -> Vec<(&'static str, String)> {
+    let mut settings: Vec<_> = [
+        "TOALL_TWITTER__API_URL",
+        "TOALL_TELEGRAM__API_URL",
+        "TOALL_DISCORD__API_URL",
+        "TOALL_STAGING__ENDPOINT_URL",
+    ]
+    .map(|name| (name, url.to_owned()))
+    .into();
+    settings.extend([
+        ("TOALL_TELEGRAM__TOKEN", TOKEN.to_owned()),
+        ("TOALL_DISCORD__TOKEN", crate::discord::TOKEN.to_owned()),
+        ("TOALL_STAGING__BUCKET", "videos".to_owned()),
+        ("TOALL_STAGING__ACCESS_KEY_ID", "key".to_owned()),
+        ("TOALL_STAGING__SECRET_ACCESS_KEY", "secret".to_owned()),
+    ]);
+    settings
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_edge_names_a_dns_or_proxy_failure() {
+    let mut without_dns = all_at("https://nowhere.invalid");
+    without_dns.extend([
+        ("TOALL_DATABASE__URL", "postgres://toall:hush@nowhere.invalid/toall".to_owned()),
+        ("TOALL_SECURITY__ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8=".to_owned()),
+    ]);
+    // A proxy would find the name, and is not there.
+    let mut without_proxy = all_at("https://nowhere.invalid");
+    without_proxy.push(("HTTPS_PROXY", "http://somebody:hush@127.0.0.1:1".to_owned()));
+    let (dns, proxy) = tokio::join!(checked(&without_dns, None), checked(&without_proxy, None));
+
+    for part in ["database", "staging", "Discord", "Telegram", "X app"] {
+        let line = line(&dns, part);
+        assert!(line.starts_with('✗') && line.contains("its name is not found (DNS)"), "{line}");
+    }
+    for part in ["staging", "Discord", "Telegram", "X app"] {
+        let line = line(&proxy, part);
+        assert!(line.starts_with('✗') && line.contains("HTTPS_PROXY is set"), "{line}");
+        assert!(!line.contains("DNS"), "{part} does not use the proxy: {line}");
+    }
+    for said in [dns, proxy] {
+        assert!(!said.contains("hush") && !said.contains(TOKEN), "{said}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn postgresql_trusts_the_systems_authorities() {
     let Some(cluster) = postgres::cluster().await else { return };
