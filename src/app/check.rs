@@ -25,8 +25,8 @@ use crate::{
     words,
 };
 
-/// Tries each part, one line each, to `out`; `fix` adds a CORS rule that the bucket lacks. False when any part does not work. `exposed` is what there is to say of
-/// the file itself (see [`crate::config::exposed`]).
+/// Tries each part, one line each, to `out`; `fix` adds a CORS rule that the bucket lacks. False when any part does not work.
+/// `exposed` is what there is to say of the file itself (see [`crate::config::exposed`]).
 pub async fn check(
     config: &Config,
     exposed: Option<String>,
@@ -129,14 +129,17 @@ pub async fn check(
         Err(error) => report.line("X app", Err::<&str, _>(error))?,
     }
     report.line("public URL", public_url(config).await)?;
-    match (config.is_local(), super::vault(config)) {
-        // No proxy stands before an address of this machine.
+    // toall speaks no TLS, so a proxy stands even before an address of this machine if that begins with https.
+    let has_no_proxy = config.is_local() && config.public_url.scheme() == "http";
+    match (has_no_proxy, super::vault(config)) {
         (true, _) => {}
         (false, Err(error)) => report.line("proxy", Err::<&str, _>(error))?,
         (false, Ok(vault)) => {
             let vault = Arc::new(vault);
-            let _answering = reach::stand_in(config.web.listen, vault.clone()).await;
-            report.line("proxy", reach::reach(&config.public_url, config.web.listen, &vault).await)?;
+            let answering = reach::stand_in(config.web.listen, vault.clone()).await;
+            let reached =
+                reach::reach(&config.public_url, config.web.listen, &vault, answering.is_some()).await;
+            report.line("proxy", reached)?;
         }
     }
     report.note("access", &who_may(&config.access))?;
