@@ -15,7 +15,7 @@ use toall::{
 
 use crate::{
     postgres::{self, Cluster},
-    world::{NOON, PATIENCE},
+    world::{NOON, PATIENCE, World, browser},
 };
 
 /// A server with five connections: four for the pool, one to listen on.
@@ -63,6 +63,49 @@ async fn four_connections_do_the_work_of_ten() {
     };
     tokio::time::timeout(PATIENCE, short).await.expect("it is known that the server has none left");
     store.close().await;
+}
+
+/// Posts go out and the load balancer keeps the process, but the operator hears what is missing.
+#[tokio::test(flavor = "multi_thread")]
+async fn check_and_readyz_report_missing_connections() {
+    let Some(cluster) = Cluster::start(&FIVE).await else { return };
+    let database = cluster.empty().await;
+    let folder = TempDir::new().unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_toall"));
+    check.arg("check").env_clear().envs([
+        ("TOALL_DATA_DIR", folder.path().to_str().unwrap()),
+        ("TOALL_DATABASE__URL", &database.url),
+        ("TOALL_SECURITY__ENCRYPTION_KEY", "AAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8="),
+        ("TOALL_TWITTER__API_URL", "http://127.0.0.1:1"),
+        ("TOALL_TWITTER__CLIENT_ID", "id"),
+    ]);
+    let checked = tokio::task::spawn_blocking(move || check.output().unwrap()).await.unwrap();
+    let said = String::from_utf8(checked.stdout).unwrap();
+    assert!(said.contains("✗ connections PostgreSQL gives 5 of 11 now"), "{said}");
+
+    let world = World::at(cluster.empty().await).await.and_linked().await;
+    let film = world.film(100_000);
+    for number in 1..=6 {
+        world.post("alice", &format!("Wave {number}"), &film).await;
+    }
+    world.until("six posts are made", |world| world.x.posts().len() == 6).await;
+    let readyz = world.config.public_url.join("readyz").unwrap();
+    let is_short = async {
+        loop {
+            let store = &world.app().store;
+            let pings = futures::future::join_all((0..24).map(|_| store.ping()));
+            assert!(pings.await.into_iter().all(|pinged| pinged.is_ok()));
+            let answer = browser().get(readyz.clone()).send().await.unwrap();
+            assert_eq!(answer.status(), 200);
+            let report: serde_json::Value = answer.json().await.unwrap();
+            if report["parts"]["database_connections"] == "failed" {
+                break report;
+            }
+        }
+    };
+    let report =
+        tokio::time::timeout(PATIENCE, is_short).await.expect("the missing connections are reported");
+    assert_eq!(report["status"], "degraded", "{report}");
 }
 
 /// With a real PgBouncer, where one is installed.

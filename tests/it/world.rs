@@ -128,8 +128,7 @@ impl World {
 
     /// A world with its rows in PostgreSQL whatever the suite runs on; `None`, and said, where there is none.
     pub async fn on_postgres() -> Option<World> {
-        let database = postgres::cluster().await?.database().await;
-        Some(World::on(Some(database), Clock::by_hand(NOON), |_, _| {}).await)
+        Some(World::at(postgres::cluster().await?.database().await).await)
     }
 
     /// A world with its rows in this database, to which this wire leads.
@@ -137,6 +136,11 @@ impl World {
         let url = wire.url(&database.name);
         let change = |_: &mut Settings, config: &mut Config| config.database.url = url.into();
         World::on(Some(database), Clock::by_hand(NOON), change).await
+    }
+
+    /// A world with its rows in this database.
+    pub async fn at(database: postgres::Database) -> World {
+        World::on(Some(database), Clock::by_hand(NOON), |_, _| {}).await
     }
 
     async fn on(

@@ -50,5 +50,7 @@ async fn the_description_names_what_was_promised_and_each_route_answers() {
     }
     assert_eq!(described, PROMISED.iter().map(|route| (*route).to_owned()).collect());
     assert_eq!(description["components"]["securitySchemes"]["token"]["scheme"], "bearer");
+    let server = world.config.public_url.as_str().trim_end_matches('/');
+    assert_eq!(description["servers"], serde_json::json!([{ "url": server }]));
     assert_eq!(description["openapi"].as_str().unwrap().split('.').next(), Some("3"));
 }
