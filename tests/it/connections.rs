@@ -84,7 +84,7 @@ async fn check_and_readyz_report_missing_connections() {
     assert!(said.contains("✗ connections PostgreSQL gives 5 of 11 now"), "{said}");
 
     let world = World::at(cluster.empty().await).await.and_linked().await;
-    let film = world.film(100_000);
+    let film = world.film(400_000);
     for number in 1..=6 {
         world.post("alice", &format!("Wave {number}"), &film).await;
     }
