@@ -191,3 +191,26 @@ async fn a_web_page_is_not_an_s3_server() {
     );
     assert_eq!(answering(down).await.probe().await, Err(StagingError::Other("502".into())));
 }
+
+/// The SDK corrects its own clock by the answers; an address that a browser uses carries ours.
+#[tokio::test]
+async fn a_signed_address_that_is_refused_for_its_time_names_the_clock() {
+    for (code, message) in [
+        ("AccessDenied", "Request has expired"),
+        ("AccessDenied", "Request is not yet valid"),
+        (
+            "RequestTimeTooSkewed",
+            "The difference between the request time and the current time is too large.",
+        ),
+    ] {
+        let refused = format!("<Error><Code>{code}</Code><Message>{message}</Message></Error>");
+        let begun = "<InitiateMultipartUploadResult><UploadId>7</UploadId></InitiateMultipartUploadResult>";
+        let staging = pretending(move |line| match line.split(' ').next() {
+            Some("POST") => response("200 OK", begun),
+            Some("PUT") => response("403 Forbidden", &refused),
+            _ => response("204 No Content", ""),
+        })
+        .await;
+        assert_eq!(staging.probe_parts().await, Err(StagingError::ClockOff), "{message}");
+    }
+}
