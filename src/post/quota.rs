@@ -22,7 +22,7 @@ pub struct Mills(pub u64);
 pub const PRICE: Mills = Mills(15);
 /// What X charges for a post whose text has a link.
 pub const PRICE_WITH_LINK: Mills = Mills(200);
-/// What X charges for connecting an account: it is asked once whose it is.
+/// X's price for connecting an account: it is asked once whose it is.
 pub const CONNECTION_PRICE: Mills = Mills(10);
 
 impl std::fmt::Display for Mills {

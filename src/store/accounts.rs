@@ -361,7 +361,7 @@ impl Store {
         Ok(rows.into_iter().map(Account::from).collect())
     }
 
-    /// One account, whoever linked it. `preferred` and `others_to_end` are not known here.
+    /// One account, independent of a person. `preferred` and `others_to_end` are not known here.
     pub async fn account(&self, id: &AccountId) -> Result<Option<Account>, StoreError> {
         let row: Option<AccountRow> = query(
             "SELECT id, username, name, avatar_url, tier, profile_at, token_state, CAST(0 AS BIGINT) AS preferred,
@@ -508,7 +508,7 @@ async fn remove_link(tx: &mut Tx, user: &str, account: &AccountId) -> Result<(),
     Ok(())
 }
 
-/// What a post of a person waits for whose connection was ended, as it is stored.
+/// Stored form of [`Waiting::ConnectionEnded`].
 fn connection_ended() -> Result<String, StoreError> {
     serde_json::to_string(&Waiting::ConnectionEnded).map_err(|_| StoreError::Unreadable("waiting"))
 }
@@ -516,7 +516,7 @@ fn connection_ended() -> Result<String, StoreError> {
 /// Lets posts go on that waited until their account could be used again.
 async fn resume(tx: &mut Tx, account: &AccountId, now: i64) -> Result<(), sqlx::Error> {
     query(
-        // What waits for the app keeps saying so: it is found by that when the app may go on.
+        // Posts that wait for the app keep saying so: they are found by that when the app may go on.
         "UPDATE posts SET waiting = NULL
           WHERE account_id = $1 AND due_at IS NOT NULL AND intent_at IS NULL AND waiting = '{\"for\":\"reconnect\"}'",
     )

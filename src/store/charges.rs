@@ -20,7 +20,7 @@ pub enum Reserved {
     Charge(Uuid),
     /// The person has begun as many connections within an hour as they may.
     TooMany,
-    /// What is left of the month's budget does not pay for it.
+    /// The rest of the month's budget does not pay for it.
     OverBudget,
 }
 

@@ -25,7 +25,7 @@ pub(super) struct Wanted<'a> {
 }
 
 impl Store {
-    /// What the posts and connections of a month cost, with posts that are still under way.
+    /// Costs of a month's posts and connections, with posts that are still under way.
     pub async fn spent(&self, month: &Month) -> Result<Mills, StoreError> {
         Ok(spent(&self.read, month).await?)
     }

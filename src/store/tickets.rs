@@ -43,7 +43,7 @@ pub struct PendingLink {
 }
 
 impl PendingLink {
-    /// What becomes of another person's connection about which nothing was chosen.
+    /// Outcome for another person's connection about which nothing was chosen.
     pub fn default_choice(&self) -> Choice {
         if self.was_broken { Choice::End } else { Choice::Keep }
     }

@@ -51,7 +51,7 @@ pub(super) async fn link(State(site): State<Arc<Site>>, headers: HeaderMap) -> R
 #[derive(Deserialize)]
 struct Pressed {
     deed: String,
-    /// Of the session that the page was made for.
+    /// Form token of the session that the page was made for.
     form: String,
 }
 

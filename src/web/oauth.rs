@@ -92,7 +92,7 @@ pub(super) async fn returned(
     }
 }
 
-/// What the question's forms send: a hidden field, and choices about other people's connections. Nobody else can know
+/// Fields of the question's forms: a hidden one, and choices about other people's connections. Nobody else can know
 /// the field, so it also shows that the form is ours.
 struct Answer {
     ticket: String,

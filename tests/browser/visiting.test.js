@@ -35,12 +35,46 @@ test("an account is linked through X, and the accounts page says so", async () =
   await page.getByRole("button", { name: /Disconnect now.*bob_films/ }).click();
   await page.getByText(/Disconnected @bob_films/).waitFor();
   assert.equal(await page.locator("li", { hasText: "@bob_films" }).count(), 0);
-  await page.getByRole("button", { name: "Sign out" }).click();
+  await page.getByRole("button", { name: "Sign out", exact: true }).click();
   await page.getByRole("heading", { name: "Signed out" }).waitFor();
   await look(page, "signed-out");
   await page.goto(`${service.url}accounts`);
   await page.getByText("This browser is not signed in").waitFor();
   await look(page, "not-signed-in");
+  await context.close();
+});
+
+test("who else is connected is shown, and a connection can be ended", async () => {
+  await service.tell("link kim alice_makes");
+  const context = await browser.newContext(DESK);
+  const page = await tab(context);
+  await page.goto(await service.link("connect", "lou"));
+  await page.getByText("@alice_makes").first().click();
+  await page.getByRole("button", { name: /authorize/i }).click();
+  await page.getByRole("heading", { name: "Other people connected to this account" }).waitFor();
+  const kim = page.getByRole("group", { name: /kim/ });
+  assert.equal(await kim.getByLabel("Keep").isChecked(), true);
+  await kim.getByLabel("End").check();
+  await look(page, "link-question-others");
+  await page.getByRole("button", { name: "Link account" }).click();
+  await page.getByRole("heading", { name: "Linked @alice_makes (Alice)" }).waitFor();
+  await page.goto(await service.link("web", "kim"));
+  await page.getByText("No X account is linked yet").waitFor();
+  await context.close();
+});
+
+test("another person's session ends only when a button is pressed", async () => {
+  const context = await browser.newContext(DESK);
+  const page = await tab(context);
+  await page.goto(await service.link("web", "una"));
+  await page.getByRole("heading", { name: "Accounts of Discord user una" }).waitFor();
+  await page.goto(await service.link("upload", "vic"));
+  await page.getByText("This browser is signed in as Discord user una").waitFor();
+  await look(page, "sign-in-question");
+  await page.getByRole("button", { name: "Continue as Discord user vic" }).click();
+  await page.getByText("No X account is linked yet").waitFor();
+  await page.goto(`${service.url}accounts`);
+  await page.getByText("This browser is not signed in").waitFor();
   await context.close();
 });
 

@@ -28,7 +28,7 @@ pub(in crate::web) fn door(
         div.pair { div.who { (chat_face(invitation.person.platform)) span { (chat_person(&invitation.person)) } } }
         p { "This link is for " (chosen(&who(&invitation.person))) " only, and works once. Not you? Close this page." }
         @if let Some(other) = other {
-            p.problem { "This browser is signed in as " (chosen(&who(&other.person))) ". Continuing signs them out here." }
+            p.remedy { "This browser is signed in as " (chosen(&who(&other.person))) ". Continuing signs them out here." }
         }
         form #door.answers method="post" action={(base) "/" (action) "/" (ticket)} {
             @if let Some(other) = other {

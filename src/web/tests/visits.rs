@@ -234,7 +234,7 @@ async fn another_persons_session_is_replaced_only_when_they_agree() {
     door.says(200, "This browser is signed in as Discord user alice.");
     assert!(!door.body.contains("<script"), "nothing presses the button: {}", door.body);
     let enter = || world.http.post(world.at(&path)).header(COOKIE, &cookie);
-    // What the script of an older page sends.
+    // The script of an older page sends no field.
     shown(enter()).await.says(409, "Continue as Discord user bob");
     shown(enter().form(&[("replaces", "guessed")])).await.says(409, "Continue as Discord user bob");
     world.open("/accounts", &cookie).await.says(200, "Accounts of Discord user alice");
