@@ -3,7 +3,23 @@
 
 import { element, say, words } from "./words.js";
 
-const { base = "", form = "" } = element("app").dataset;
+const { base = "", form = "", memory = "" } = element("app").dataset;
+
+// When its person signs in again in another tab, this one goes on with that tab's form token.
+const newest = `toall-form:${memory}`;
+try {
+  localStorage.setItem(newest, form);
+} catch {
+  // A browser that keeps nothing: each tab then has the token of its own page.
+}
+
+function token() {
+  try {
+    return localStorage.getItem(newest) ?? form;
+  } catch {
+    return form;
+  }
+}
 
 /** An answer that is no, in words. */
 export class Refused extends Error {
@@ -49,7 +65,7 @@ async function send(method, path, { body, headers = {}, signal } = {}) {
       method,
       signal,
       headers: {
-        "x-toall-form": form,
+        "x-toall-form": token(),
         ...(body === undefined ? {} : { "content-type": "application/json" }),
         ...headers,
       },
