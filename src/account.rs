@@ -16,6 +16,8 @@ pub enum Platform {
 }
 
 impl Platform {
+    pub const ALL: [Platform; 3] = [Platform::Discord, Platform::Telegram, Platform::Console];
+
     /// The word stored in the database and used in keys.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -39,10 +41,7 @@ impl FromStr for Platform {
     type Err = UnknownPlatform;
 
     fn from_str(word: &str) -> Result<Self, Self::Err> {
-        [Platform::Discord, Platform::Telegram, Platform::Console]
-            .into_iter()
-            .find(|platform| platform.as_str() == word)
-            .ok_or(UnknownPlatform)
+        Platform::ALL.into_iter().find(|platform| platform.as_str() == word).ok_or(UnknownPlatform)
     }
 }
 
@@ -185,6 +184,33 @@ pub struct Interaction {
     pub bot_may_write: bool,
     /// Whether the answer to this interaction is seen by the asker alone.
     pub ephemeral: bool,
+}
+
+/// The readers of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Audience {
+    /// Everyone in the place.
+    Everyone,
+    /// The asker alone: Discord ephemeral, Telegram private chat.
+    Asker,
+}
+
+impl Audience {
+    /// The word stored in the database.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Audience::Everyone => "everyone",
+            Audience::Asker => "asker",
+        }
+    }
+
+    /// Reads the stored word; an unknown one keeps the answer private.
+    pub fn from_stored(word: &str) -> Self {
+        match word {
+            "everyone" => Audience::Everyone,
+            _ => Audience::Asker,
+        }
+    }
 }
 
 /// A message of ours that can be edited: chat and message id, as text.

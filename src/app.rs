@@ -206,14 +206,12 @@ impl App {
         }
 
         let (stop, stop_intake) = (CancellationToken::new(), CancellationToken::new());
-        let (inbox, deliveries) = mpsc::channel(INBOX);
         let health = Health::default();
         let mut tasks = JoinSet::new();
-        tasks.spawn({
-            let (intake, stop) = (intake.clone(), stop_intake.clone());
-            async move {
-                intake.run(deliveries, stop).await;
-            }
+        let [inbox, discord_inbox, telegram_inbox] = std::array::from_fn(|_| {
+            let (inbox, deliveries) = mpsc::channel(INBOX);
+            tasks.spawn(intake.clone().run(deliveries, stop_intake.clone()));
+            inbox
         });
         if let Some(agreement) = agreement {
             let kept = agreement.keep(store.clone(), clock.clone(), stop.clone());
@@ -224,14 +222,13 @@ impl App {
             roles,
             store: &store,
             clock: &clock,
-            inbox: &inbox,
             stop: &stop,
             health: &health,
             tasks: &mut tasks,
         };
         let chat_doors = [
-            discord.and_then(|discord| doors.discord(discord)),
-            telegram.and_then(|telegram| doors.telegram(telegram)),
+            discord.and_then(|discord| doors.discord(discord, discord_inbox)),
+            telegram.and_then(|telegram| doors.telegram(telegram, telegram_inbox)),
         ];
         if let Some(listener) = listener {
             let public_url = config.public_url.clone();

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use futures::stream::BoxStream;
 use tokio::sync::{mpsc, oneshot};
 
+pub use crate::account::Audience;
 use crate::{
     account::{Group, MessageRef, Person, Place, Platform},
     post::{Attachment, Options},
@@ -112,15 +113,6 @@ pub struct Delivery {
 
 /// Where adapters deliver.
 pub type Inbox = mpsc::Sender<Delivery>;
-
-/// Who may read an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Audience {
-    /// Everyone in the place.
-    Everyone,
-    /// The asker alone: Discord ephemeral, Telegram private chat.
-    Asker,
-}
 
 /// A file on its way from a chat.
 pub struct Download {

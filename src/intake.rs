@@ -45,8 +45,12 @@ pub use uploads::{Begun, Sent, Signed, SignedPart, UploadError, Wanted};
 
 /// How many posts `/posts` shows.
 const RECENT: u32 = 5;
-/// Questions answered at once.
+/// Questions of one platform that are handled at once.
 const PARALLEL: usize = 64;
+/// How long a chat may take to show an answer before the answer is kept for a later try.
+const CHAT_TAKES: Duration = Duration::from_secs(8);
+/// Delay before a kept answer is tried again, in milliseconds, unless the chat names one.
+const ANSWER_AGAIN_MS: i64 = 2_000;
 /// After how long a post is written down again when the database did not say that it was.
 const ACCEPT_AGAIN: [Duration; 2] = [Duration::from_millis(250), Duration::from_millis(750)];
 
@@ -93,7 +97,8 @@ pub struct Disconnected {
 }
 
 impl Intake {
-    /// Answers what comes in until `stop`, and then what had come in by then.
+    /// Answers what comes in by one platform's inbox until `stop`, and then what had come in by then. A platform whose
+    /// answers hang fills its own slots and inbox only.
     pub async fn run(self, mut inbox: mpsc::Receiver<Delivery>, stop: CancellationToken) {
         let tasks = TaskTracker::new();
         let slots = Arc::new(Semaphore::new(PARALLEL));
@@ -115,7 +120,7 @@ impl Intake {
             );
             tasks.spawn(
                 async move {
-                    // What makes us panic would do so each time it is delivered again.
+                    // A message that panics once would panic on every redelivery.
                     if AssertUnwindSafe(intake.handle(incoming)).catch_unwind().await.is_err() {
                         tracing::error!("what was asked could not be handled");
                     }
@@ -134,13 +139,13 @@ impl Intake {
         if let Some(answer) = self.slow_down(&incoming) {
             tracing::info!("a person asks for too much at once");
             if let Some(message) = answer {
-                self.say(&incoming.at, Audience::Asker, &message).await;
+                self.say(&incoming.at, Audience::Asker, &message, None).await;
             }
             return;
         }
         if incoming.ask == Ask::Anonymous {
             // Nobody can be admitted who is not known.
-            return self.say(&incoming.at, Audience::Everyone, &words::anonymous()).await;
+            return self.say(&incoming.at, Audience::Everyone, &words::anonymous(), None).await;
         }
         let claims = matches!(incoming.ask, Ask::Claim { .. });
         let admitted = match claims || access::undoes(&incoming.ask) {
@@ -164,21 +169,45 @@ impl Intake {
             Some((Audience::Asker, words::our_fault()))
         });
         if let Some((audience, message)) = answer.filter(|_| !answered_already) {
-            self.say(&at, audience, &message).await;
+            self.say(&at, audience, &message, None).await;
         }
     }
 
-    async fn say(&self, at: &Place, audience: Audience, message: &Message) {
-        let told = match self.chats.say(at, audience, message, None).await {
-            Err(ChatError::NeedsPrivateChat) => {
-                let link = self.chats.private_chat_link(at.platform);
-                let hint = words::open_private_chat(link.as_deref());
-                self.chats.say(at, Audience::Everyone, &hint, None).await
-            }
-            told => told,
+    /// Gives an answer, or keeps it until the chat takes it. An API token that the answer shows ends when nobody can see
+    /// it.
+    async fn say(&self, at: &Place, audience: Audience, message: &Message, api_token: Option<Uuid>) {
+        let error = match self.try_say(at, audience, message).await {
+            Ok(()) => return,
+            Err(error) => error,
         };
-        if let Err(error) = told {
-            tracing::warn!(%error, "the answer could not be given");
+        let wait = match &error {
+            ChatError::SlowDown(wait) => i64::try_from(wait.as_millis()).unwrap_or(ANSWER_AGAIN_MS),
+            ChatError::Trouble(_) => ANSWER_AGAIN_MS,
+            _ => {
+                tracing::warn!(%error, "the answer could not be given");
+                self.withdraw(api_token).await;
+                // A group that is gone refuses the hint with the same error.
+                if matches!(error, ChatError::NeedsPrivateChat) && audience == Audience::Asker {
+                    let link = self.chats.private_chat_link(at.platform);
+                    let hint = words::open_private_chat(link.as_deref());
+                    Box::pin(self.say(at, Audience::Everyone, &hint, None)).await;
+                }
+                return;
+            }
+        };
+        tracing::warn!(%error, "the answer is kept until the chat takes it");
+        let due_at = self.clock.now_ms().saturating_add(wait);
+        if let Err(error) = self.store.keep_answer(at, (audience, message), api_token, due_at).await {
+            tracing::error!(%error, "the answer could not be kept");
+            self.withdraw(api_token).await;
+        }
+    }
+
+    async fn try_say(&self, at: &Place, audience: Audience, message: &Message) -> Result<(), ChatError> {
+        let told = self.chats.say(at, audience, message, None);
+        match tokio::time::timeout(CHAT_TAKES, told).await {
+            Ok(told) => told.map(drop),
+            Err(_) => Err(ChatError::Trouble("no answer in time".to_owned())),
         }
     }
 
@@ -213,7 +242,10 @@ impl Intake {
             Ask::Cancel => private(self.cancel_latest(from).await?),
             Ask::Upload => private(self.upload_link(from, at).await?),
             Ask::Web => private(words::web(self.invite(from, at, Scope::Manage).await?.as_str())),
-            Ask::Token { name } => private(self.make_token(from, &name).await?),
+            Ask::Token { name } => {
+                self.make_token(from, at, &name).await?;
+                Ok(None)
+            }
             Ask::Tokens => private(self.tokens_and_browsers(from).await?),
             Ask::Help => private(words::help(from.platform)),
             Ask::Claim { code } => {

@@ -233,6 +233,9 @@ CREATE INDEX api_tokens_user ON api_tokens (user_id);
 -- Messages to people that no post row carries; kept until the chat has them.
 CREATE TABLE notices (
     id             TEXT COLLATE "C" PRIMARY KEY,
+    platform       TEXT COLLATE "C" NOT NULL,
+    audience       TEXT COLLATE "C" NOT NULL,         -- everyone or asker
+    api_token      TEXT COLLATE "C",                  -- the API token that it shows; ended if it is never delivered
     place_sealed   BYTEA NOT NULL,
     message_sealed BYTEA NOT NULL,
     due_at         BIGINT NOT NULL,

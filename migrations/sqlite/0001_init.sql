@@ -230,6 +230,9 @@ CREATE INDEX api_tokens_user ON api_tokens (user_id);
 -- Messages to people that no post row carries; kept until the chat has them.
 CREATE TABLE notices (
     id             TEXT PRIMARY KEY,
+    platform       TEXT NOT NULL,
+    audience       TEXT NOT NULL,                     -- everyone or asker
+    api_token      TEXT,                              -- the API token that it shows; ended if it is never delivered
     place_sealed   BLOB NOT NULL,
     message_sealed BLOB NOT NULL,
     due_at         INTEGER NOT NULL,

@@ -31,7 +31,6 @@ pub(super) struct Opening<'a> {
     pub roles: &'a [Role],
     pub store: &'a Store,
     pub clock: &'a Clock,
-    pub inbox: &'a Inbox,
     pub stop: &'a CancellationToken,
     pub health: &'a Health,
     pub tasks: &'a mut JoinSet<()>,
@@ -39,9 +38,9 @@ pub(super) struct Opening<'a> {
 
 impl Opening<'_> {
     /// Hears Discord; returns what the web part is to serve for that.
-    pub fn discord(&mut self, discord: Discord) -> Option<ChatDoor> {
+    pub fn discord(&mut self, discord: Discord, inbox: Inbox) -> Option<ChatDoor> {
         let mode = self.config.discord.as_ref()?.mode;
-        let (inbox, stop) = (self.inbox.clone(), self.stop.clone());
+        let stop = self.stop.clone();
         let chat = self.running("Discord", "discord", discord.part());
         match mode {
             DiscordMode::Gateway if self.roles.contains(&Role::Chat) => {
@@ -74,9 +73,9 @@ impl Opening<'_> {
     }
 
     /// Hears Telegram; returns what the web part is to serve for that.
-    pub fn telegram(&mut self, telegram: Telegram) -> Option<ChatDoor> {
+    pub fn telegram(&mut self, telegram: Telegram, inbox: Inbox) -> Option<ChatDoor> {
         let mode = self.config.telegram.as_ref()?.mode;
-        let (inbox, stop) = (self.inbox.clone(), self.stop.clone());
+        let stop = self.stop.clone();
         let chat = self.running("Telegram", "telegram", telegram.part());
         match mode {
             TelegramMode::Polling if self.roles.contains(&Role::Chat) => {

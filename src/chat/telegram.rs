@@ -6,6 +6,7 @@ mod deliver;
 mod error;
 mod file;
 mod hello;
+mod pace;
 mod poll;
 mod render;
 mod spell;
@@ -22,7 +23,7 @@ use secrecy::ExposeSecret;
 use teloxide::{
     Bot, RequestError,
     payloads::{EditMessageText, EditMessageTextSetters, GetChatMember, SendMessage, SendMessageSetters},
-    types::{ChatId, LinkPreviewOptions, MessageId, ReplyMarkup, ReplyParameters, ThreadId, UserId},
+    types::{ChatId, LinkPreviewOptions, MessageId, ReplyMarkup, ReplyParameters, Seconds, ThreadId, UserId},
 };
 use tokio_util::sync::CancellationToken;
 use url::{Host, Url};
@@ -32,6 +33,7 @@ pub use self::webhook::Webhook;
 use self::{
     album::Albums,
     call::call,
+    pace::Pace,
     render::{Outgoing, render},
     webhook::Proof,
     wire::{Briefly, Sent},
@@ -70,6 +72,7 @@ pub struct Telegram {
     cloud: bool,
     clock: Clock,
     albums: Albums,
+    pace: Arc<Pace>,
     /// What Telegram shows at the webhook.
     proof: Proof,
     /// The bot's user name without the `@`, once Telegram has said it.
@@ -102,6 +105,7 @@ impl Telegram {
             cloud,
             clock,
             albums: Albums::default(),
+            pace: Arc::new(Pace::new()),
             proof: Proof::new(&settings.token),
             name: Arc::default(),
             part: Part::default(),
@@ -290,7 +294,24 @@ impl Telegram {
             let reply = ReplyParameters::new(MessageId(message));
             request = request.reply_parameters(reply.allow_sending_without_reply());
         }
-        call(&self.bot, &Briefly(request)).await
+        self.heed(chat)?;
+        self.pace.send().await;
+        self.learn(chat, call(&self.bot, &Briefly(request)).await)
+    }
+
+    /// Refuses at once what Telegram would refuse: a 429 names how long the chat is closed.
+    fn heed(&self, chat: ChatId) -> Result<(), RequestError> {
+        let Some(wait) = self.pace.silence(chat, self.clock.now_ms()) else { return Ok(()) };
+        let seconds = u32::try_from(wait.as_millis().div_ceil(1_000)).unwrap_or(u32::MAX);
+        Err(RequestError::RetryAfter(Seconds::from_seconds(seconds)))
+    }
+
+    /// Takes note of how long a chat asks to be left alone.
+    fn learn(&self, chat: ChatId, answer: Result<Sent, RequestError>) -> Result<Sent, RequestError> {
+        if let Err(RequestError::RetryAfter(wait)) = &answer {
+            self.pace.silence_for(chat, wait.duration(), self.clock.now_ms());
+        }
+        answer
     }
 
     async fn replace(&self, chat: ChatId, id: MessageId, outgoing: &Outgoing) -> Result<Sent, RequestError> {
@@ -301,7 +322,9 @@ impl Telegram {
         if let Some(keyboard) = &outgoing.keyboard {
             request = request.reply_markup(keyboard.clone());
         }
-        call(&self.bot, &Briefly(request)).await
+        self.heed(chat)?;
+        self.pace.edit().await;
+        self.learn(chat, call(&self.bot, &Briefly(request)).await)
     }
 }
 

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use super::{Intake, IntakeError};
 use crate::{
-    account::Person,
+    account::{Audience, Person, Place},
     store::Scope,
     ticket::{ApiToken, Ticket},
     words::{self, Message},
@@ -18,8 +18,8 @@ const MAX_TOKENS: u32 = 10;
 const MAX_NAME: usize = 40;
 
 impl Intake {
-    /// Makes a token and shows it, this once.
-    pub(super) async fn make_token(&self, from: &Person, name: &str) -> Result<Message, IntakeError> {
+    /// Makes a token and shows it, this once. One that the chat never shows does not stay valid.
+    pub(super) async fn make_token(&self, from: &Person, at: &Place, name: &str) -> Result<(), IntakeError> {
         let ticket = Ticket::draw()?;
         let shown = format!("{TOKEN_PREFIX}{}", ticket.expose());
         let token = ApiToken {
@@ -31,10 +31,24 @@ impl Intake {
             last_used_at: None,
         };
         if !self.store.add_api_token(from, &ticket.hash(), &token, MAX_TOKENS).await? {
-            return Ok(words::too_many_tokens(&self.store.api_tokens(from).await?));
+            let refusal = words::too_many_tokens(&self.store.api_tokens(from).await?);
+            self.say(at, Audience::Asker, &refusal, None).await;
+            return Ok(());
         }
         tracing::info!(token = %token.id, "API token made");
-        Ok(words::api_token(&shown))
+        self.say(at, Audience::Asker, &words::api_token(&shown), Some(token.id)).await;
+        Ok(())
+    }
+
+    /// Ends a token that could not be shown.
+    pub(super) async fn withdraw(&self, token: Option<Uuid>) {
+        let Some(token) = token else { return };
+        match self.store.withdraw_api_token(token).await {
+            Ok(()) => tracing::info!(%token, "an API token that could not be shown was ended"),
+            Err(error) => {
+                tracing::error!(%token, %error, "an API token that could not be shown is still valid")
+            }
+        }
     }
 
     /// Ends a token, and shows which are left.

@@ -83,6 +83,13 @@ impl Store {
         rows.into_iter().map(token).collect()
     }
 
+    /// Ends a token that its person never saw.
+    pub async fn withdraw_api_token(&self, id: Uuid) -> Result<(), StoreError> {
+        let change = query("DELETE FROM api_tokens WHERE id = $1").bind(id.to_string());
+        self.change(change).await?;
+        Ok(())
+    }
+
     /// Ends a token of a person's. False when they have none with this id.
     pub async fn revoke_api_token(&self, person: &Person, id: Uuid) -> Result<bool, StoreError> {
         let done = query("DELETE FROM api_tokens WHERE id = $1 AND user_id = $2")

@@ -11,7 +11,7 @@ use super::{
     queue::UNREADABLE_PAUSE_MS,
 };
 use crate::{
-    account::{MessageRef, Place},
+    account::{MessageRef, Place, Platform},
     post::Post,
 };
 
@@ -21,12 +21,15 @@ const TURN: Duration = Duration::from_secs(30);
 // What others are taking at this moment is passed over, not waited for.
 pub(super) const TAKE_STATUSES: Sql = Sql {
     sqlite: "UPDATE posts SET status_taken_until = $2, status_epoch = status_epoch + 1
-              WHERE id IN (SELECT id FROM posts WHERE status_due_at <= $1 AND status_taken_until <= $1
-                            ORDER BY status_due_at LIMIT $3)
+              WHERE id IN (SELECT id FROM posts
+                            WHERE status_due_at <= $1 AND status_taken_until <= $1 AND user_id LIKE $4
+                            ORDER BY status_msg IS NOT NULL, status_due_at LIMIT $3)
           RETURNING *",
     postgres: "UPDATE posts SET status_taken_until = $2, status_epoch = status_epoch + 1
-                WHERE id IN (SELECT id FROM posts WHERE status_due_at <= $1 AND status_taken_until <= $1
-                              ORDER BY status_due_at LIMIT $3 FOR NO KEY UPDATE SKIP LOCKED)
+                WHERE id IN (SELECT id FROM posts
+                              WHERE status_due_at <= $1 AND status_taken_until <= $1 AND user_id LIKE $4
+                              ORDER BY status_msg IS NOT NULL, status_due_at LIMIT $3
+                                FOR NO KEY UPDATE SKIP LOCKED)
             RETURNING *",
 };
 
@@ -59,7 +62,8 @@ pub struct StatusJob {
     pub attempts: u32,
     pub turn: Turn,
     want: i64,
-    epoch: i64,
+    /// Rises whenever a process takes the status, so that a gap shows that another one wrote in between.
+    pub epoch: i64,
     due_at: i64,
 }
 
@@ -74,6 +78,11 @@ struct StatusRow {
     status_deleted: i64,
     status_epoch: i64,
     status_due_at: i64,
+}
+
+/// A pattern for the ids of a platform's people.
+fn people_of(platform: Platform) -> String {
+    format!("{}:%", platform.as_str())
 }
 
 fn attempts(count: i64) -> u32 {
@@ -91,18 +100,31 @@ impl Store {
         serde_json::from_slice(&plain).map_err(|_| StoreError::Unreadable("place"))
     }
 
-    /// Takes posts whose status is to be written now, longest waiting first: nobody else writes them for a while.
-    pub async fn due_statuses(&self, now: i64, limit: u32) -> Result<Vec<StatusJob>, StoreError> {
-        // Asked of a reader first: most wake-ups find nothing.
-        let due: Option<i64> = query("SELECT min(status_due_at) FROM posts WHERE status_due_at IS NOT NULL")
-            .fetch_value(&self.read)
-            .await?;
+    /// Takes posts whose status is due on a platform: first words before edits, then the longest waiting. Nobody else
+    /// writes them until the turn ends.
+    pub async fn due_statuses(
+        &self,
+        platform: Platform,
+        now: i64,
+        limit: u32,
+    ) -> Result<Vec<StatusJob>, StoreError> {
+        // Most wake-ups find nothing, so a reader looks first.
+        let due: Option<i64> =
+            query("SELECT min(status_due_at) FROM posts WHERE status_due_at IS NOT NULL AND user_id LIKE $1")
+                .bind(people_of(platform))
+                .fetch_value(&self.read)
+                .await?;
         if due.is_none_or(|due| due > now) {
             return Ok(Vec::new());
         }
         let (turn, until) = Turn::begin(now);
-        let rows: Vec<StatusRow> =
-            query(TAKE_STATUSES).bind(now).bind(until).bind(i64::from(limit)).fetch_all(&self.write).await?;
+        let rows: Vec<StatusRow> = query(TAKE_STATUSES)
+            .bind(now)
+            .bind(until)
+            .bind(i64::from(limit))
+            .bind(people_of(platform))
+            .fetch_all(&self.write)
+            .await?;
         let mut jobs = Vec::with_capacity(rows.len());
         for row in rows {
             let id = row.post.id.clone();
@@ -118,7 +140,7 @@ impl Store {
                 }
             }
         }
-        jobs.sort_by_key(|job| job.due_at);
+        jobs.sort_by_key(|job| (job.shown_at.is_some(), job.due_at));
         Ok(jobs)
     }
 
@@ -148,6 +170,19 @@ impl Store {
             "SELECT min(due) FROM (SELECT min(status_due_at) AS due FROM posts WHERE status_due_at IS NOT NULL
                 UNION ALL SELECT min(due_at) FROM notices) AS dues",
         )
+        .fetch_value(&self.read)
+        .await?)
+    }
+
+    /// The time at which a status or a notice is next due on a platform, in Unix milliseconds.
+    pub async fn next_message_due_on(&self, platform: Platform) -> Result<Option<i64>, StoreError> {
+        Ok(query(
+            "SELECT min(due) FROM (SELECT min(status_due_at) AS due FROM posts
+                                    WHERE status_due_at IS NOT NULL AND user_id LIKE $1
+                UNION ALL SELECT min(due_at) FROM notices WHERE platform = $2) AS dues",
+        )
+        .bind(people_of(platform))
+        .bind(platform.as_str())
         .fetch_value(&self.read)
         .await?)
     }
@@ -192,7 +227,11 @@ impl Store {
         .await?;
         if kept == 0 {
             tracing::info!(post = %job.post.id, "a status was written late, and is written once more");
-            query("UPDATE posts SET status_want = status_want + 1, status_due_at = $1 WHERE id = $2")
+            // The epoch tells the process that wrote the newer text that its text may not be what people see.
+            query(
+                "UPDATE posts SET status_want = status_want + 1, status_epoch = status_epoch + 1, status_due_at = $1
+                  WHERE id = $2",
+            )
                 .bind(not_before)
                 .bind(job.post.id.to_string())
                 .execute(&self.write)

@@ -175,6 +175,16 @@ impl Telegram {
         });
     }
 
+    /// Enforces Telegram's limit of 30 messages a second for the whole bot from now on.
+    pub fn enforce_limit(&self) {
+        self.shared.change(|state| state.limit = Some(Default::default()));
+    }
+
+    /// How many messages were over the limit.
+    pub fn over_limit(&self) -> usize {
+        self.shared.read(|state| state.limit.as_ref().map_or(0, |(_, refused)| *refused))
+    }
+
     /// Another program takes the webhook away.
     pub fn drop_webhook(&self) {
         self.shared.change(|state| state.webhook = None);

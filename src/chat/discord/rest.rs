@@ -265,6 +265,11 @@ const ALREADY_ACKNOWLEDGED: u64 = 40060;
 const INVALID_WEBHOOK_TOKEN: u64 = 50027;
 const UNKNOWN_MEMBER: u64 = 10007;
 const UNKNOWN_USER: u64 = 10013;
+/// The message is an hour old and was edited too often; it was written by somebody else; it is a system message.
+const UNEDITABLE: [u64; 3] = [30046, 50005, 50021];
+/// Missing access or permission; a channel that takes no text; an archived or a locked thread; text that the server's
+/// filter blocks.
+const MAY_NOT_WRITE: [u64; 7] = [50001, 50013, 50008, 50024, 50083, 160005, 200000];
 
 impl Problem {
     /// Whether the interaction token is no longer taken.
@@ -277,11 +282,12 @@ impl Problem {
 
     /// Whether what the request names is not there (any more).
     pub(super) fn is_gone(&self) -> bool {
-        self.is_dead_token() || matches!(self, Problem::Answer { status: 404, .. })
+        self.is_dead_token()
+            || matches!(self, Problem::Answer { status, code, .. } if *status == 404 || UNEDITABLE.contains(code))
     }
 
     pub(super) fn is_forbidden(&self) -> bool {
-        matches!(self, Problem::Answer { status: 403, .. })
+        matches!(self, Problem::Answer { status, code, .. } if *status == 403 || MAY_NOT_WRITE.contains(code))
     }
 
     /// True when a person is not in the server that was asked about.

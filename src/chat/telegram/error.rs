@@ -107,7 +107,7 @@ fn description(error: &ApiError) -> String {
 
 // teloxide knows some descriptions as variants, several in wordings that Telegram no longer uses.
 fn sort_description(text: String) -> ChatError {
-    const GONE: [&str; 7] = [
+    const GONE: [&str; 10] = [
         "chat not found",
         "message to edit not found",
         "message can't be edited",
@@ -115,9 +115,26 @@ fn sort_description(text: String) -> ChatError {
         "message thread not found",
         "group is deactivated",
         "TOPIC_DELETED",
+        "MESSAGE_EDIT_TIME_EXPIRED",
+        "MESSAGE_AUTHOR_REQUIRED",
+        "message is too old",
     ];
-    const FORBIDDEN: [&str; 4] =
-        ["not enough rights", "have no rights", "administrator rights", "CHAT_WRITE_FORBIDDEN"];
+    // The bot may not write there, though the status is 400.
+    const FORBIDDEN: [&str; 13] = [
+        "not enough rights",
+        "have no rights",
+        "administrator rights",
+        "CHAT_WRITE_FORBIDDEN",
+        "CHAT_RESTRICTED",
+        "CHAT_SEND_",
+        "CHAT_GUEST_SEND_FORBIDDEN",
+        "CHAT_ADMIN_REQUIRED",
+        "USER_BANNED_IN_CHANNEL",
+        "CHANNEL_PRIVATE",
+        "TOPIC_CLOSED",
+        "bot is not a member",
+        "bot was kicked",
+    ];
     const TROUBLE: [&str; 5] =
         ["Internal Server Error", "Bad Gateway", "Gateway Timeout", "Service Unavailable", "restart"];
     let has = |words: &[&str]| words.iter().any(|word| text.contains(word));
@@ -163,6 +180,12 @@ mod tests {
             ("Forbidden: bot was blocked by the user", "Forbidden"),
             ("Bad Request: not enough rights to send text messages to the chat", "Forbidden"),
             ("Bad Request: have no rights to send a message", "Forbidden"),
+            ("Bad Request: TOPIC_CLOSED", "Forbidden"),
+            ("Bad Request: CHAT_RESTRICTED", "Forbidden"),
+            ("Bad Request: CHAT_SEND_PLAIN_FORBIDDEN", "Forbidden"),
+            ("Bad Request: need administrator rights in the channel chat", "Forbidden"),
+            ("Bad Request: TOPIC_DELETED", "Gone"),
+            ("Bad Request: MESSAGE_EDIT_TIME_EXPIRED", "Gone"),
             ("Bad Request: message to edit not found", "Gone"),
             ("Bad Request: message can't be edited", "Gone"),
             ("Bad Request: MESSAGE_ID_INVALID", "Gone"),

@@ -81,10 +81,10 @@ impl Full {
             let (tokens, _) = store.tokens(&pending(name).profile.id).await.unwrap().unwrap();
             assert_eq!(tokens.refresh.expose_secret(), format!("refresh of {name}"));
         }
-        let statuses = store.due_statuses(NOW, 10).await.unwrap();
+        let statuses = store.due_statuses(crate::account::Platform::Telegram, NOW, 10).await.unwrap();
         assert_eq!(statuses.len(), 3);
         assert!(statuses.iter().all(|job| job.place.chat == "chat of alice"));
-        let notices = store.due_notices(NOW, 10).await.unwrap();
+        let notices = store.due_notices(crate::account::Platform::Telegram, NOW, 10).await.unwrap();
         assert_eq!(notices.len(), 2);
         for notice in notices {
             assert_eq!(notice.message, message(&notice.place.person));

@@ -351,7 +351,7 @@ async fn a_pause_is_told_once_and_tried_by_one_post() {
     // Nothing to wait for yet: the first is held up where it tells.
     let held = "LOCK TABLE incidents IN EXCLUSIVE MODE";
     let (until, _) = two.at_once(held, pause(&two.one), pause(&two.other)).await;
-    assert_eq!(two.one.due_notices(NOW, 10).await.unwrap().len(), 1);
+    assert_eq!(two.one.due_notices(crate::account::Platform::Telegram, NOW, 10).await.unwrap().len(), 1);
 
     let (first, second) = (accepted(&two, "alice").await, accepted(&two, "bob").await);
     let scopes = ["call:create".to_owned(), "account:1:create".to_owned()];

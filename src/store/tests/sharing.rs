@@ -183,18 +183,18 @@ async fn a_message_is_one_process_s_to_write_and_a_late_word_is_written_over() {
     link(&one, "alice", "alice").await;
     script(&one, "DELETE FROM notices").await;
     let post = accept(&one, "alice", "alice").await;
-    let taken = one.due_statuses(NOW, 50).await.unwrap();
+    let taken = one.due_statuses(crate::account::Platform::Telegram, NOW, 50).await.unwrap();
     assert_eq!(taken.len(), 1);
-    assert_eq!(other.due_statuses(NOW, 50).await.unwrap().len(), 0);
+    assert_eq!(other.due_statuses(crate::account::Platform::Telegram, NOW, 50).await.unwrap().len(), 0);
     // The first sleeps until its turn is over.
     let later = NOW + 30_000;
-    let taken_later = other.due_statuses(later, 50).await.unwrap();
+    let taken_later = other.due_statuses(crate::account::Platform::Telegram, later, 50).await.unwrap();
     assert_eq!(taken_later.len(), 1);
     let at = |id: &str| MessageRef { chat: "chat of alice".to_owned(), message: id.to_owned() };
     other.status_shown(&taken_later[0], Some(&at("1")), later, None).await.unwrap();
     assert_eq!(one.next_message_due().await.unwrap(), None);
     one.status_shown(&taken[0], Some(&at("2")), later, None).await.unwrap();
-    let again = other.due_statuses(later, 50).await.unwrap();
+    let again = other.due_statuses(crate::account::Platform::Telegram, later, 50).await.unwrap();
     assert_eq!(again.len(), 1, "what a sleeper wrote may be old");
     assert_eq!((again[0].post.id, again[0].shown_at.as_ref()), (post, Some(&at("1"))));
     // What it would put off or forget is another's by now.
@@ -206,11 +206,20 @@ async fn a_message_is_one_process_s_to_write_and_a_late_word_is_written_over() {
     let mut tx = one.begin().await.unwrap();
     one.notify(&mut tx, &place("alice"), &message("alice"), NOW).await.unwrap();
     tx.commit().await.unwrap();
-    let [late] = &one.due_notices(NOW, 50).await.unwrap()[..] else { panic!("a notice") };
-    assert_eq!(other.due_notices(NOW, 50).await.unwrap().len(), 0);
-    let [notice] = &other.due_notices(later, 50).await.unwrap()[..] else { panic!("the late one's notice") };
+    let [late] = &one.due_notices(crate::account::Platform::Telegram, NOW, 50).await.unwrap()[..] else {
+        panic!("a notice")
+    };
+    assert_eq!(other.due_notices(crate::account::Platform::Telegram, NOW, 50).await.unwrap().len(), 0);
+    let [notice] = &other.due_notices(crate::account::Platform::Telegram, later, 50).await.unwrap()[..]
+    else {
+        panic!("the late one's notice")
+    };
     one.notice_later(late, later).await.unwrap();
-    assert_eq!(one.due_notices(later, 50).await.unwrap().len(), 0, "it is the other's");
+    assert_eq!(
+        one.due_notices(crate::account::Platform::Telegram, later, 50).await.unwrap().len(),
+        0,
+        "it is the other's"
+    );
     other.notice_done(&notice.id).await.unwrap();
     assert_eq!(one.next_message_due().await.unwrap(), None);
 }
@@ -326,7 +335,7 @@ async fn whoever_waits_for_a_message_hears_that_it_was_put_off() {
     let store = open(&kept).await;
     link(&store, "alice", "alice").await;
     accept(&store, "alice", "alice").await;
-    let job = store.due_statuses(NOW, 1).await.unwrap().pop().unwrap();
+    let job = store.due_statuses(crate::account::Platform::Telegram, NOW, 1).await.unwrap().pop().unwrap();
     let mut changes = store.changes();
     changes.mark_unchanged();
     store.status_not_before(&job, NOW + 50).await.unwrap();

@@ -26,7 +26,7 @@ async fn a_person_sees_what_is_linked_to_whom_and_then_links_it() {
     result.says(200, "Linked @alice_makes (Alice)");
     result.says(200, "linked to Discord user alice");
     assert_eq!(world.linked(&alice()).await, ["alice_makes"]);
-    let notices = world.intake.store.due_notices(START, 10).await.unwrap();
+    let notices = world.intake.store.due_notices(crate::account::Platform::Discord, START, 10).await.unwrap();
     let account = &world.intake.store.accounts(&alice()).await.unwrap()[0];
     assert_eq!(notices.len(), 1, "the chat is told once");
     assert_eq!(notices[0].place.person, alice().id);

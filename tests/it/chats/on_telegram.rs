@@ -1,13 +1,13 @@
 //! Telegram on a bad day, from the chat to X and back: the result reaches the person once.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use toall::sandbox::{Answer, Call, Effect, Fault as OnX, Gate};
 
-use super::{ALICE, SURF_CLUB, link_on_telegram, on_telegram};
+use super::{ALICE, SURF_CLUB, confirm, link_in, link_on_telegram, on_telegram};
 use crate::{
-    telegram::{Fault, Shown, Speaker, Telegram},
-    world::{World, sample},
+    telegram::{Fault, Shown, Speaker, Telegram, User},
+    world::{PATIENCE, World, sample},
 };
 
 async fn linked() -> (Telegram, World) {
@@ -201,4 +201,103 @@ async fn what_people_write_is_shown_as_they_wrote_it_and_not_cut() {
     assert!(told.text.starts_with(&whole), "{}", told.text);
     assert!(told.code.iter().any(|piece| piece == "@bob"), "{:?}", told.code);
     assert!(told.code.iter().any(|piece| piece == "evil.example"), "{:?}", told.code);
+}
+
+/// The token that an answer shows.
+fn shown_token(telegram: &Telegram) -> Option<String> {
+    let said = telegram.said(ALICE.id);
+    let words = said.iter().flat_map(|shown| shown.text.split_whitespace());
+    words.map(str::to_owned).find(|word| word.starts_with("toall_"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_telegram_did_not_take_comes_later() {
+    for fault in [Fault::SlowDown(3), Fault::Broken, Fault::Refuse(502, "Bad Gateway"), Fault::Drop] {
+        let (telegram, world) = linked().await;
+        telegram.fail_next("sendMessage", fault.clone());
+        telegram.private(ALICE).text("/token laptop");
+        world.until("the token", |_| shown_token(&telegram).is_some()).await;
+        telegram.private(ALICE).text("/tokens");
+        world
+            .until("the list", |_| telegram.said(ALICE.id).iter().any(|shown| shown.text.contains("laptop")))
+            .await;
+        world.settle().await;
+        assert_at_rest(&world).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_that_cannot_be_shown_does_not_stay_valid() {
+    let (telegram, world) = linked().await;
+    telegram.block(ALICE);
+    let asked = telegram.calls("sendMessage").len();
+    telegram.private(ALICE).text("/token laptop");
+    telegram.wait_for(|telegram| (telegram.calls("sendMessage").len() > asked).then_some(())).await;
+    telegram.wait_for(|telegram| (telegram.unconfirmed() == 0).then_some(())).await;
+    telegram.unblock(ALICE);
+    world.settle().await;
+    let before = telegram.said(ALICE.id).len();
+    telegram.private(ALICE).text("/tokens");
+    let listed = telegram.wait_for(|telegram| telegram.said(ALICE.id).into_iter().nth(before)).await;
+    assert!(!listed.text.contains("laptop"), "{}", listed.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_chat_that_hangs_delays_no_other_chat() {
+    let (telegram, world) = linked().await;
+    world.link("alice", "alice_makes").await;
+    world.settle().await;
+    for _ in 0..4 {
+        telegram.fail_next("sendMessage", Fault::Hang);
+    }
+    let sent = telegram.calls("sendMessage").len();
+    for number in 0..12 {
+        let bytes = std::fs::read(sample()).unwrap();
+        telegram.private(ALICE).video("surf.mp4", bytes, &format!("/post Wave {number}"));
+    }
+    telegram.wait_for(|telegram| (telegram.calls("sendMessage").len() >= sent + 4).then_some(())).await;
+    let (begun, said) = (Instant::now(), world.said("alice").len());
+    world.post("alice", "Elsewhere", &sample()).await;
+    let mut seen = world.console.changes();
+    let elsewhere = async {
+        while world.said("alice").len() == said {
+            seen.changed().await.unwrap();
+        }
+    };
+    tokio::time::timeout(PATIENCE, elsewhere).await.expect("nothing is said elsewhere");
+    // Another chat of Telegram's is not kept waiting either.
+    let bob = User { id: 78, name: "bob" };
+    telegram.private(bob).text("/accounts");
+    telegram.wait_for(|telegram| telegram.said(bob.id).into_iter().next()).await;
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_closed_topic_sends_the_outcome_in_private() {
+    for refusal in ["Bad Request: TOPIC_CLOSED", "Bad Request: CHAT_RESTRICTED"] {
+        let (telegram, world) = linked().await;
+        let club = telegram.group(SURF_CLUB, ALICE);
+        let gate = posted_up_to_creation(&telegram, &world, &club).await;
+        telegram.fail_next("editMessageText", Fault::Refuse(400, refusal));
+        gate.open();
+        world.settle().await;
+        assert_told_once(&telegram, &world, ALICE.id);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notice_outlasts_refusals() {
+    let (telegram, world) = on_telegram().await;
+    telegram.private(ALICE).text("/connect twitter");
+    let offered = |telegram: &Telegram| telegram.said(ALICE.id).last().map(|shown| shown.text.clone());
+    let link = link_in(&telegram.wait_for(offered).await);
+    telegram.block(ALICE);
+    let before = telegram.calls("sendMessage").len();
+    confirm(&world, &link).await;
+    world.until("some tries", |_| telegram.calls("sendMessage").len() >= before + 6).await;
+    telegram.unblock(ALICE);
+    world.settle().await;
+    let told = telegram.said(ALICE.id).pop().unwrap();
+    assert!(told.text.starts_with("Linked @alice_makes"), "{}", told.text);
+    assert_at_rest(&world).await;
 }

@@ -256,3 +256,40 @@ async fn an_edit_takes_the_buttons_away() {
     assert_eq!(posted.labels(), ["Open on X"]);
     bot.stop().await;
 }
+
+/// Discord says with other statuses than 403, too, that the bot may not write, as in an archived thread.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_place_that_takes_no_messages_is_left_for_a_direct_one() {
+    let mut bot = Bot::start().await;
+    let place = bot.posting(true).await;
+    for (at, code) in [50008, 50024, 50083, 160_005].into_iter().enumerate() {
+        bot.clock.set(NOON + 20 * MINUTE * i64::try_from(at + 1).unwrap());
+        let archived = json!({ "code": code, "message": "Thread is archived" });
+        let channel = bot.discord.world().channel("general");
+        bot.fault(
+            ("POST", Box::leak(format!("/channels/{channel}/messages").into_boxed_str())),
+            400,
+            archived,
+        );
+        let said = bot.adapter.say(&place, Audience::Everyone, &text("Posted"), None).await.unwrap();
+        assert!(refers(&said, bot.discord.dms("alice").last().unwrap()), "{code}");
+        assert_eq!(bot.discord.dms("alice").len(), at + 1);
+    }
+    bot.stop().await;
+}
+
+/// A message that can no longer be edited is gone as far as its status is concerned: the outcome is sent anew.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_that_cannot_be_edited_is_gone() {
+    let mut bot = Bot::start().await;
+    let place = bot.posting(true).await;
+    let at = bot.say(&place, Audience::Everyone, "Uploading").await.unwrap();
+    bot.clock.set(NOON + 20 * MINUTE);
+    for code in [30046, 50005, 50021] {
+        let refused = json!({ "code": code, "message": "Cannot edit this message" });
+        bot.fault(("PATCH", "/messages/"), 400, refused);
+        let edited = bot.edit(&place, &at, "Posted").await;
+        assert!(matches!(edited, Err(ChatError::Gone(_))), "{edited:?}");
+    }
+    bot.stop().await;
+}

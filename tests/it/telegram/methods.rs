@@ -50,6 +50,10 @@ pub async fn handle(Held(shared): Held<Arc<Shared>>, request: Request) -> Respon
     }
     answer(match method.as_str() {
         "getupdates" => get_updates(&shared, &body).await,
+        "sendmessage" | "editmessagetext" if !shared.change(State::takes_message) => {
+            let parameters = json!({"retry_after": 1});
+            Err(Refusal(429, "Too Many Requests: retry after 1".to_owned(), parameters))
+        }
         _ => shared.change(|state| act(state, &method, &body)),
     })
 }
@@ -80,6 +84,7 @@ async fn fault(shared: &Shared, method: &str) -> Option<Response> {
             answer(Err(Refusal(429, description, parameters)))
         }
         Fault::Refuse(code, description) => answer(refuse(code, description)),
+        Fault::Hang => std::future::pending().await,
         Fault::Broken => (StatusCode::INTERNAL_SERVER_ERROR, "<h1>oops</h1>").into_response(),
         Fault::Drop => {
             let broken = async {

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, HashMap, HashSet, VecDeque},
     path::PathBuf,
     sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
 };
 
 use bytes::Bytes;
@@ -55,6 +56,8 @@ pub struct State {
     pub topics: HashSet<(i64, i64)>,
     pub files: HashMap<String, File>,
     pub faults: VecDeque<(String, Fault)>,
+    /// Enforce the limit for the whole bot: when each message of the last second was taken, and how many were refused.
+    pub limit: Option<(VecDeque<Instant>, usize)>,
     pub calls: Vec<Call>,
     pub webhook: Option<Hook>,
     /// What became of each update that was brought to the webhook: its number and the answer's status.
@@ -92,6 +95,8 @@ pub enum Fault {
     SlowDown(u32),
     /// A refusal with this code and description.
     Refuse(u16, &'static str),
+    /// No answer, while the connection stays.
+    Hang,
     /// 500 with a page instead of JSON.
     Broken,
     /// The connection breaks in the middle of the answer.
@@ -103,6 +108,19 @@ pub enum Fault {
 }
 
 impl State {
+    /// Counts a message against the limit, 30 in a second; false when it is over.
+    pub fn takes_message(&mut self) -> bool {
+        let Some((taken, refused)) = &mut self.limit else { return true };
+        let now = Instant::now();
+        taken.retain(|at| now - *at < Duration::from_secs(1));
+        if taken.len() < 30 {
+            taken.push_back(now);
+            return true;
+        }
+        *refused += 1;
+        false
+    }
+
     pub fn message(&self, chat: i64, id: i64) -> Option<&Value> {
         let mut messages = self.chats.get(&chat)?.iter();
         messages.find(|message| message["message_id"] == id)

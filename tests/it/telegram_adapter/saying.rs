@@ -1,16 +1,19 @@
 //! From the service to a chat.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use toall::{
     account::{MessageRef, Place, Platform},
-    chat::{Audience, ChatError},
+    chat::{Audience, ChatError, telegram::Telegram as Adapter},
+    clock::Clock,
     post::PostId,
     words::{Deed, Message},
 };
 
 use super::{adapter, error};
 use crate::telegram::{ALICE, BOB, Fault, Speaker, Telegram};
+
+const NOON: i64 = 1_767_323_045_000;
 
 fn place(speaker: &Speaker, message: i64) -> Place {
     Place {
@@ -150,12 +153,18 @@ async fn refusals_are_told_apart() {
     let telegram = Telegram::start().await;
     let group = telegram.group(1, ALICE);
     let place = place(&group, group.text("/posts"));
-    let bot = adapter(&telegram);
+    let clock = Clock::by_hand(NOON);
+    let bot = Adapter::new(&telegram.settings(), clock.clone()).unwrap();
     let message = Message::text("Here");
     let say = async || error(bot.say(&place, Audience::Everyone, &message, None).await);
 
     telegram.fail_next("sendMessage", Fault::SlowDown(7));
     assert!(matches!(say().await, ChatError::SlowDown(wait) if wait == Duration::from_secs(7)));
+    let sent = telegram.calls("sendMessage").len();
+    clock.set(NOON + 3_000);
+    assert!(matches!(say().await, ChatError::SlowDown(wait) if wait == Duration::from_secs(4)));
+    assert_eq!(telegram.calls("sendMessage").len(), sent, "the chat is left alone");
+    clock.set(NOON + 7_000);
     telegram.fail_next("sendMessage", Fault::Drop);
     assert!(matches!(say().await, ChatError::Trouble(_)));
     let forbidden = "Bad Request: not enough rights to send text messages to the chat";
@@ -174,4 +183,36 @@ async fn refusals_are_told_apart() {
     telegram.fail_next("sendMessage", Fault::Broken);
     // teloxide waits ten seconds on a server error before it says so.
     assert!(matches!(say().await, ChatError::Trouble(_)));
+}
+
+/// Many posts at once keep within Telegram's limit for the whole bot, and first words go before edits.
+#[tokio::test(flavor = "multi_thread")]
+async fn many_posts_at_once_stay_within_telegrams_limit() {
+    // As on a busy evening: 200 posts in 5 s.
+    let posts: u32 = std::env::var("TOALL_TEST_TELEGRAM_POSTS").map_or(20, |posts| posts.parse().unwrap());
+    let telegram = Telegram::start().await;
+    let bot = adapter(&telegram);
+    telegram.enforce_limit();
+    let said = (0..posts).map(|number| {
+        let (bot, group) = (bot.clone(), telegram.group(i64::from(number) + 1, ALICE));
+        let place = place(&group, group.text("/post"));
+        async move {
+            tokio::time::sleep(Duration::from_millis(25) * number).await;
+            let begun = Instant::now();
+            let at = bot.say(&place, Audience::Everyone, &Message::text("Waiting"), None).await;
+            let waited = begun.elapsed();
+            if let Ok(at) = at {
+                let _ = bot.edit(&place, &at, &Message::text("Uploading")).await;
+            }
+            waited
+        }
+    });
+    let mut waited = futures::future::join_all(said).await;
+    waited.sort();
+    let (all, over) = (2 * posts, telegram.over_limit());
+    let (p50, p99) = (waited[waited.len() / 2], waited[waited.len() * 99 / 100]);
+    println!("{over} of {all} refused; first words after {p50:?} (p50), {p99:?} (p99)");
+    assert_eq!(over, 0, "of {all}");
+    // Posts come faster than messages may go, so the queue grows while they do.
+    assert!(p99 < Duration::from_secs(1) + Duration::from_millis(25) * posts, "{p99:?}");
 }
