@@ -106,7 +106,7 @@ impl Running {
     /// Tells, once within ten minutes, that a recent token which X refuses may be refreshed.
     fn may_renew(&self, account: &AccountId, now: i64) -> bool {
         let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
-        renewals.retain(|_, at| now - *at < access::FRESH_MS);
+        renewals.retain(|_, at| (0..access::FRESH_MS).contains(&(now - *at)));
         match renewals.entry(account.clone()) {
             Entry::Occupied(_) => false,
             Entry::Vacant(renewal) => {

@@ -10,7 +10,7 @@ use reqwest::{
     multipart::{Form, Part},
 };
 use secrecy::{ExposeSecret, SecretString};
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::Value;
 
 use super::{X, XError, call, error::tidy, send, watched::Watched};
@@ -83,6 +83,7 @@ impl X {
             #[serde(deserialize_with = "super::id")]
             id: String,
             media_key: Option<String>,
+            #[serde(default, deserialize_with = "hint")]
             expires_after_secs: Option<u64>,
         }
         let request = self.post(self.at(&["2", "media", "upload", "initialize"]), access);
@@ -151,6 +152,7 @@ impl X {
 #[derive(Deserialize)]
 struct State {
     media_key: Option<String>,
+    #[serde(default, deserialize_with = "hint")]
     expires_after_secs: Option<u64>,
     processing_info: Option<Info>,
 }
@@ -158,10 +160,17 @@ struct State {
 #[derive(Deserialize)]
 struct Info {
     state: Option<String>,
+    #[serde(default, deserialize_with = "hint")]
     check_after_secs: Option<u64>,
+    #[serde(default, deserialize_with = "hint")]
     progress_percent: Option<u64>,
     /// Missing in X's schema, yet sent.
     error: Option<Value>,
+}
+
+/// A number that the answer is of use without: what is no natural number counts as absent.
+fn hint<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
+    Ok(Value::deserialize(from)?.as_u64())
 }
 
 impl From<State> for MediaStatus {
@@ -198,6 +207,26 @@ impl ProcessingError {
             code: error.get("code").and_then(Value::as_i64).unwrap_or_default(),
             name: text("name"),
             message: text("message"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn an_odd_hint_does_not_spoil_the_answer() {
+        for odd in [json!(-1), json!(1.5), json!("5"), json!(null), json!(1e300)] {
+            let answer = json!({
+                "expires_after_secs": odd,
+                "processing_info": { "state": "succeeded", "check_after_secs": odd, "progress_percent": odd },
+            });
+            let state: State = serde_json::from_value(answer).unwrap();
+            let status = MediaStatus::from(state);
+            assert_eq!((status.processing, status.expires_after), (Processing::Ready, None), "{odd}");
         }
     }
 }

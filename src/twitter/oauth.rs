@@ -249,7 +249,8 @@ fn scope_of(granted: &BasicTokenResponse) -> String {
 }
 
 fn tokens(granted: &BasicTokenResponse, refresh: &str, now_ms: i64) -> Tokens {
-    let lifetime = granted.expires_in().map_or(LIFETIME_SECS, |lifetime| lifetime.as_secs());
+    let stated = granted.expires_in().map(|lifetime| lifetime.as_secs()).filter(|lifetime| *lifetime > 0);
+    let lifetime = stated.unwrap_or(LIFETIME_SECS);
     Tokens {
         access: granted.access_token().secret().clone().into(),
         refresh: refresh.to_owned().into(),
@@ -257,5 +258,21 @@ fn tokens(granted: &BasicTokenResponse, refresh: &str, now_ms: i64) -> Tokens {
         access_expires_at: now_ms
             .saturating_add(i64::try_from(lifetime).unwrap_or(i64::MAX).saturating_mul(1_000)),
         scope: scope_of(granted),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_token_without_a_life_has_the_usual_one() {
+        for stated in [json!(0), json!(null)] {
+            let granted = json!({ "access_token": "a", "token_type": "bearer", "expires_in": stated });
+            let granted: BasicTokenResponse = serde_json::from_value(granted).unwrap();
+            assert_eq!(tokens(&granted, "r", 5).lifetime(), 7_200_000, "{stated}");
+        }
     }
 }

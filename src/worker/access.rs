@@ -51,7 +51,8 @@ impl Held {
     }
 
     fn is_fresh(&self, now: i64) -> bool {
-        now - self.tokens.issued_at < FRESH_MS.min(self.tokens.lifetime() / 4)
+        // A clock that was set back must not make a token seem fresh until it catches up.
+        (0..FRESH_MS.min(self.tokens.lifetime() / 4)).contains(&(now - self.tokens.issued_at))
     }
 }
 

@@ -49,13 +49,7 @@ async fn worker(folder: &TempDir, x: &TcpListener) -> Worker {
         force_path_style: true,
     };
     let database = config::Database::sqlite(&folder.path().join("toall.db"));
-    let settings = config::Worker {
-        concurrency: 1,
-        transfers: 1,
-        upload_parallelism: 1,
-        on_unsure: config::OnUnsure::Ask,
-        settle_secs: 60,
-    };
+    let settings = settings();
     Worker {
         store: Store::open(&database, Vault::new(&[7; 32]), NOW).await.unwrap(),
         chats: Chats::new([]),
@@ -196,4 +190,23 @@ async fn a_worker_that_sleeps_between_its_intent_and_the_request_sends_nothing()
         let row = worker.store.post(lease.post.id).await.unwrap().unwrap();
         assert!(row.intent_at.is_some(), "whoever comes next looks before anything is sent");
     }
+}
+
+fn settings() -> config::Worker {
+    config::Worker {
+        concurrency: 1,
+        transfers: 1,
+        upload_parallelism: 1,
+        on_unsure: config::OnUnsure::Ask,
+        settle_secs: 60,
+    }
+}
+
+#[test]
+fn a_clock_that_was_set_back_keeps_no_token_from_being_renewed() {
+    let running = Running::new(&settings());
+    let account = AccountId("1".to_owned());
+    assert!(running.may_renew(&account, NOW));
+    assert!(!running.may_renew(&account, NOW + 1));
+    assert!(running.may_renew(&account, NOW - 3_600_000));
 }
