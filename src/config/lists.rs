@@ -98,7 +98,7 @@ pub(super) fn bytes(value: &Value) -> Result<u64, String> {
     }
 }
 
-/// As [`bytes`], or none.
+/// As [`bytes()`], or none.
 pub(super) fn space(value: &Value) -> Result<u64, String> {
     let number = match value {
         Value::Num(_, number) => number.to_i128().and_then(|number| u64::try_from(number).ok()),

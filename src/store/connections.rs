@@ -1,7 +1,7 @@
 //! Connections to PostgreSQL, also while the server gives fewer than the configuration asks for.
 
 use std::{
-    io::ErrorKind,
+    io::{self, ErrorKind},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -71,10 +71,18 @@ impl Connections {
             return Ok(connection);
         }
         let began = Instant::now();
+        // In a task of its own: a connection that is being opened goes to the pool, even if another was given back first.
+        // Begun and dropped each time, connections would never be enough, and the server would fork for each.
+        let connections = self.clone();
+        let opening = tokio::spawn(async move { connections.opened().await });
+        let given_back = async {
+            sleep(SUSPECT_AFTER).await;
+            self.given_back().await
+        };
         let connection = tokio::select! {
             biased;
-            opened = self.opened() => opened,
-            given_back = self.given_back() => Ok(given_back),
+            opened = opening => opened.map_err(|error| sqlx::Error::Io(io::Error::other(error)))?,
+            given_back = given_back => Ok(given_back),
         };
         let waited = began.elapsed() > SUSPECT_AFTER;
         if matches!(connection, Err(sqlx::Error::PoolTimedOut)) || (waited && connection.is_ok()) {
