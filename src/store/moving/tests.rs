@@ -23,7 +23,7 @@ const KEY: [u8; 32] = [7; 32];
 /// A row at least of everything, some of it odd.
 const REST: &str = "
     INSERT INTO post_media VALUES ('m1', (SELECT min(id) FROM posts), 1), ('m2', (SELECT max(id) FROM posts), 2);
-    INSERT INTO post_digests VALUES ((SELECT min(id) FROM posts), x'00ff'), ((SELECT max(id) FROM posts), x'01');
+    INSERT INTO post_digests VALUES ((SELECT min(id) FROM posts), hex'00ff'), ((SELECT max(id) FROM posts), hex'01');
     INSERT INTO media_segments VALUES ('m1', 0), ('m1', 10), ('m2', 9);
     UPDATE posts SET caption = 'Grüße 🏄 ''quoted'' \\ and' || chr10, sha256 = '' WHERE id = (SELECT min(id) FROM posts);
     UPDATE x_accounts SET lease_owner = 'a dead process', due_at = 5 WHERE id = 'at bob';
@@ -33,7 +33,7 @@ const REST: &str = "
     INSERT INTO limits (scope, until, reason) VALUES ('app', 1, 'reason');
     INSERT INTO incidents VALUES ('b', 1), ('B', 2), ('ä', 3), ('a', 4);
     INSERT INTO leases VALUES ('a poller', 'a dead process', 1, 1);
-    INSERT INTO sessions VALUES ('s', 'id', 'telegram:alice', (SELECT min(payload_sealed) FROM tickets), 1, 1, 1);
+    INSERT INTO sessions VALUES ('s', 'id', 'telegram:alice', (SELECT payload_sealed FROM tickets LIMIT 1), 1, 1, 1);
     INSERT INTO charges VALUES ('c', 'telegram:alice', 10, 1);
     INSERT INTO operators VALUES ('telegram:alice', 1);
     INSERT INTO admissions VALUES ('telegram:alice', 'place', 'via', 1);";
@@ -55,8 +55,11 @@ async fn full() -> Kept {
     let request =
         LinkRequest { person: pending("carol").person, place: place("carol"), verifier: "verifier".into() };
     store.keep_request(&Ticket::draw().unwrap(), &request, NOW + 1).await.unwrap();
-    let line_feed = if matches!(kept, Kept::Sqlite(_)) { "char(10)" } else { "chr(10)" };
-    script(&store, &REST.replace("chr10", line_feed)).await;
+    let (line_feed, bytes) = match kept {
+        Kept::Sqlite(_) => ("char(10)", "x'"),
+        Kept::Postgres(_) => ("chr(10)", r"'\x"),
+    };
+    script(&store, &REST.replace("chr10", line_feed).replace("hex'", bytes)).await;
     // More than one statement writes.
     for number in 0..1_200 {
         query_event(&store, number).await;
