@@ -201,7 +201,7 @@ impl Store {
     }
 
     /// Keeps where a status stands in the chat. One that changed meanwhile is due again, not before `not_before`;
-    /// one that did not, at `again`, if that is given.
+    /// one that did not, at `again`, if that is given. True if the text that was written is the newest.
     ///
     /// Whoever wrote it after its turn was over may have written over what is newer: then it is written once more.
     pub async fn status_shown(
@@ -210,12 +210,13 @@ impl Store {
         at: Option<&MessageRef>,
         not_before: i64,
         again: Option<i64>,
-    ) -> Result<(), StoreError> {
+    ) -> Result<bool, StoreError> {
         let at = at.map(serde_json::to_string).transpose().map_err(|_| StoreError::Unreadable("message"))?;
-        let kept = query(
+        let wanted: Option<i64> = query(
             "UPDATE posts SET status_msg = $1, status_shown = $2, status_attempts = 0, status_not_before = $3,
                     status_taken_until = 0, status_due_at = CASE WHEN status_want > $2 THEN CAST($3 AS BIGINT) ELSE CAST($5 AS BIGINT) END
-              WHERE id = $4 AND status_epoch = $6",
+              WHERE id = $4 AND status_epoch = $6
+          RETURNING status_want",
         )
         .bind(at)
         .bind(job.want)
@@ -223,22 +224,24 @@ impl Store {
         .bind(job.post.id.to_string())
         .bind(again)
         .bind(job.epoch)
-        .execute(&self.write)
+        .fetch_value_optional(&self.write)
         .await?;
-        if kept == 0 {
+        if wanted.is_none() {
             tracing::info!(post = %job.post.id, "a status was written late, and is written once more");
-            // The epoch tells the process that wrote the newer text that its text may not be what people see.
+            // A process whose turn it is keeps its turn, and learns from the higher number that its text may have been
+            // written over. One that has finished learns that from the epoch.
             query(
-                "UPDATE posts SET status_want = status_want + 1, status_epoch = status_epoch + 1, status_due_at = $1
+                "UPDATE posts SET status_want = status_want + 1, status_due_at = $1,
+                        status_epoch = status_epoch + CASE WHEN status_taken_until > 0 THEN 0 ELSE 1 END
                   WHERE id = $2",
             )
-                .bind(not_before)
-                .bind(job.post.id.to_string())
-                .execute(&self.write)
-                .await?;
+            .bind(not_before)
+            .bind(job.post.id.to_string())
+            .execute(&self.write)
+            .await?;
         }
         self.changed();
-        Ok(())
+        Ok(wanted.is_some_and(|wanted| wanted <= job.want))
     }
 
     /// Tries a status again at `due_at`. The message to edit is forgotten when it is gone, and a new one is sent then.

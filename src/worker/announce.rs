@@ -30,6 +30,8 @@ const PARALLEL: usize = 16;
 const PER_CHAT: usize = 4;
 /// Delay for a message whose chat has no room.
 const CHAT_BUSY_MS: i64 = 250;
+/// Delay before the next look at a message that is due and was not given to us.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 /// Time in which a chat may still carry out an edit that it did not answer.
 const LATE_EDIT_MS: i64 = 60_000;
 /// Posts that are remembered at most.
@@ -76,7 +78,9 @@ async fn run_on(worker: &Worker, platform: Platform, stop: &CancellationToken) {
             continue;
         }
         let due = worker.store.next_message_due_on(platform).await.ok().flatten();
-        // A message that is due and was not given to us is being written, here or by another process.
+        // A message that is due and was not given to us is being written, here or by another process, or its row is
+        // locked for a moment.
+        let passed_over = due.is_some_and(|due| due <= now);
         let due = due.filter(|due| *due > now);
         let due = due.map_or(now + POLL, |due| due.clamp(now + 1, now + POLL));
         let full = writing.len() >= PARALLEL;
@@ -86,6 +90,7 @@ async fn run_on(worker: &Worker, platform: Platform, stop: &CancellationToken) {
                 memory.learn(written.ok(), worker.clock.now_ms());
             }
             () = worker.clock.sleep_until(due), if !full => {}
+            () = tokio::time::sleep(LOOK_AGAIN), if passed_over && !full => {}
             () = stop.cancelled(), if !full => {}
         }
     }
@@ -142,8 +147,14 @@ async fn begin(
         writing.spawn(async move {
             match AssertUnwindSafe(send(&worker, &notice, now)).catch_unwind().await {
                 Ok(Ok(())) => {}
-                Ok(Err(error)) => tracing::error!(error = chain(&error), "a notice could not be kept"),
-                Err(_) => tracing::error!(notice = notice.id, "a notice could not be sent"),
+                Ok(Err(error)) => {
+                    tracing::error!(error = chain(&error), "a notice could not be kept");
+                    give_back(|| worker.store.notice_not_before(&notice, now + ms(RECOVERY))).await;
+                }
+                Err(_) => {
+                    tracing::error!(notice = notice.id, "a notice could not be sent");
+                    give_back(|| worker.store.notice_later(&notice, now + ms(RECOVERY))).await;
+                }
             }
             Written { chat, status: None }
         });
@@ -180,10 +191,12 @@ async fn begin(
                 Ok(Ok(shown)) => Some(shown),
                 Ok(Err(error)) => {
                     tracing::error!(%post, error = chain(&error), "a status could not be kept");
+                    give_back(|| worker.store.status_not_before(&job, now + ms(RECOVERY))).await;
                     None
                 }
                 Err(_) => {
                     tracing::error!(%post, "a status could not be written");
+                    give_back(|| worker.store.status_later(&job, now + ms(RECOVERY), false)).await;
                     None
                 }
             };
@@ -191,6 +204,14 @@ async fn begin(
         });
     }
     Ok(took)
+}
+
+/// Ends the turn of a message that came to nothing, so that it need not run out before the next try.
+async fn give_back<F: Future<Output = Result<(), StoreError>>>(put_off: impl FnMut() -> F) {
+    // A turn that ran out needs no end.
+    if let Ok(Err(error)) = tokio::time::timeout(CHAT_TAKES, insist(put_off)).await {
+        tracing::error!(error = chain(&error), "a message waits until its turn runs out");
+    }
 }
 
 impl Memory {
@@ -310,8 +331,9 @@ async fn show(
     // An interaction's token may be about to end, and then the same text must move.
     let unchanged = job.shown_at.is_some() && former.progress.as_ref() == Some(&message);
     if unchanged && !matters && job.place.interaction.is_none() {
-        worker.store.status_shown(job, job.shown_at.as_ref(), not_before, leave_at(job, now)).await?;
-        return Ok(Shown { progress: Some(message), unanswered: former.unanswered, silence: None });
+        let shown = worker.store.status_shown(job, job.shown_at.as_ref(), not_before, leave_at(job, now));
+        let progress = shown.await?.then_some(message);
+        return Ok(Shown { progress, unanswered: former.unanswered, silence: None });
     }
     let told = async {
         match &job.shown_at {
@@ -334,11 +356,16 @@ async fn show(
             let repeat = (matters && former.unanswered).then_some(now + LATE_EDIT_MS);
             let again = leave_at(job, now).or(repeat);
             let shown = insist(|| worker.store.status_shown(job, Some(&at), not_before, again));
-            if let Err(error) = shown.await {
+            let newest = shown.await.unwrap_or_else(|error| {
                 tracing::error!(error = chain(&error), "a shown status cannot be stored");
-            }
+                false
+            });
             let unanswered = former.unanswered && !matters;
-            return Ok(Shown { progress: (!matters).then_some(message), unanswered, silence: None });
+            return Ok(Shown {
+                progress: (newest && !matters).then_some(message),
+                unanswered,
+                silence: None,
+            });
         }
         Err(ChatError::SlowDown(wait)) => {
             worker.store.status_later(job, now + ms(wait), false).await?;

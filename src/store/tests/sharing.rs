@@ -197,10 +197,15 @@ async fn a_message_is_one_process_s_to_write_and_a_late_word_is_written_over() {
     let again = other.due_statuses(crate::account::Platform::Telegram, later, 50).await.unwrap();
     assert_eq!(again.len(), 1, "what a sleeper wrote may be old");
     assert_eq!((again[0].post.id, again[0].shown_at.as_ref()), (post, Some(&at("1"))));
+    // The sleeper's word comes while another writes, who keeps its turn and writes once more.
+    one.status_shown(&taken[0], Some(&at("2")), later, None).await.unwrap();
+    assert!(!other.status_shown(&again[0], Some(&at("1")), later, None).await.unwrap(), "written over");
+    let again = other.due_statuses(crate::account::Platform::Telegram, later, 50).await.unwrap();
+    assert_eq!(again.len(), 1, "due at once");
     // What it would put off or forget is another's by now.
     one.status_later(&taken[0], later + 9, true).await.unwrap();
     one.status_not_before(&taken[0], later + 9).await.unwrap();
-    other.status_shown(&again[0], Some(&at("1")), later, None).await.unwrap();
+    assert!(other.status_shown(&again[0], Some(&at("1")), later, None).await.unwrap());
     assert_eq!(one.next_message_due().await.unwrap(), None);
 
     let mut tx = one.begin().await.unwrap();
