@@ -2,47 +2,14 @@
 //!
 //! The rows are the queue: a post row is the state machine, its account row the lane that is leased.
 
-mod accounts;
-mod admissions;
-mod answers;
-mod api_tokens;
-mod backlog;
-mod backup;
-mod budget;
-mod captions;
-mod charges;
-mod connections;
-mod duty;
-mod engine;
-mod forms;
-mod idempotency;
-mod incidents;
-mod leases;
-mod leftovers;
+mod cluster;
+mod db;
 mod limits;
-mod locks;
-mod moving;
-mod notices;
-mod open;
-mod operators;
-mod postgres;
+mod maintenance;
+mod people;
 mod posts;
-mod progress;
-mod queue;
-mod quota;
-mod reconcile;
-mod reseal;
-mod sessions;
-mod sqlite;
-mod status;
-mod stranded;
 #[cfg(test)]
 mod tests;
-mod tickets;
-mod tokens;
-mod uploads;
-mod vault;
-mod wire;
 
 use std::sync::Arc;
 
@@ -50,35 +17,36 @@ use secrecy::ExposeSecret;
 use tokio::sync::watch;
 
 use crate::{account::AccountId, config};
-use engine::{Pool, Query, Sql, Tx, query};
-use wire::Wire;
+use db::{
+    connections::Connections,
+    engine::{Pool, Query, Sql, Tx, query},
+    notify::Wire,
+};
 
-pub use accounts::{Adopted, Choice, Unlinked};
-pub use admissions::Membership;
-pub use answers::Answered;
-pub use backlog::Backlog;
-pub use charges::Reserved;
-use connections::Connections;
-
-pub use backup::{Backup, BackupError, backup};
-pub use budget::{Day, Need};
-pub use incidents::CLIENT_REJECTED;
-pub use leases::{HOLD, Holding};
-pub use limits::Closed;
-pub use moving::{MoveError, Moved, Progress, look_for_installation, move_database};
-pub use notices::Notice;
-pub use open::OpenError;
-pub use postgres::available_connections;
-pub use posts::Accepted;
-pub use queue::{Claimed, LEASE, Lease, Room, StepKind};
-pub use reconcile::{Lost, Reconciled};
-pub use reseal::Resealed;
-pub use sessions::{Invitation, SESSION_LIFE_MS, Scope, Session, SignedIn};
-pub use sqlite::missing_file;
-pub use status::StatusJob;
-pub use tickets::{LinkRequest, PendingLink, Unconfirmed, UnnamedGrant};
-pub use uploads::{Handed, MAX_OPEN, MAX_PUT_BYTES, Repeatable, Upload, UploadBegun, UploadId};
-pub use vault::{Vault, VaultError};
+pub use cluster::leases::{HOLD, Holding};
+pub use db::open::OpenError;
+pub use db::postgres::available_connections;
+pub use db::sealing::{Vault, VaultError};
+pub use db::sqlite::missing_file;
+pub use limits::app_quota::{Day, Need};
+pub use limits::charges::Reserved;
+pub use limits::incidents::CLIENT_REJECTED;
+pub use limits::rate_limits::Closed;
+pub use maintenance::backup::{Backup, BackupError, backup};
+pub use maintenance::copy::{MoveError, Moved, Progress, look_for_installation, move_database};
+pub use maintenance::reconcile::{Lost, Reconciled};
+pub use maintenance::rekey::Resealed;
+pub use people::accounts::{Adopted, Choice, Unlinked};
+pub use people::memberships::Membership;
+pub use people::sessions::{Invitation, SESSION_LIFE_MS, Scope, Session, SignedIn};
+pub use people::tickets::{LinkRequest, PendingLink, Unconfirmed, UnnamedGrant};
+pub use posts::lease::{Claimed, LEASE, Lease, Room, StepKind};
+pub use posts::metrics::Backlog;
+pub use posts::outbox::Notice;
+pub use posts::rows::Accepted;
+pub use posts::status_outbox::StatusJob;
+pub use posts::uploads::{Handed, MAX_OPEN, MAX_PUT_BYTES, Repeatable, Upload, UploadBegun, UploadId};
+pub use posts::user_actions::Answered;
 
 /// The database of one installation. Cheap to clone.
 #[derive(Clone)]
@@ -97,7 +65,7 @@ pub struct Store {
 #[derive(Clone)]
 enum Others {
     /// Nobody, for as long as this file is held: SQLite's belongs to one process.
-    None { _lock: Arc<sqlite::Lock> },
+    None { _lock: Arc<db::sqlite::Lock> },
     /// Other processes, which tell one another of changes.
     Told(Arc<Wire>),
 }
@@ -170,14 +138,14 @@ impl Store {
         let changes = Arc::new(watch::Sender::new(0));
         let (write, read, others) = match database.url.expose_secret().starts_with("postgres") {
             true => {
-                let (pool, options) = postgres::open(database, postgres::NAME).await?;
+                let (pool, options) = db::postgres::open(database, db::postgres::NAME).await?;
                 let connections = Connections::new(pool, options.clone());
                 let wire = Wire::join(options, connections.clone(), node.clone(), changes.clone());
                 let pool = Pool::Postgres(connections);
                 (pool.clone(), pool, Others::Told(Arc::new(wire)))
             }
             false => {
-                let file = sqlite::open(database.url.expose_secret()).await?;
+                let file = db::sqlite::open(database.url.expose_secret()).await?;
                 let others = Others::None { _lock: Arc::new(file.lock) };
                 (Pool::Sqlite(file.write), Pool::Sqlite(file.read), others)
             }
@@ -218,7 +186,7 @@ impl Store {
                 .fetch_optional(&self.read)
                 .await?;
         if let Some((account, sealed)) = sealed {
-            self.vault.open(&sealed, &tokens::owner(&AccountId(account)))?;
+            self.vault.open(&sealed, &people::x_tokens::owner(&AccountId(account)))?;
         }
         Ok(())
     }

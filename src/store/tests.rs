@@ -14,11 +14,11 @@ mod statements;
 use sqlx::{AssertSqlSafe, SqlitePool};
 use tempfile::TempDir;
 
-use super::{
-    OpenError, Store, Vault,
-    engine::{Pool, query},
-};
 use crate::config;
+use crate::store::{
+    OpenError, Store, Vault,
+    db::engine::{Pool, query},
+};
 
 pub(super) const NOW: i64 = 1_800_000_000_000;
 

@@ -5,11 +5,11 @@ use sqlx::{AssertSqlSafe, Connection, PgConnection, Row};
 use super::{Kept, people, postgres, script};
 use crate::store::{
     Store, Vault,
-    engine::{Pool, Sql, query},
-    queue::{
+    db::engine::{Pool, Sql, query},
+    maintenance::reconcile::{ASK, FAILED, LOOK_FIRST, LOOK_IF_RETRIED, LOOK_ONCE_MORE, RECORD, UNFINISHED},
+    posts::lease::{
         CLAIM_CALL, CLAIM_TRANSFER, NEXT_CALL_DUE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE, NEXT_TRANSFER_DUE,
     },
-    reconcile::{ASK, FAILED, LOOK_FIRST, LOOK_IF_RETRIED, LOOK_ONCE_MORE, RECORD, UNFINISHED},
 };
 
 /// A thousand accounts, this many finished posts of one of them, and two posts of each that are due.

@@ -23,8 +23,8 @@ use crate::{
     post::{Mills, NewPost, OverLimit, Pause, Post, PostId, State},
     store::{
         Accepted, Answered, Closed, Handed, Need, Repeatable, Store, StoreError, Upload, UploadId, Vault,
-        engine::{Pool, query},
-        reseal::Resealed,
+        db::engine::{Pool, query},
+        maintenance::rekey::Resealed,
     },
     ticket::Ticket,
 };

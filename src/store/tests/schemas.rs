@@ -7,7 +7,7 @@ use sqlx::AssertSqlSafe;
 use super::Kept;
 use crate::{
     config,
-    store::{Store, Vault, engine::Pool},
+    store::{Store, Vault, db::engine::Pool},
 };
 
 /// Everything there is, a line each.

@@ -24,7 +24,7 @@ use crate::{
     account::{AccountId, MessageRef},
     clock::Clock,
     post::{Pause, State},
-    store::{Closed, HOLD, Holding, LEASE, Need, Store, StoreError, Vault, engine::query},
+    store::{Closed, HOLD, Holding, LEASE, Need, Store, StoreError, Vault, db::engine::query},
 };
 
 /// How long anything may take in real time before the test is given up.

@@ -1,25 +1,32 @@
 //! The compiler does not read SQL; both engines do here, every statement there is.
 
-use std::{fs, path::Path};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+};
 
 use sqlx::{AssertSqlSafe, Column, Either, Executor, SqlSafeStr, Statement, TypeInfo};
 
 use super::{Kept, postgres};
 use crate::store::{
     READ_ONLY, Vault,
-    engine::{Pool, Sql},
-    notices::TAKE_NOTICES,
-    queue::{
-        CLAIM_CALL, CLAIM_SUSPECT, CLAIM_TRANSFER, NEXT_CALL_DUE, NEXT_LANE_DUE, NEXT_POST, NEXT_POST_DUE,
-        NEXT_TRANSFER_DUE,
+    db::engine::{Pool, Sql},
+    maintenance::{
+        reconcile::{ASK, FAILED, LOOK_FIRST, LOOK_IF_RETRIED, LOOK_ONCE_MORE, RECORD, UNFINISHED},
+        rekey::SEALED,
     },
-    reconcile::{ASK, FAILED, LOOK_FIRST, LOOK_IF_RETRIED, LOOK_ONCE_MORE, RECORD, UNFINISHED},
-    reseal::SEALED,
-    status::TAKE_STATUSES,
+    posts::{
+        lease::{
+            CLAIM_CALL, CLAIM_SUSPECT, CLAIM_TRANSFER, NEXT_CALL_DUE, NEXT_LANE_DUE, NEXT_POST,
+            NEXT_POST_DUE, NEXT_TRANSFER_DUE,
+        },
+        outbox::TAKE_NOTICES,
+        status_outbox::TAKE_STATUSES,
+    },
 };
 
-/// The files that speak to one engine natively; every other statement goes through [`crate::store::engine::query`].
-const NATIVE: [&str; 5] = ["backup.rs", "engine.rs", "sqlite.rs", "postgres.rs", "wire.rs"];
+/// The files that speak to one engine natively; every other statement goes through [`crate::store::db::engine::query`].
+const NATIVE: [&str; 5] = ["backup.rs", "engine.rs", "sqlite.rs", "postgres.rs", "notify.rs"];
 
 /// A statement in both tongues, and where it stands.
 struct Found {
@@ -34,7 +41,7 @@ fn statements(file: &str, text: &str, found: &mut Vec<Found>) {
         let before = text[..at].chars().next_back().unwrap_or(' ');
         if before.is_alphanumeric() || before == '_' || before == ':' {
             let native = text[..at].ends_with("sqlx::");
-            assert!(!native || file == "reseal.rs", "{file} speaks to sqlx by itself: {}", line(&text[at..]));
+            assert!(!native || file == "rekey.rs", "{file} speaks to sqlx by itself: {}", line(&text[at..]));
             continue;
         }
         let argument = skip(&text[at + call.len()..]);
@@ -87,10 +94,13 @@ fn literal_value(text: &str) -> String {
 fn all() -> Vec<Found> {
     let mut found = Vec::new();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/store");
-    let files = fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
-    for path in files.chain([folder.with_extension("rs")]) {
+    let entries = |folder: &Path| -> Vec<PathBuf> {
+        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect()
+    };
+    let rooms = entries(&folder).into_iter().filter(|path| path.is_dir() && !path.ends_with("tests"));
+    for path in rooms.flat_map(|room| entries(&room)).chain([folder.with_extension("rs")]) {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
-        if name.ends_with(".rs") && name != "tests.rs" && !NATIVE.contains(&name.as_str()) {
+        if name.ends_with(".rs") && !NATIVE.contains(&name.as_str()) {
             statements(&name, &fs::read_to_string(&path).unwrap(), &mut found);
         }
     }
