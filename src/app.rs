@@ -4,9 +4,9 @@ pub mod backup;
 pub mod check;
 mod claim;
 pub mod demo;
-mod doors;
-mod existing;
 mod healthcheck;
+mod installation;
+mod listeners;
 pub mod migrate;
 pub mod reconcile;
 pub mod rotate;
@@ -217,7 +217,7 @@ impl App {
             let kept = agreement.keep(store.clone(), clock.clone(), stop.clone());
             tasks.spawn(kept);
         }
-        let mut doors = doors::Opening {
+        let mut doors = listeners::Opening {
             config,
             roles,
             store: &store,

@@ -1,6 +1,6 @@
 //! What the operator sets: typed sections of `config.toml`, each key also as `TOALL_SECTION__KEY`.
 
-mod doors;
+mod chat_mode;
 mod exposed;
 mod file;
 mod key;
@@ -27,7 +27,7 @@ use crate::{
     account::{Group, Person, PersonRef},
     post::Mills,
 };
-pub use doors::{DiscordMode, TelegramMode};
+pub use chat_mode::{DiscordMode, TelegramMode};
 pub use exposed::exposed;
 
 pub use key::{EncryptionKey, KeyError, load_or_create_key, load_or_create_key_file};

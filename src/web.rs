@@ -3,21 +3,21 @@
 mod accounts;
 mod api;
 mod assets;
-mod doors;
 mod error;
+mod health;
 mod oauth;
-mod ops;
 mod pages;
 mod prometheus;
 mod reach;
 mod server;
 mod session;
 mod shares;
+mod sign_in;
 mod staging;
 #[cfg(test)]
 mod tests;
 mod upload;
-mod visit;
+mod webhooks;
 
 use std::sync::Arc;
 
@@ -44,10 +44,10 @@ use crate::{
 use error::{ErrorPage, Problem, Refusal};
 use server::ClientAddress;
 
-pub use doors::Door as ChatDoor;
 pub use prometheus::{install_recorder, serve_metrics};
 pub use reach::{REACH_BYTES, REACH_HEADER, REACH_OWNER, REACH_PATH, reach_router};
 pub use server::{ServerLimits, serve};
+pub use webhooks::Door as ChatDoor;
 
 /// The longest request body read, in bytes: a form of ours is far below.
 const MAX_BODY: usize = 16 * 1024;
@@ -72,7 +72,7 @@ pub struct Web {
 /// What every handler shares.
 struct Site {
     intake: Intake,
-    parts: ops::Parts,
+    parts: health::Parts,
     limits: api::Limits,
     wrong_tokens: api::WrongTokens,
     /// Files that people are sending to the embedded storage, by the key of their users.
@@ -90,7 +90,7 @@ struct Site {
 /// All routes.
 pub fn router(web: Web) -> Router {
     let site = Arc::new(Site {
-        parts: ops::Parts::new(&web.intake, web.staging, web.chats.clone(), web.health),
+        parts: health::Parts::new(&web.intake, web.staging, web.chats.clone(), web.health),
         limits: api::Limits::default(),
         wrong_tokens: api::WrongTokens::default(),
         sending: shares::Shares::new(staging::MAX_SENDING_PER_PERSON),
@@ -103,7 +103,7 @@ pub fn router(web: Web) -> Router {
         intake: web.intake,
     });
     let api = api::router(&site);
-    let chats = doors::router(web.chats);
+    let chats = webhooks::router(web.chats);
     let staging = staging::router(&site);
     let reach = reach::reach_router(site.intake.store.vault());
     let pages = Router::new()
@@ -117,14 +117,14 @@ pub fn router(web: Web) -> Router {
         )
         .route("/api/social/callback/refuse", post(oauth::refuse))
         .route("/upload", get(upload::show))
-        .route("/upload/{ticket}", get(visit::upload).post(visit::enter_upload))
+        .route("/upload/{ticket}", get(sign_in::upload).post(sign_in::enter_upload))
         .route("/accounts", get(accounts::show).post(accounts::act))
         .route("/accounts/link", get(accounts::link))
-        .route("/accounts/{ticket}", get(visit::accounts).post(visit::enter_accounts))
-        .route("/sign-out", post(visit::leave))
+        .route("/accounts/{ticket}", get(sign_in::accounts).post(sign_in::enter_accounts))
+        .route("/sign-out", post(sign_in::leave))
         .route("/assets/{edition}/{name}", get(assets::file).layer(CompressionLayer::new()))
         .route("/healthz", get(|| async { "ok" }))
-        .route("/readyz", get(ops::ready))
+        .route("/readyz", get(health::ready))
         .method_not_allowed_fallback(|| async { ErrorPage(Refusal::METHOD) })
         .fallback(missing)
         .layer(CatchPanicLayer::custom(|_| ErrorPage(Refusal::OUR_FAULT).into_response()));

@@ -3,17 +3,18 @@
 //! A step is a function from a post to what follows. It neither sleeps nor retries; what it finds is
 //! written down here, once for all steps, under the lease.
 
-mod access;
+mod access_token;
 mod announce;
+mod app_quota;
 mod belief;
-mod budget;
 mod describe;
 mod housekeeping;
 mod inspect;
-mod limits;
 mod parallelism;
 mod process;
 mod publish;
+mod rate_limits;
+mod retry;
 mod slots;
 mod stage;
 #[cfg(test)]
@@ -22,7 +23,6 @@ mod tier;
 mod upload;
 mod uploads;
 mod verdict;
-mod writing;
 
 use std::{
     collections::{HashMap, hash_map::Entry},
@@ -36,9 +36,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::Instrument;
 
 use parallelism::Parallelism;
+use retry::insist;
 use slots::{Gate, TransferSlot, Transfers, Turn};
 use verdict::{STORAGE, ask};
-use writing::insist;
 
 use crate::{
     account::{AccountId, PersonRef},
@@ -85,7 +85,7 @@ pub struct Running {
     refreshes: Arc<Mutex<HashMap<AccountId, Arc<tokio::sync::Mutex<()>>>>>,
     /// When a recent token of each account was last refreshed because X refused it, in Unix milliseconds.
     renewals: Arc<Mutex<HashMap<AccountId, i64>>>,
-    days: budget::Kept,
+    days: app_quota::Kept,
 }
 
 impl Running {
@@ -99,14 +99,14 @@ impl Running {
             tasks: TaskTracker::default(),
             refreshes: Arc::default(),
             renewals: Arc::default(),
-            days: budget::Kept::default(),
+            days: app_quota::Kept::default(),
         }
     }
 
     /// Tells, once within ten minutes, that a recent token which X refuses may be refreshed.
     fn may_renew(&self, account: &AccountId, now: i64) -> bool {
         let mut renewals = self.renewals.lock().unwrap_or_else(PoisonError::into_inner);
-        renewals.retain(|_, at| (0..access::FRESH_MS).contains(&(now - *at)));
+        renewals.retain(|_, at| (0..access_token::FRESH_MS).contains(&(now - *at)));
         match renewals.entry(account.clone()) {
             Entry::Occupied(_) => false,
             Entry::Vacant(renewal) => {

@@ -1,6 +1,6 @@
 //! `toall check`: tries every part and says what to mend.
 
-mod doors;
+mod listeners;
 mod reach;
 
 use std::{
@@ -103,7 +103,7 @@ pub async fn check(
         Some(settings) => {
             let tried = async {
                 let discord = Discord::new(settings, clock.clone())?;
-                Ok((discord.check().await?, doors::discord(config, settings.mode, &discord).await?))
+                Ok((discord.check().await?, listeners::discord(config, settings.mode, &discord).await?))
             };
             let tried = tried.await.map_err(|error| chat_mend("discord", settings.api_url.as_str(), &error));
             report.chat("Discord", tried)?;
@@ -114,7 +114,7 @@ pub async fn check(
         Some(settings) => {
             let tried = async {
                 let telegram = Telegram::new(settings, clock.clone())?;
-                Ok((telegram.check().await?, doors::telegram(config, settings.mode, &telegram).await?))
+                Ok((telegram.check().await?, listeners::telegram(config, settings.mode, &telegram).await?))
             };
             let tried = tried.await.map_err(|error| chat_mend("telegram", settings.api_url.as_str(), &error));
             report.chat("Telegram", tried)?;

@@ -7,7 +7,7 @@ use std::{
 
 use anyhow::anyhow;
 
-use super::existing;
+use super::installation;
 use crate::{
     clock::Clock,
     config::{self, Config},
@@ -37,7 +37,7 @@ pub async fn migrate_database(
         Ok::<_, anyhow::Error>(config::Database { url, ..config.database.clone() })
     };
     let (from, to) = (address("--from", from)?, address("--to", to)?);
-    existing::needs_key(config)?;
+    installation::needs_key(config)?;
     let mut said = Instant::now();
     let tell = |progress: Progress<'_>| {
         if said.elapsed() < SAID_EVERY {

@@ -18,7 +18,7 @@ pub async fn reconcile(
     clock: &Clock,
     out: &mut impl Write,
 ) -> anyhow::Result<()> {
-    let store = super::existing::open(config, clock).await?;
+    let store = super::installation::open(config, clock).await?;
     let done = store.reconcile(lost, clock.now_ms()).await?;
     store.close().await;
     if done == Reconciled::default() {

@@ -16,7 +16,7 @@ use crate::{
 pub async fn rotate_key(config: &Config, out: &mut impl Write) -> anyhow::Result<()> {
     // Holds a SQLite file from here on, so that nothing is sealed with the former key meanwhile. On PostgreSQL the operator
     // has seen to it (README), and a process that has not the new key waits for one that has.
-    let store = super::existing::open(config, &Clock::system()).await?;
+    let store = super::installation::open(config, &Clock::system()).await?;
     begin_rotation(config)?;
     let done = store.reseal(&super::vault(config)?).await?;
     store.close().await;

@@ -3,13 +3,13 @@
 mod commands;
 mod endpoint;
 mod gateway;
-mod hear;
 mod interaction;
 mod markup;
 mod media;
 mod menu;
 mod pause;
 mod probe;
+mod receive;
 mod render;
 mod rest;
 mod shard;
@@ -47,8 +47,8 @@ pub use self::{
 
 use self::{
     endpoint::Endpoint,
-    hear::Hearing,
     media::Media,
+    receive::Hearing,
     rest::{Problem, Rest},
 };
 

@@ -1,16 +1,16 @@
 //! Telegram, over teloxide's types: updates in, by polling or by a webhook; messages and files out.
 
 mod album;
+mod backoff;
 mod call;
 mod deliver;
 mod error;
 mod file;
-mod hello;
+mod identify;
 mod pace;
+mod parse;
 mod poll;
 mod render;
-mod spell;
-mod understand;
 mod webhook;
 mod wire;
 
@@ -117,7 +117,7 @@ impl Telegram {
     /// # Errors
     /// [`ChatError::Refused`] if Telegram does not know the token.
     pub async fn check(&self) -> Result<String, ChatError> {
-        Ok(format!("@{}", hello::who(&self.bot).await?))
+        Ok(format!("@{}", identify::who(&self.bot).await?))
     }
 
     /// Whether messages can be received from Telegram.

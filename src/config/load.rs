@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret, SecretString};
 
 use super::{
     Access, Config, Database, Discord, Limits, Metrics, OnUnsure, Security, Staging, Telegram, Twitter, Web,
-    Worker, doors, file,
+    Worker, chat_mode, file,
     keys::{self, Absent},
     lists, parse,
     problem::{ConfigErrors, Problem},
@@ -283,12 +283,12 @@ fn config(reader: &mut Reader) -> Option<Config> {
     let discord = section(reader, "discord", discord);
     let telegram = section(reader, "telegram", telegram);
     if let (Some(public_url), Some(Some(discord))) = (&public_url, &discord)
-        && let Some(fault) = doors::unfit_for_discord(discord, public_url)
+        && let Some(fault) = chat_mode::unfit_for_discord(discord, public_url)
     {
         reader.problem("discord.mode", fault);
     }
     if let (Some(public_url), Some(Some(telegram))) = (&public_url, &telegram)
-        && let Some(fault) = doors::unfit_for_telegram(telegram, public_url)
+        && let Some(fault) = chat_mode::unfit_for_telegram(telegram, public_url)
     {
         reader.problem("telegram.mode", fault);
     }
@@ -350,14 +350,14 @@ fn discord(reader: &mut Reader) -> Option<Discord> {
     let token = reader.required("discord.token", parse::secret);
     let api_url = reader.required("discord.api_url", parse::url);
     let media_hosts = reader.required("discord.media_hosts", parse::hosts);
-    let mode = reader.required("discord.mode", doors::discord_mode);
+    let mode = reader.required("discord.mode", chat_mode::discord_mode);
     Some(Discord { token: token?, api_url: api_url?, media_hosts: media_hosts?, mode: mode? })
 }
 
 fn telegram(reader: &mut Reader) -> Option<Telegram> {
     let token = reader.required("telegram.token", parse::secret);
     let api_url = reader.required("telegram.api_url", parse::url);
-    let mode = reader.required("telegram.mode", doors::telegram_mode);
+    let mode = reader.required("telegram.mode", chat_mode::telegram_mode);
     Some(Telegram { token: token?, api_url: api_url?, mode: mode? })
 }
 

@@ -14,7 +14,7 @@ use super::{
     Site,
     error::{ErrorPage, Refusal},
     pages::{self, AccountsPage, Listed, Page},
-    visit::to,
+    sign_in::to,
 };
 use crate::{
     account::PersonRef,

@@ -5,12 +5,12 @@ mod caller;
 mod caption;
 mod events;
 mod json;
-mod limit;
 mod openapi;
 mod options;
 mod posts;
 mod refusals;
 mod status;
+mod throttle;
 mod uploads;
 
 use std::{sync::Arc, time::Duration};
@@ -27,7 +27,7 @@ use super::{
 };
 
 pub(super) use events::Streams;
-pub(super) use limit::{Limits, WrongTokens};
+pub(super) use throttle::{Limits, WrongTokens};
 
 /// The longest request body read, in bytes: the longest text taken, each character escaped, with room to spare.
 const MAX_BODY: usize = 512 * 1024;

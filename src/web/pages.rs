@@ -11,18 +11,18 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use sha2::{Digest, Sha256};
 
 mod accounts;
-mod door;
-mod faces;
+mod avatars;
 mod linking;
+mod sign_in;
 mod upload;
 
 use super::{assets, error::Refusal};
 use crate::{account::Person, words};
 
 pub(super) use accounts::{AccountsPage, Listed, accounts};
-pub(super) use door::{door, link_gone, signed_out};
-use faces::{Pictures, chat_face, chat_person, face};
+use avatars::{Pictures, chat_face, chat_person, face};
 pub(super) use linking::{denied, linked, not_linked, question};
+pub(super) use sign_in::{door, link_gone, signed_out};
 pub(super) use upload::{UploadPage, upload};
 
 const STYLE: &str = include_str!("style.css");

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use secrecy::SecretString;
 
-use super::{StepError, access::Access, verdict::backoff};
+use super::{StepError, access_token::Access, verdict::backoff};
 use crate::{
     post::{Failure, Post, State},
     twitter::XError,

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Next, StepError, Worker,
-    access::Access,
+    access_token::Access,
     belief::{repeated, send_again},
 };
 use crate::{

@@ -5,7 +5,7 @@ use std::{ops::Range, sync::Arc, time::Duration};
 use futures::TryStreamExt;
 use tokio_util::sync::CancellationToken;
 
-use super::{Next, StepError, Worker, access::Access, stage::from_staging, tier};
+use super::{Next, StepError, Worker, access_token::Access, stage::from_staging, tier};
 use crate::{
     account::Tier,
     caption::{self, Caption, CaptionError},

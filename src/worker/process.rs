@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Next, StepError, Worker, access::Access, belief::session_refused};
+use super::{Next, StepError, Worker, access_token::Access, belief::session_refused};
 use crate::{
     post::{Failure, Post, State},
     store::Lease,

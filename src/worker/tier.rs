@@ -1,6 +1,6 @@
 //! What an account's subscription allows now: Premium is bought and lapses without anybody telling us.
 
-use super::{StepError, Worker, access::Access, chain};
+use super::{StepError, Worker, access_token::Access, chain};
 use crate::{
     account::{Account, Profile, Tier},
     twitter::call,

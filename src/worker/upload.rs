@@ -16,7 +16,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Next, StepError, Worker,
-    access::Access,
+    access_token::Access,
     belief::session_refused,
     inspect::digests_of,
     parallelism::{Leave, Sent},

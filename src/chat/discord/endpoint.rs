@@ -15,8 +15,8 @@ use url::Url;
 use crate::chat::{ChatError, Inbox};
 
 use super::{
-    hear::{Door, Hearing},
     pause::Pauses,
+    receive::{Door, Hearing},
     rest::{Application, Rest, WRONG_TOKEN},
 };
 

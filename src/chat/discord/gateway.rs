@@ -10,8 +10,8 @@ use crate::chat::{ChatError, Inbox};
 
 use super::{
     endpoint,
-    hear::Hearing,
     pause::Pauses,
+    receive::Hearing,
     shard::{Ended, Shard},
     turns::{self, Turns},
 };

@@ -20,9 +20,9 @@ use crate::{
 };
 
 use super::{
-    hear::{Door, Hearing},
     pause::Pauses,
     probe,
+    receive::{Door, Hearing},
     rest::WRONG_TOKEN,
     turns::{NoTurn, Turns},
 };

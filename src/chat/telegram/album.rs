@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{
-    understand::{attachment, understand},
+    parse::{attachment, understand},
     wire::{Message, Update},
 };
 use crate::{

@@ -14,7 +14,7 @@ use super::{
     album::Albums,
     call::call,
     error::sort,
-    understand::understand,
+    parse::understand,
     wire::{CallbackQuery, Numbered, Update},
 };
 use crate::{

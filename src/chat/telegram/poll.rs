@@ -10,11 +10,11 @@ use tracing::info;
 
 use super::{
     album::{Albums, lacks_video},
+    backoff::Spell,
     call::call,
     deliver::{deliver, read},
     error::{self, sort},
-    hello::introduce,
-    spell::Spell,
+    identify::introduce,
     wire::{GetUpdates, Numbered, UPDATES, Update},
 };
 use crate::{

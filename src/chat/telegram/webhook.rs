@@ -12,11 +12,11 @@ use url::Url;
 
 use super::{
     album::{Albums, brings_video, lacks_video, part_of_album},
+    backoff::Spell,
     call::call,
     deliver::{Closed, deliver, read},
     error::sort,
-    hello::introduce,
-    spell::Spell,
+    identify::introduce,
     wire::{GetWebhookInfo, SetWebhook, UPDATES},
 };
 use crate::{

@@ -9,7 +9,7 @@ use tokio::{
     time::{Instant, timeout},
 };
 
-use super::{Site, doors::Door};
+use super::{Site, webhooks::Door};
 use crate::{
     clock::Clock,
     health::{Health, Status},
