@@ -1,5 +1,6 @@
 //! Discord: slash commands and buttons come in over the gateway or an HTTP endpoint, messages go out over REST.
 
+mod acknowledge;
 mod commands;
 mod endpoint;
 mod gateway;
@@ -46,6 +47,7 @@ pub use self::{
 };
 
 use self::{
+    acknowledge::{Acknowledged, Acknowledgements},
     endpoint::Endpoint,
     media::Media,
     receive::Hearing,
@@ -55,6 +57,14 @@ use self::{
 /// What is left of an interaction token's 15 minutes when `Interaction::expires_at` is reached, in
 /// milliseconds: enough to say where the message went.
 const MARGIN_MS: i64 = 60_000;
+
+/// Time from an interaction's arrival to [`Interaction::expires_at`], in milliseconds.
+const LIVES_MS: i64 = interaction::TOKEN_LIFE_MS - MARGIN_MS;
+/// Time in which an interaction is acknowledged or never, in milliseconds.
+const ACKNOWLEDGED_MS: i64 = 3_000;
+/// Looks for an acknowledgement that another process makes, and the time between two.
+const LOOKS: u32 = 12;
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
 
 /// A bot on Discord. Cheap to clone; clones share connections.
 #[derive(Clone)]
@@ -72,7 +82,12 @@ impl Discord {
         let rest = Rest::new(settings)?;
         Ok(Discord {
             media: Media::new(&settings.media_hosts)?,
-            hearing: Hearing { rest: rest.clone(), clock: clock.clone(), part: Part::default() },
+            hearing: Hearing {
+                rest: rest.clone(),
+                clock: clock.clone(),
+                acknowledgements: Acknowledgements::default(),
+                part: Part::default(),
+            },
             endpoint: Endpoint::default(),
             rest,
             clock,
@@ -157,7 +172,7 @@ impl Discord {
     ) -> Result<MessageRef, ChatError> {
         let body = render::body(message);
         if let Some(interaction) = self.live(to) {
-            match self.answer(interaction, audience, &body).await {
+            match self.answer_once_acknowledged(interaction, audience, &body).await {
                 Err(problem) if problem.is_gone() => {}
                 answered => return Ok(answered?),
             }
@@ -248,6 +263,40 @@ impl Discord {
 
     fn live<'a>(&self, place: &'a Place) -> Option<&'a Interaction> {
         place.interaction.as_ref().filter(|interaction| self.clock.now_ms() < interaction.expires_at)
+    }
+
+    /// Answers by the interaction token, which Discord does not know before the acknowledgement.
+    async fn answer_once_acknowledged(
+        &self,
+        interaction: &Interaction,
+        audience: Audience,
+        body: &Value,
+    ) -> Result<MessageRef, Problem> {
+        let due = self.hearing.acknowledgements.of(rest::token(interaction));
+        if let Some(due) = due {
+            if let Some(Acknowledged::Now { ephemeral: true }) = due.make(audience).await {
+                let ephemeral = Interaction { ephemeral: true, ..interaction.clone() };
+                return self.answer(&ephemeral, audience, body).await;
+            }
+            return self.answer(interaction, audience, body).await;
+        }
+        // Another process may have stored the post a moment ago and be about to acknowledge it.
+        let mut looks = 0;
+        loop {
+            match self.answer(interaction, audience, body).await {
+                Err(problem) if problem.is_dead_token() && looks < LOOKS && self.is_new(interaction) => {
+                    looks += 1;
+                    tokio::time::sleep(LOOK_AGAIN).await;
+                }
+                answered => return answered,
+            }
+        }
+    }
+
+    /// True while an interaction may not be acknowledged yet.
+    fn is_new(&self, interaction: &Interaction) -> bool {
+        let came_at = interaction.expires_at.saturating_sub(LIVES_MS);
+        self.clock.now_ms() < came_at.saturating_add(ACKNOWLEDGED_MS)
     }
 
     /// Answers by the interaction token.

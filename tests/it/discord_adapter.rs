@@ -54,10 +54,17 @@ impl Bot {
         Bot { discord, adapter, clock, inbox, stop, running }
     }
 
-    /// What was asked next.
+    /// The next request, taken and stored.
     async fn heard(&mut self) -> Incoming {
+        let Delivery { incoming, done } = self.delivered().await;
+        done.send(()).expect("the bot waits for that");
+        incoming
+    }
+
+    /// The next request, which is not stored yet.
+    async fn delivered(&mut self) -> Delivery {
         let delivery = timeout(Duration::from_secs(20), self.inbox.recv()).await;
-        delivery.expect("somebody asks").expect("the bot runs").incoming
+        delivery.expect("somebody asks").expect("the bot runs")
     }
 
     /// What a slash command without options arrives as.

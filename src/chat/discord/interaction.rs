@@ -20,7 +20,6 @@ use crate::{
 };
 
 use super::{
-    MARGIN_MS,
     menu::{self, Chosen},
     render,
     shown::{Names, as_shown, with_line_breaks},
@@ -28,7 +27,7 @@ use super::{
 
 /// How long an interaction token is taken, in milliseconds
 /// (Discord's developer documentation, "Receiving and Responding to Interactions").
-const TOKEN_LIFE_MS: i64 = 15 * 60 * 1000;
+pub(super) const TOKEN_LIFE_MS: i64 = 15 * 60 * 1000;
 
 /// An interaction, read.
 pub(super) struct Heard {
@@ -42,7 +41,7 @@ pub(super) struct Heard {
 
 /// How an interaction is acknowledged before anything is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Acknowledgement {
+pub(super) enum Acknowledgement {
     /// An answer that everyone sees will follow.
     Public,
     /// An answer that the asker alone sees will follow.
@@ -53,7 +52,7 @@ enum Acknowledgement {
 
 impl Acknowledgement {
     /// The body of the callback: types 5 (deferred message) and 6 (deferred update).
-    fn body(self) -> Value {
+    pub(super) fn body(self) -> Value {
         match self {
             Acknowledgement::Public => json!({ "type": 5 }),
             Acknowledgement::Ephemeral => {
@@ -278,7 +277,7 @@ impl Envelope<'_> {
             interaction: Some(Interaction {
                 application: self.application.to_string(),
                 token: self.token.into(),
-                expires_at: now_ms.saturating_add(TOKEN_LIFE_MS - MARGIN_MS),
+                expires_at: now_ms.saturating_add(super::LIVES_MS),
                 bot_may_write: private || (self.in_guild && self.bot_may_write),
                 ephemeral: acknowledgement == Acknowledgement::Ephemeral,
             }),

@@ -1,30 +1,25 @@
-//! What is done with an interaction, by whichever door it came: acknowledge, then deliver.
+//! Receiving interactions, from the gateway or the endpoint: acknowledge and deliver.
 
 use std::time::Duration;
 
-use serenity::{
-    http::{LightMethod, Route},
-    model::application::Interaction,
-};
-use tokio::{
-    sync::oneshot,
-    time::{sleep, timeout},
-};
+use serenity::model::application::Interaction;
+use tokio::{sync::oneshot, time::timeout};
 
 use crate::{
-    chat::{Ask, Delivery, Inbox, Incoming},
+    chat::{Ask, Audience, Delivery, Inbox, Incoming},
     clock::Clock,
     health::Part,
 };
 
 use super::{
-    interaction::{self, Heard},
-    rest::{Problem, Rest},
+    acknowledge::{Acknowledged, Acknowledgements},
+    interaction,
+    rest::Rest,
 };
 
-/// Discord forgets an interaction that is not acknowledged in 3 seconds; half a second is for the way.
-const ACKNOWLEDGE_WITHIN: Duration = Duration::from_millis(2500);
-/// What has to be stored before that leaves time for the acknowledgement.
+/// Time for storing a post before its interaction is acknowledged. Discord waits 3 seconds.
+const STORE_FIRST: Duration = Duration::from_millis(1500);
+/// Time for storing what a form is about before the form opens.
 const STORE_WITHIN: Duration = Duration::from_millis(500);
 
 /// The door that an interaction came by.
@@ -36,85 +31,68 @@ pub(super) enum Door {
     Http,
 }
 
-/// Who took an acknowledgement first.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Acknowledged {
-    Now,
-    Before,
-}
-
 /// Hears interactions. Cheap to clone.
 #[derive(Clone)]
 pub(super) struct Hearing {
     pub(super) rest: Rest,
     pub(super) clock: Clock,
+    pub(super) acknowledgements: Acknowledgements,
     /// Told whether Discord can be received from.
     pub(super) part: Part,
 }
 
 impl Hearing {
-    /// Returns once what was asked is stored, or is not to be done.
+    /// Returns once the request is stored, or is not to be carried out.
+    ///
+    /// A post is stored before its interaction is acknowledged, so that no kill separates *thinking…* from its row; its
+    /// `dedupe_key` makes a second delivery harmless. Other requests leave nothing behind that could be lost, and some
+    /// must not be carried out twice, which only the acknowledgement tells: they are acknowledged first.
     pub(super) async fn hear(&self, interaction: Interaction, door: Door, inbox: &Inbox) {
         let Some(heard) = interaction::read(interaction, self.clock.now_ms()) else {
             return;
         };
-        // A form may come back as soon as it is open: what it is about is stored first, which changes nothing for
-        // anybody if it never opens.
-        if matches!(heard.incoming.ask, Ask::Form { .. }) {
-            let stored = timeout(STORE_WITHIN, deliver(heard.incoming.clone(), inbox)).await;
-            if stored.is_err() {
-                tracing::warn!(interaction = %heard.id, "what a form is about is not stored yet");
-            }
-            if let Err(problem) = self.acknowledge(&heard).await {
-                tracing::warn!(interaction = %heard.id, %problem, "a form was not opened");
-            }
-            return;
-        }
-        // Unacknowledged, Discord tells the person that it failed: doing it all the same would have
-        // them ask twice.
-        match (self.acknowledge(&heard).await, door) {
-            (Ok(Acknowledged::Before), Door::Http) => {
-                tracing::warn!(interaction = %heard.id, "brought a second time, so left out");
-                return;
-            }
-            (Ok(_), _) => {}
-            (Err(problem), _) => {
-                tracing::warn!(interaction = %heard.id, %problem, "not acknowledged, so not done");
-                return;
-            }
-        }
-        deliver(heard.incoming, inbox).await;
-    }
-
-    async fn acknowledge(&self, heard: &Heard) -> Result<Acknowledged, Problem> {
-        let route = Route::InteractionResponse { interaction_id: heard.id, token: &heard.token };
-        let persist = async {
-            let mut tried = false;
-            loop {
-                match self.rest.send(route, LightMethod::Post, Some(&heard.callback)).await {
-                    Err(Problem::Trouble(_)) => sleep(Duration::from_millis(100)).await,
-                    // The first try, whose answer was lost.
-                    Err(problem) if problem.is_already_acknowledged() && tried => {
-                        return Ok(Acknowledged::Now);
-                    }
-                    Err(problem) if problem.is_already_acknowledged() => return Ok(Acknowledged::Before),
-                    answer => return answer.map(|_| Acknowledged::Now),
+        let due = self.acknowledgements.begin(&self.rest, heard.id, &heard.token, heard.callback);
+        match &heard.incoming.ask {
+            // A form may come back as soon as it is open: what it is about is stored first, which changes nothing for
+            // anybody if it never opens.
+            Ask::Form { .. } => {
+                if timeout(STORE_WITHIN, deliver(heard.incoming, inbox)).await.is_err() {
+                    tracing::warn!(interaction = %heard.id, "what a form is about is not stored yet");
                 }
-                tried = true;
+                due.make(Audience::Everyone).await;
             }
-        };
-        timeout(ACKNOWLEDGE_WITHIN, persist)
-            .await
-            .unwrap_or_else(|_| Err(Problem::Trouble("no answer in time".to_owned())))
+            Ask::Post { .. } | Ask::Filled { .. } => {
+                let mut stored = std::pin::pin!(deliver(heard.incoming, inbox));
+                match timeout(STORE_FIRST, &mut stored).await {
+                    // Unacknowledged, Discord tells the person that it failed, as it did.
+                    Ok(false) => {}
+                    Ok(true) => drop(due.make(Audience::Everyone).await),
+                    Err(_) => {
+                        due.make(Audience::Everyone).await;
+                        stored.await;
+                    }
+                }
+            }
+            // Unacknowledged, Discord tells the person that it failed: carried out all the same, it would be asked for
+            // twice.
+            _ => match (due.make(Audience::Everyone).await, door) {
+                (Some(Acknowledged::Before), Door::Http) => {
+                    tracing::warn!(interaction = %heard.id, "brought a second time, so left out");
+                }
+                (None, _) => {}
+                (Some(_), _) => drop(deliver(heard.incoming, inbox).await),
+            },
+        }
     }
 }
 
-/// Returns once it is stored, or is not to be.
-async fn deliver(incoming: Incoming, inbox: &Inbox) {
+/// Returns once a request is stored, or is not to be: false if nobody took it.
+async fn deliver(incoming: Incoming, inbox: &Inbox) -> bool {
     let (done, stored) = oneshot::channel();
-    match inbox.send(Delivery { incoming, done }).await {
-        // Resolves by a message or by a drop.
-        Ok(()) => drop(stored.await),
-        Err(_) => tracing::warn!("nobody takes what was asked"),
+    if inbox.send(Delivery { incoming, done }).await.is_err() {
+        tracing::warn!("nobody takes what was asked");
+        return false;
     }
+    // Resolves by a message or by a drop.
+    stored.await.is_ok()
 }

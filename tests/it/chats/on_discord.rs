@@ -306,6 +306,40 @@ async fn the_menu_of_a_message_leads_to_a_post() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_the_row_and_the_acknowledgement_loses_no_post() {
+    let (discord, mut world) = linked().await;
+    let before = discord.world().times("POST", "/callback").len();
+    // Discord takes no acknowledgement as long as the process lives.
+    discord.world().faults = vec![fault(("POST", "/callback"), u32::MAX, 503, json!(null))];
+    let video = film(&discord, "surf.mp4");
+    let asked = discord.slash("alice", "general", "post", &[("caption", "Wave")], Some(&video)).await;
+    let tries = |world: &crate::discord::World| world.times("POST", "/callback").len() - before;
+    discord.wait_for("a try", |world| (tries(world) > 0).then_some(())).await;
+    world.kill().await;
+    discord.world().faults.clear();
+    world.boot().await;
+    world.settle().await;
+    assert_eq!(discord.world().interactions[&asked].acknowledged, None);
+    assert_told_once(&discord, &world);
+    assert_eq!(discord.messages("general").len(), 1, "nothing that says \"thinking\" stays");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_kill_between_the_acknowledgement_and_the_first_words_loses_no_post() {
+    let (discord, mut world) = linked().await;
+    discord.world().faults = vec![fault(("PATCH", "/messages/@original"), u32::MAX, 503, json!(null))];
+    let video = film(&discord, "surf.mp4");
+    let asked = discord.slash("alice", "general", "post", &[("caption", "Wave")], Some(&video)).await;
+    discord.wait_for("an acknowledgement", |world| world.interactions[&asked].acknowledged).await;
+    world.kill().await;
+    discord.world().faults.clear();
+    world.boot().await;
+    world.settle().await;
+    assert_told_once(&discord, &world);
+    assert_eq!(discord.messages("general").len(), 1, "the answer that said \"thinking\" holds the outcome");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_form_outlives_the_process_that_opened_it_and_is_its_persons_alone() {
     let (discord, mut world) = linked().await;
     let chosen = discord.choose("alice", "general", "", &[&film(&discord, "surf.mp4")]).await;

@@ -1,10 +1,12 @@
 //! What people ask arrives, acknowledged first.
 
+use std::time::Duration;
+
 use serde_json::json;
 use toall::{
     account::{AccountId, Group, Person, Platform},
     chat::{
-        Ask, ChatError,
+        Ask, Audience, ChatError,
         discord::{Discord as Adapter, Shards},
     },
     clock::Clock,
@@ -14,19 +16,24 @@ use toall::{
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
-use super::{Bot, MINUTE, NOON};
-use crate::discord::{DIRECT, Discord, Fault, File, GUILD, ROLE};
+use super::{Bot, MINUTE, NOON, only};
+use crate::discord::{DIRECT, Discord, Fault, File, GUILD, ROLE, World};
 
 const PUBLIC: (u64, u64) = (5, 0);
 const EPHEMERAL: (u64, u64) = (5, 64);
 const UPDATE: (u64, u64) = (6, 0);
 
 /// How an interaction was acknowledged.
-fn acknowledged(bot: &Bot, interaction: u64) -> (u64, u64) {
-    let world = bot.discord.world();
-    let (kind, flags, took) = world.interactions[&interaction].acknowledged.unwrap();
+async fn acknowledged(bot: &Bot, interaction: u64) -> (u64, u64) {
+    let (kind, flags, took) = acknowledgement(bot, interaction).await;
     assert!(took.as_millis() < 300, "acknowledged after {took:?}");
     (kind, flags)
+}
+
+/// How an interaction was acknowledged, and after how long.
+async fn acknowledgement(bot: &Bot, interaction: u64) -> (u64, u64, Duration) {
+    let made = |world: &World| world.interactions[&interaction].acknowledged;
+    bot.discord.wait_for("an acknowledgement", made).await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -84,7 +91,7 @@ async fn each_command_arrives_and_private_matters_are_ephemeral() {
         let id = bot.discord.slash("alice", "general", command, options, None).await;
         let incoming = bot.heard().await;
         assert_eq!(incoming.ask, ask);
-        assert_eq!(acknowledged(&bot, id), EPHEMERAL, "{command}");
+        assert_eq!(acknowledged(&bot, id).await, EPHEMERAL, "{command}");
         assert!(incoming.at.interaction.unwrap().ephemeral);
     }
     bot.stop().await;
@@ -138,7 +145,7 @@ async fn a_video_arrives_with_its_place_and_is_answered_in_public() {
     let options = [("caption", caption.as_str())];
     let id = bot.discord.slash("alice", "general", "post", &options, Some(&video)).await;
     let incoming = bot.heard().await;
-    assert_eq!(acknowledged(&bot, id), PUBLIC);
+    assert_eq!(acknowledged(&bot, id).await, PUBLIC);
     assert_eq!(
         incoming.ask,
         Ask::Post {
@@ -214,7 +221,7 @@ async fn presses_arrive_and_keep_the_message_they_stand_under() {
         let incoming = bot.heard().await;
         assert_eq!(incoming.from.name, "bob");
         assert_eq!(incoming.at.message, Some(asking.id.to_string()));
-        assert_eq!(acknowledged(&bot, id), acknowledgement, "{deed}");
+        assert_eq!(acknowledged(&bot, id).await, acknowledgement, "{deed}");
         assert_eq!(incoming.ask, Ask::Press(deed));
     }
     bot.stop().await;
@@ -304,6 +311,78 @@ async fn a_replayed_interaction_keeps_its_key() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_post_is_stored_before_it_is_acknowledged() {
+    let mut bot = Bot::start().await;
+    let id = bot.discord.slash("alice", "general", "post", &[], None).await;
+    let delivery = bot.delivered().await;
+    assert_eq!(bot.discord.world().interactions[&id].acknowledged, None);
+    delivery.done.send(()).unwrap();
+    assert_eq!(acknowledged(&bot, id).await, PUBLIC);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_is_slow_to_store_is_acknowledged_in_time() {
+    let mut bot = Bot::start().await;
+    let id = bot.discord.slash("alice", "general", "post", &[], None).await;
+    let delivery = bot.delivered().await;
+    let (kind, flags, took) = acknowledgement(&bot, id).await;
+    assert_eq!((kind, flags), PUBLIC);
+    assert!((1_400..2_900).contains(&took.as_millis()), "{took:?}");
+    delivery.done.send(()).unwrap();
+    // Refused after that, the answer takes the place of the public one.
+    bot.say(&delivery.incoming.at, Audience::Asker, "Connect an account first").await.unwrap();
+    assert!(bot.discord.messages("general").is_empty());
+    assert_eq!(only(bot.discord.ephemeral("alice")).shown(), "Connect an account first");
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_is_refused_at_once_is_acknowledged_in_private() {
+    let mut bot = Bot::start().await;
+    let id = bot.discord.slash("alice", "general", "post", &[], None).await;
+    let delivery = bot.delivered().await;
+    bot.say(&delivery.incoming.at, Audience::Asker, "Connect an account first").await.unwrap();
+    delivery.done.send(()).unwrap();
+    assert_eq!(acknowledged(&bot, id).await, EPHEMERAL);
+    assert_eq!(only(bot.discord.ephemeral("alice")).shown(), "Connect an account first");
+    assert!(bot.discord.messages("general").is_empty());
+    assert_eq!(bot.discord.world().times("DELETE", "/messages/").len(), 0, "nothing public to take away");
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_post_that_nobody_stores_is_not_acknowledged() {
+    let mut bot = Bot::start().await;
+    let id = bot.discord.slash("alice", "general", "post", &[], None).await;
+    drop(bot.delivered().await);
+    bot.asked("alice", "general", "help").await;
+    assert_eq!(bot.discord.world().interactions[&id].acknowledged, None);
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_status_waits_for_the_acknowledgement_of_another_process() {
+    let mut bot = Bot::start().await;
+    let id = bot.discord.slash("alice", "general", "post", &[], None).await;
+    let delivery = bot.delivered().await;
+    let other = Adapter::new(&bot.discord.settings(), bot.clock.clone()).unwrap();
+    let place = delivery.incoming.at.clone();
+    let status = Message::text("Uploading");
+    let said = tokio::spawn(async move { other.say(&place, Audience::Everyone, &status, None).await });
+    bot.discord
+        .wait_for("a first try", |world| {
+            (!world.times("PATCH", "/messages/@original").is_empty()).then_some(())
+        })
+        .await;
+    delivery.done.send(()).unwrap();
+    assert_eq!(acknowledged(&bot, id).await, PUBLIC);
+    said.await.unwrap().unwrap();
+    assert_eq!(bot.only_message("general").shown(), "Uploading");
+    bot.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_acknowledgement_is_tried_again_and_what_fails_is_not_done() {
     let mut bot = Bot::start().await;
     let trouble = |times, status, code| Fault {
@@ -318,7 +397,7 @@ async fn an_acknowledgement_is_tried_again_and_what_fails_is_not_done() {
 
     // Discord has told the person that it failed.
     bot.discord.world().faults = vec![trouble(1, 404, 10062)];
-    bot.discord.slash("alice", "general", "post", &[], None).await;
+    bot.discord.slash("alice", "general", "accounts", &[], None).await;
     bot.discord.wait_for("the fault", |world| (world.faults[0].times == 0).then_some(())).await;
     assert_eq!(bot.asked("alice", "general", "posts").await.ask, Ask::Posts);
     bot.stop().await;

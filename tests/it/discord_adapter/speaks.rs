@@ -10,7 +10,7 @@ use toall::{
 };
 
 use super::{Bot, MINUTE, NOON, only};
-use crate::discord::{Fault, Posted};
+use crate::discord::{Fault, Posted, World};
 
 const NONCE: &str = "0192f3c4-0000-7000-8000-000000000000";
 
@@ -26,10 +26,18 @@ impl Bot {
     /// Where alice said `/post`, in a channel where the bot may or may not write.
     async fn posting(&mut self, may_write: bool) -> Place {
         self.discord.world().let_bot_write("general", may_write);
-        self.asked("alice", "general", "post").await.at
+        let place = self.asked("alice", "general", "post").await.at;
+        let all = |world: &World| world.interactions.values().all(|asked| asked.acknowledged.is_some());
+        self.discord.wait_for("the acknowledgement", |world| all(world).then_some(())).await;
+        place
     }
 
-    async fn say(&self, to: &Place, audience: Audience, words: &str) -> Result<MessageRef, ChatError> {
+    pub(super) async fn say(
+        &self,
+        to: &Place,
+        audience: Audience,
+        words: &str,
+    ) -> Result<MessageRef, ChatError> {
         let message = text(words);
         self.adapter.say(to, audience, &message, Some(NONCE)).await
     }
