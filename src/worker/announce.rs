@@ -56,8 +56,15 @@ async fn run_on(worker: &Worker, platform: Platform, stop: &CancellationToken) {
         let stopping = stop.is_cancelled();
         changes.mark_unchanged();
         let now = worker.clock.now_ms();
-        let took = match begin(worker, platform, &mut memory, &mut writing, now).await {
-            Ok(took) => took,
+        // One look for all there is to say: most changes concern none of it.
+        let begun = async {
+            let due = worker.store.next_message_due_on(platform).await?;
+            let took = due.is_some_and(|due| due <= now)
+                && begin(worker, platform, &mut memory, &mut writing, now).await?;
+            Ok::<_, StoreError>((due, took))
+        };
+        let (due, took) = match begun.await {
+            Ok(begun) => begun,
             Err(error) => {
                 tracing::error!(error = chain(&error), "messages could not be worked through");
                 if stopping {
@@ -77,7 +84,6 @@ async fn run_on(worker: &Worker, platform: Platform, stop: &CancellationToken) {
             }
             continue;
         }
-        let due = worker.store.next_message_due_on(platform).await.ok().flatten();
         // A message that is due and was not given to us is being written, here or by another process, or its row is
         // locked for a moment.
         let passed_over = due.is_some_and(|due| due <= now);

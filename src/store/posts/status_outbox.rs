@@ -173,12 +173,14 @@ impl Store {
         .await?)
     }
 
-    /// The time at which a status or a notice is next due on a platform, in Unix milliseconds.
+    /// The time at which a status or a notice is next due on a platform, in Unix milliseconds. One that is being written
+    /// is due when that turn runs out.
     pub async fn next_message_due_on(&self, platform: Platform) -> Result<Option<i64>, StoreError> {
         Ok(query(
-            "SELECT min(due) FROM (SELECT min(status_due_at) AS due FROM posts
-                                    WHERE status_due_at IS NOT NULL AND user_id LIKE $1
-                UNION ALL SELECT min(due_at) FROM notices WHERE platform = $2) AS dues",
+            "SELECT min(CASE WHEN taken_until > due THEN taken_until ELSE due END)
+               FROM (SELECT status_due_at AS due, status_taken_until AS taken_until FROM posts
+                      WHERE status_due_at IS NOT NULL AND user_id LIKE $1
+                     UNION ALL SELECT due_at, taken_until FROM notices WHERE platform = $2) AS dues",
         )
         .bind(people_of(platform))
         .bind(platform.as_str())
