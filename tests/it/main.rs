@@ -26,6 +26,7 @@ mod killed;
 mod limits;
 mod linking;
 mod looking;
+mod mixes;
 mod moving;
 mod nodes;
 mod options;
