@@ -402,6 +402,18 @@ impl Intake {
         })
     }
 
+    async fn ask_end_others(&self, from: &Person, id: &AccountId) -> Result<Message, IntakeError> {
+        let accounts = self.store.accounts(from).await?;
+        let Some(account) = accounts.iter().find(|account| account.id == *id) else {
+            return Ok(words::not_the_owner());
+        };
+        if account.others_to_end > 0 {
+            return Ok(words::end_others_question(account));
+        }
+        let alone = self.store.connected(id).await?.len() <= 1;
+        Ok(if alone { words::others_ended(account, 0) } else { words::not_the_owner() })
+    }
+
     async fn end_others(&self, from: &Person, id: &AccountId) -> Result<Message, IntakeError> {
         let Some(account) = self.store.account(id).await? else { return Ok(words::nothing_linked()) };
         let told = words::connection_ended(&account.username, &account.name);
@@ -473,6 +485,7 @@ impl Intake {
             Deed::Connect => return self.connect(from, at, "twitter").await.map(Some),
             Deed::Upload => return self.upload_link(from, at).await.map(Some),
             Deed::Disconnect(id) => return self.unlink(from, id).await.map(Some),
+            Deed::AskEndOthers(id) => return self.ask_end_others(from, &id).await.map(Some),
             Deed::EndOthers(id) => return self.end_others(from, &id).await.map(Some),
             Deed::RevokeToken(id) => return self.revoke_token(from, id).await.map(Some),
             Deed::SignOut(id) => return self.sign_out_of(from, id).await.map(Some),

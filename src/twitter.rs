@@ -17,7 +17,7 @@ mod watched;
 pub use error::XError;
 pub use limit::{AppDay, Limit, Reopens};
 pub use media::{Media, MediaStatus, Processing, ProcessingError};
-pub use oauth::{Authorize, OAuthError};
+pub use oauth::{Authorize, Insufficient, OAuthError};
 pub use posts::CreateError;
 
 use std::{

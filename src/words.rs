@@ -83,6 +83,8 @@ pub enum Deed {
     /// Asks for a link to the upload page.
     Upload,
     Disconnect(AccountId),
+    /// Asks whether to end the connections of everybody else to an account.
+    AskEndOthers(AccountId),
     /// Ends the connections of everybody else to an account.
     EndOthers(AccountId),
     /// Makes an account the one that `/post` publishes to.
@@ -103,6 +105,7 @@ impl fmt::Display for Deed {
             Deed::Connect => write!(f, "connect"),
             Deed::Upload => write!(f, "upload"),
             Deed::Disconnect(id) => write!(f, "disconnect:{id}"),
+            Deed::AskEndOthers(id) => write!(f, "ask_others:{id}"),
             Deed::EndOthers(id) => write!(f, "others:{id}"),
             Deed::Prefer(id) => write!(f, "prefer:{id}"),
             Deed::RevokeToken(id) => write!(f, "revoke:{id}"),
@@ -134,6 +137,7 @@ impl FromStr for Deed {
             "connect" if object.is_empty() => Deed::Connect,
             "upload" if object.is_empty() => Deed::Upload,
             "disconnect" => Deed::Disconnect(account()?),
+            "ask_others" => Deed::AskEndOthers(account()?),
             "others" => Deed::EndOthers(account()?),
             "prefer" => Deed::Prefer(account()?),
             "revoke" => Deed::RevokeToken(object.parse().map_err(|_| UnknownDeed)?),

@@ -272,6 +272,7 @@ impl Deed {
             Deed::Cancel(_)
                 | Deed::ItIsThere(_)
                 | Deed::Disconnect(_)
+                | Deed::AskEndOthers(_)
                 | Deed::EndOthers(_)
                 | Deed::RevokeToken(_)
                 | Deed::SignOut(_)

@@ -10,7 +10,7 @@ use crate::{
     account::{Person, PersonRef, Place},
     store::{Adopted, CLIENT_REJECTED, Choice, LinkRequest, PendingLink, Reserved, StoreError, UnnamedGrant},
     ticket::{NoRandomness, Ticket},
-    twitter::{OAuthError, XError},
+    twitter::{Insufficient, OAuthError, XError},
     words,
 };
 
@@ -104,7 +104,10 @@ impl Intake {
                 }
                 tokens
             }
-            Err(OAuthError::MissingScope(_)) => return Err(LinkError::MissingPermission),
+            Err(OAuthError::MissingScope(tokens)) => {
+                self.give_back(&tokens).await;
+                return Err(LinkError::MissingPermission);
+            }
             Err(error) => {
                 if let Err(error) = self.store.release_charge(charge).await {
                     tracing::warn!(%error, "a connection that failed stays counted");
@@ -133,6 +136,22 @@ impl Intake {
         let pending = PendingLink { person, place, profile, tokens, grant, was_broken };
         self.store.keep_pending(&ticket, &pending, now + LINK_LIFE_MS).await?;
         Ok((pending, ticket))
+    }
+
+    /// Ends tokens that allow too little, unless somebody posts to their account: X may end the working grant with them.
+    async fn give_back(&self, tokens: &Insufficient) {
+        let unused = async {
+            let profile = self.x.me(&tokens.access).await.ok()?;
+            self.store.connected(&profile.id).await.ok().filter(Vec::is_empty)
+        };
+        if unused.await.is_none() {
+            tracing::info!("a grant that allows too little is left to expire");
+            return;
+        }
+        // If X cannot be told, the person still can on X.
+        if let Err(error) = self.x.revoke_insufficient(tokens).await {
+            tracing::warn!(%error, "a grant that allows too little could not be revoked at X");
+        }
     }
 
     /// X sent the person back without a code: the link request is used up.

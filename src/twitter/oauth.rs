@@ -49,10 +49,18 @@ pub enum OAuthError {
     #[error("X does not accept the app's credentials")]
     ClientRejected,
     /// X granted less than publishing needs.
-    #[error("X did not grant: {}", .0.join(", "))]
-    MissingScope(Vec<String>),
+    #[error("X did not grant: {}", .0.missing.join(", "))]
+    MissingScope(Box<Insufficient>),
     #[error(transparent)]
     X(#[from] XError),
+}
+
+/// Tokens that allow too little for publishing.
+#[derive(Debug)]
+pub struct Insufficient {
+    pub access: SecretString,
+    refresh: Option<SecretString>,
+    missing: Vec<String>,
 }
 
 type Client = BasicClient<EndpointSet, EndpointNotSet, EndpointNotSet, EndpointNotSet, EndpointSet>;
@@ -73,7 +81,7 @@ impl X {
     }
 
     /// Turns the code X sent back into tokens: `POST /2/oauth2/token`. A code lives 30 seconds and works once.
-    /// Tokens that allow too little are given back at once.
+    /// Tokens that allow too little come with the error: whether to give them back depends on who else uses the account.
     pub async fn exchange(
         &self,
         code: SecretString,
@@ -99,15 +107,11 @@ impl X {
         let missing: Vec<_> = SCOPES.into_iter().filter(|scope| !has(scope)).map(str::to_owned).collect();
         match granted.refresh_token() {
             Some(refresh) if missing.is_empty() => Ok(tokens(&granted, refresh.secret(), now_ms)),
-            refresh => {
-                // Nobody will ever use these tokens. If X cannot be told, the person still can on X.
-                if let Some(refresh) = refresh {
-                    let _ = self.revoke_one(&refresh.secret().clone().into(), "refresh_token").await;
-                }
-                let access = granted.access_token().secret().clone().into();
-                let _ = self.revoke_one(&access, "access_token").await;
-                Err(OAuthError::MissingScope(missing))
-            }
+            refresh => Err(OAuthError::MissingScope(Box::new(Insufficient {
+                access: granted.access_token().secret().clone().into(),
+                refresh: refresh.map(|refresh| refresh.secret().clone().into()),
+                missing,
+            }))),
         }
     }
 
@@ -133,6 +137,16 @@ impl X {
     /// Ends both tokens: `POST /2/oauth2/revoke`, first the refresh token. Both are tried; the first failure is told.
     pub async fn revoke(&self, tokens: &Tokens) -> Result<(), OAuthError> {
         let refresh = self.revoke_one(&tokens.refresh, "refresh_token").await;
+        let access = self.revoke_one(&tokens.access, "access_token").await;
+        refresh.and(access)
+    }
+
+    /// Ends tokens that allow too little, as [`X::revoke`] does.
+    pub async fn revoke_insufficient(&self, tokens: &Insufficient) -> Result<(), OAuthError> {
+        let refresh = match &tokens.refresh {
+            Some(refresh) => self.revoke_one(refresh, "refresh_token").await,
+            None => Ok(()),
+        };
         let access = self.revoke_one(&tokens.access, "access_token").await;
         refresh.and(access)
     }

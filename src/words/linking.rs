@@ -108,9 +108,22 @@ pub fn accounts(accounts: &[Account]) -> Message {
             1 => "End all others".to_owned(),
             _ => format!("End all others on @{}", account.username),
         };
-        message = message.button(&label, Deed::EndOthers(account.id.clone()));
+        message = message.button(&label, Deed::AskEndOthers(account.id.clone()));
     }
     message
+}
+
+/// *End all others*, before it is done: it stops other people's posts.
+pub fn end_others_question(account: &Account) -> Message {
+    let name = name(&account.username, &account.name);
+    let (who, label) = match account.others_to_end {
+        1 => ("1 other person".to_owned(), "End the connection".to_owned()),
+        others => (format!("{others} other people"), format!("End {others} connections")),
+    };
+    Message::text(format!(
+        "{who} can post to {name}. If you end that, their waiting posts are not sent until they connect the account again."
+    ))
+    .button(&label, Deed::EndOthers(account.id.clone()))
 }
 
 /// After *End all others*.

@@ -48,6 +48,27 @@ async fn not_me_keeps_an_account_that_works() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_grant_that_allows_too_little_is_not_revoked_while_others_post_to_the_account() {
+    let world = World::linked().await;
+    let less =
+        Effect::Edit(|answer| answer["scope"] = "tweet.read tweet.write users.read offline.access".into());
+    world.x.order(Fault::on(Call::Token, less));
+    let callback = world.authorise(&world.connect_link("bob").await, "alice_makes", "authorize").await;
+    let page = Page::open(&callback).await;
+    assert_eq!(page.status, StatusCode::FORBIDDEN);
+    assert!(page.text().contains("A permission is missing"), "{}", page.text());
+    assert_eq!(world.requests(Call::Revoke).len(), 0);
+    assert_eq!(world.accounts(&person("bob")).await, [""; 0]);
+    // This X ends the older grant as it gives the new one, which nobody here can keep it from.
+    world.post("alice", "kept", &sample()).await;
+    world.settle().await;
+    assert!(world.last_text("alice").contains("Connect it again"), "{}", world.last_text("alice"));
+    world.link("alice", "alice_makes").await;
+    world.settle().await;
+    assert_eq!(world.x.posts()[0].text, "kept");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_closed_page_keeps_an_account_that_works() {
     let world = World::linked().await;
     world.question(&world.connect_link("bob").await, "alice_makes").await;
@@ -225,12 +246,14 @@ async fn the_owner_ends_all_others() {
     let world = shared().await;
     let id = world.app().store.accounts(&person("alice")).await.unwrap()[0].id.clone();
     // Bob confirmed the newest grant.
-    world.press_deed("alice", Deed::EndOthers(id)).await;
+    world.press_deed("alice", Deed::EndOthers(id.clone())).await;
     assert_eq!(
         world.last_text("alice"),
         "Only the person who connected this account last can end other people's connections. Connect it again to do \
          that. [Connect X]"
     );
+    world.press_deed("alice", Deed::AskEndOthers(id)).await;
+    assert!(world.last_text("alice").starts_with("Only the person who connected this account last can"));
     world.link("alice", "alice_makes").await;
     waiting_post_of_bob(&world).await;
     world.ask("bob", Ask::Accounts).await;
@@ -242,6 +265,14 @@ async fn the_owner_ends_all_others() {
         "Your X account:\n@alice_makes (Alice) · 1 other person can post here [End all others]"
     );
     world.press("alice", &listed, "End all others").await;
+    let question = world.last("alice");
+    assert_eq!(
+        read(&question.message),
+        "1 other person can post to @alice_makes (Alice). If you end that, their waiting posts are not sent until they \
+         connect the account again. [End the connection]"
+    );
+    assert_eq!(world.accounts(&person("bob")).await, ["alice_makes"], "asked first");
+    world.press("alice", &question, "End the connection").await;
     assert_eq!(
         world.last_text("alice"),
         "Ended 1 person's connection to @alice_makes (Alice). Their waiting posts are not sent."

@@ -22,6 +22,7 @@ fn deeds(post: PostId) -> Vec<Deed> {
             Deed::Connect
             | Deed::Upload
             | Deed::Disconnect(_)
+            | Deed::AskEndOthers(_)
             | Deed::EndOthers(_)
             | Deed::Prefer(_)
             | Deed::RevokeToken(_)
