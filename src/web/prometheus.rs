@@ -47,6 +47,16 @@ const METRICS: &[(&str, Kind, &str)] = &[
     ("toall_build_info", Gauge, "Always 1; the version is a label."),
     ("toall_chat_edits_total", Counter, "Status messages written to chats, by whether the chat took them."),
     (
+        "toall_database_statements_total",
+        Counter,
+        "Statements that this process sent to the database, those within transactions included.",
+    ),
+    (
+        "toall_database_transactions_total",
+        Counter,
+        "Transactions of this process at the database, by kind: a statement on its own is one.",
+    ),
+    (
         "toall_database_up",
         Gauge,
         "Whether the database answered at this scrape; 0 while nothing can be worked on.",

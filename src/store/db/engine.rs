@@ -81,6 +81,7 @@ impl Pool {
 
 impl Tx {
     pub(crate) async fn commit(self) -> Result<(), sqlx::Error> {
+        count_transaction("write");
         match self {
             Tx::Sqlite(tx) => tx.commit().await,
             Tx::Postgres(tx) => patiently(tx.commit()).await,
@@ -223,7 +224,9 @@ impl Query {
 
     /// Runs it, and returns how many rows it concerned.
     pub(crate) async fn execute<'a>(self, on: impl Into<On<'a>>) -> Result<u64, sqlx::Error> {
-        Ok(match on.into() {
+        let on = on.into();
+        self.count(&on);
+        Ok(match on {
             On::Pool(Pool::Sqlite(pool)) => self.sqlite()?.execute(pool).await?.rows_affected(),
             On::Tx(Tx::Sqlite(tx)) => self.sqlite()?.execute(&mut **tx).await?.rows_affected(),
             On::Pool(Pool::Postgres(pool)) => {
@@ -237,7 +240,9 @@ impl Query {
 
     /// Every row.
     pub(crate) async fn fetch_all<'a, T: Record>(self, on: impl Into<On<'a>>) -> Result<Vec<T>, sqlx::Error> {
-        match on.into() {
+        let on = on.into();
+        self.count(&on);
+        match on {
             On::Pool(Pool::Sqlite(pool)) => self.sqlite_rows()?.fetch_all(pool).await,
             On::Tx(Tx::Sqlite(tx)) => self.sqlite_rows()?.fetch_all(&mut **tx).await,
             On::Pool(Pool::Postgres(pool)) => {
@@ -288,6 +293,14 @@ impl Query {
         Ok(self.fetch_one::<(T,)>(on).await?.0)
     }
 
+    /// Counts the statement, and the transaction that it is when it runs by itself.
+    fn count(&self, on: &On<'_>) {
+        metrics::counter!("toall_database_statements_total").increment(1);
+        if let On::Pool(_) = on {
+            count_transaction(if self.sql.sqlite.starts_with("SELECT") { "read" } else { "write" });
+        }
+    }
+
     fn sqlite(self) -> Result<NativeQuery<'static, Sqlite, SqliteArguments>, sqlx::Error> {
         Ok(sqlx::query_with(self.sql.sqlite, arguments(self.values)?))
     }
@@ -307,6 +320,10 @@ impl Query {
     ) -> Result<NativeQueryAs<'static, Postgres, T, PgArguments>, sqlx::Error> {
         Ok(sqlx::query_as_with(self.sql.postgres, arguments(self.values)?))
     }
+}
+
+fn count_transaction(kind: &'static str) {
+    metrics::counter!("toall_database_transactions_total", "kind" => kind).increment(1);
 }
 
 /// The values as a driver takes them.
