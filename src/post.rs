@@ -234,6 +234,27 @@ pub struct Post {
     pub created_at: i64,
 }
 
+impl Post {
+    /// Moves moments that lie after `now` back to it. A clock that was ahead has written them, and what is judged by
+    /// the time since then would be judged too late.
+    pub(crate) fn known_by(mut self, now: i64) -> Post {
+        let moments = [
+            &mut self.trouble_since,
+            &mut self.processing_since,
+            &mut self.refused_since,
+            &mut self.intent_at,
+            &mut self.first_intent_at,
+        ];
+        for at in moments.into_iter().flatten() {
+            *at = now.min(*at);
+        }
+        if let Some(Waiting::FileNotFound { since, .. }) = &mut self.waiting {
+            *since = now.min(*since);
+        }
+        self
+    }
+}
+
 /// An upload session at X.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Media {

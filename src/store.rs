@@ -28,6 +28,7 @@ pub use db::open::OpenError;
 pub use db::postgres::available_connections;
 pub use db::sealing::{Vault, VaultError};
 pub use db::sqlite::missing_file;
+pub use db::topics::{Changes, Counts, Topics};
 pub use limits::app_quota::{Day, Need};
 pub use limits::charges::Reserved;
 pub use limits::incidents::CLIENT_REJECTED;
@@ -57,7 +58,7 @@ pub struct Store {
     vault: Arc<Vault>,
     /// Names this process in leases and events.
     node: Arc<str>,
-    changes: Arc<watch::Sender<u64>>,
+    changes: Arc<watch::Sender<Counts>>,
     others: Others,
 }
 
@@ -135,7 +136,7 @@ impl Store {
     /// they end when their time is over: whose process lives is not known.
     pub async fn open(database: &config::Database, vault: Vault, now: i64) -> Result<Self, OpenError> {
         let node: Arc<str> = uuid::Uuid::now_v7().to_string().into();
-        let changes = Arc::new(watch::Sender::new(0));
+        let changes = Arc::new(watch::Sender::new(Counts::default()));
         let (write, read, others) = match database.url.expose_secret().starts_with("postgres") {
             true => {
                 let (pool, options) = db::postgres::open(database, db::postgres::NAME).await?;
@@ -191,10 +192,14 @@ impl Store {
         Ok(())
     }
 
-    /// Changes whenever something was written, by this process or another: wakes the worker, and tells a test to look
-    /// again.
-    pub fn changes(&self) -> watch::Receiver<u64> {
+    /// Changes whenever something was written, by this process or another: tells a test to look again.
+    pub fn changes(&self) -> watch::Receiver<Counts> {
         self.changes.subscribe()
+    }
+
+    /// Waits for what was written about `topics`, by this process or another.
+    pub fn changes_of(&self, topics: Topics) -> Changes {
+        Changes::new(self.changes.subscribe(), topics)
     }
 
     /// Whether the database answers, and takes what is written.
@@ -252,25 +257,38 @@ impl Store {
         self.write.begin().await
     }
 
+    /// Ends a write, which may concern anybody.
     async fn commit(&self, tx: Tx) -> Result<(), sqlx::Error> {
+        self.commit_about(Topics::ALL, tx).await
+    }
+
+    /// Ends a write that concerns only those who wait for `topics`.
+    async fn commit_about(&self, topics: Topics, tx: Tx) -> Result<(), sqlx::Error> {
         let committed = tx.commit().await;
         // One that went unanswered may have been made.
-        self.changed();
+        self.changed(topics);
         committed
     }
 
-    /// Makes a change of one statement. Returns how many rows it was to.
+    /// Makes a change of one statement, which may concern anybody. Returns how many rows it was to.
     async fn change(&self, statement: Query) -> Result<u64, sqlx::Error> {
+        self.change_about(Topics::ALL, statement).await
+    }
+
+    /// Makes a change of one statement that concerns only those who wait for `topics`.
+    async fn change_about(&self, topics: Topics, statement: Query) -> Result<u64, sqlx::Error> {
         let done = statement.execute(&self.write).await;
         // As above.
-        self.changed();
+        self.changed(topics);
         done
     }
 
-    fn changed(&self) {
-        self.changes.send_modify(|count| *count = count.wrapping_add(1));
-        if let Others::Told(wire) = &self.others {
-            wire.tell();
+    fn changed(&self, topics: Topics) {
+        self.changes.send_modify(|counts| counts.add(topics));
+        if let Others::Told(wire) = &self.others
+            && topics != Topics::NONE
+        {
+            wire.tell(topics);
         }
     }
 }

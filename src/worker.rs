@@ -48,7 +48,7 @@ use crate::{
     health::{Health, PULSE, supervise},
     post::{Failure, Party, Pause, Post, State},
     staging::Staging,
-    store::{Claimed, LEASE, Lease, Room, StepKind, Store, StoreError},
+    store::{Claimed, LEASE, Lease, Room, StepKind, Store, StoreError, Topics},
     twitter::X,
     words,
 };
@@ -224,7 +224,7 @@ impl Worker {
         let calls = Arc::new(Semaphore::new(self.settings.concurrency));
         let Running { transfers, gate, .. } = &self.running;
         // Subscribed before the first look, so that no wake-up is missed.
-        let mut changes = self.store.changes();
+        let mut changes = self.store.changes_of(Topics::QUEUE);
         let part = self.health.part("worker");
         while !stop.is_cancelled() {
             part.beat();

@@ -43,7 +43,7 @@ pub async fn step(store: &Store, lease: &Lease, clock: &Clock) -> anyhow::Result
             store.start_media(lease, &media, clock.now_ms()).await?;
             store.segments_done(&media.id).await?;
             for segment in 0..media.segments(VIDEO_BYTES) {
-                store.segment_done(lease, &media.id, segment, clock.now_ms()).await?;
+                store.segments_acknowledged(lease, &media.id, &[segment], clock.now_ms()).await?;
             }
             post.chunk_bytes = Some(CHUNK);
             post.media = Some(media);

@@ -19,7 +19,7 @@ use crate::{
         discord::{Discord, Shards},
     },
     clock::Clock,
-    store::{Holding, Store, StoreError},
+    store::{Holding, Store, StoreError, Topics},
 };
 
 /// How often it is looked whether the shares have changed, though nothing else has.
@@ -108,7 +108,7 @@ impl Sharing {
         let stop = stop.child_token();
         let mut running = Running::new();
         let mut tasks: JoinSet<(u32, Result<(), ChatError>)> = JoinSet::new();
-        let mut changes = self.store.changes();
+        let mut changes = self.store.changes_of(Topics::LEASES);
         let mut next_start = Instant::now();
         let mut outcome = Ok(());
         loop {

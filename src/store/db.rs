@@ -8,3 +8,4 @@ pub(super) mod open;
 pub(super) mod postgres;
 pub(super) mod sealing;
 pub(super) mod sqlite;
+pub(super) mod topics;

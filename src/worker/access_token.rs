@@ -200,7 +200,9 @@ async fn trade(worker: Worker, account: AccountId, rev: i64) -> Result<Held, Ste
     if stored != rev {
         return Ok(Held { tokens, rev: stored, not_before: 0 });
     }
-    let mut refused_at = store.refresh_refused_at(&account, rev).await?;
+    // A moment yet to come is of a clock that was ahead: X's next refusal counts as the first.
+    let now = clock.now_ms();
+    let mut refused_at = store.refresh_refused_at(&account, rev).await?.filter(|at| *at <= now);
     if refused_at.is_some() {
         // X is not asked again before its answer would count.
         repeated(&mut refused_at, &OAuthError::RefreshRejected, clock.now_ms())?;

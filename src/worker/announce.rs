@@ -18,7 +18,7 @@ use crate::{
     account::Platform,
     chat::{Audience, ChatError},
     post::{Post, PostId, State},
-    store::{Notice, StatusJob, StoreError},
+    store::{Notice, StatusJob, StoreError, Topics},
     words::{self, Links, Message, Pace},
 };
 
@@ -49,7 +49,7 @@ pub(super) async fn run(worker: Worker, stop: CancellationToken) {
 }
 
 async fn run_on(worker: &Worker, platform: Platform, stop: &CancellationToken) {
-    let mut changes = worker.store.changes();
+    let mut changes = worker.store.changes_of(Topics::messages(platform));
     let mut memory = Memory::default();
     let mut writing = JoinSet::new();
     loop {
@@ -419,7 +419,7 @@ async fn send(worker: &Worker, notice: &Notice, now: i64) -> Result<(), StoreErr
     let told = worker.chats.say(&notice.place, notice.audience, &notice.message, Some(&notice.id));
     match in_time(told).await {
         Ok(_) => {
-            if let Err(error) = insist(|| worker.store.notice_done(&notice.id)).await {
+            if let Err(error) = insist(|| worker.store.notice_done(notice)).await {
                 tracing::error!(error = chain(&error), "a delivered notice cannot be removed");
             }
             Ok(())

@@ -16,7 +16,7 @@ use super::{POLL, RECOVERY, Worker, chain, uploads};
 use crate::{
     post::PostId,
     staging::PROBE,
-    store::{Adopted, StoreError, Unconfirmed, UnnamedGrant},
+    store::{Adopted, StoreError, Topics, Unconfirmed, UnnamedGrant},
     twitter::XError,
 };
 
@@ -68,7 +68,7 @@ async fn keep_house(worker: &Worker, stop: CancellationToken) -> Result<(), Infa
 
 /// Clears staging behind finished posts.
 async fn cleaning(worker: &Worker, stop: &CancellationToken) {
-    let mut changes = worker.store.changes();
+    let mut changes = worker.store.changes_of(Topics::CLEANING);
     while !stop.is_cancelled() {
         changes.mark_unchanged();
         let now = worker.clock.now_ms();

@@ -11,7 +11,7 @@ use std::{
 
 use futures::{StreamExt, stream};
 use secrecy::SecretString;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 
 use super::{
@@ -84,26 +84,52 @@ pub(super) async fn upload(
     let mut sends = stream::iter(missing)
         .map(|segment| async move {
             if is_over() {
-                return Ok(false);
+                return Ok(None);
             }
             let leave = worker.running.segments.begin(own).await;
             if is_over() {
-                return Ok(false);
+                return Ok(None);
             }
-            send(worker, lease, access, file, media, segment, span(media, segment, total), leave).await
+            send(worker, access, file, media, segment, span(media, segment, total), leave).await.map(Some)
         })
         .buffer_unordered(worker.settings.upload_parallelism);
-    let mut unsent = None;
-    while let Some(outcome) = sends.next().await {
-        match outcome {
-            Ok(true) => post.refused_since = None,
-            Ok(false) => {}
-            Err(error) => {
-                over.store(true, Relaxed);
-                unsent.get_or_insert(error);
+    let (acknowledgements, mut acknowledged) = mpsc::unbounded_channel();
+    let sending = async {
+        let mut unsent = None;
+        while let Some(outcome) = sends.next().await {
+            match outcome {
+                Ok(segment) => {
+                    let Some(segment) = segment else { continue };
+                    post.refused_since = None;
+                    // The other end stays until this one is gone.
+                    let _ = acknowledgements.send(segment);
+                }
+                Err(error) => {
+                    over.store(true, Relaxed);
+                    unsent.get_or_insert(error);
+                }
             }
         }
-    }
+        drop(acknowledgements);
+        unsent
+    };
+    // Beside the sends and never after them: a send may hold the connection that the write waits for. What X acknowledges
+    // during one write shares the next, so that a kill costs no more than if each had its own.
+    let writing = async {
+        let mut unwritten = None;
+        let mut batch = Vec::new();
+        while acknowledged.recv_many(&mut batch, MAX_SEGMENTS as usize).await > 0 {
+            let now = worker.clock.now_ms();
+            if let Err(error) = worker.store.segments_acknowledged(lease, &media.id, &batch, now).await {
+                over.store(true, Relaxed);
+                unwritten.get_or_insert(Unsent::Step(error.into()));
+            }
+            batch.clear();
+        }
+        unwritten
+    };
+    let (unsent, unwritten) = tokio::join!(sending, writing);
+    let unsent = unwritten.or(unsent);
     drop(sends);
     match unsent {
         None => {}
@@ -194,18 +220,16 @@ enum Unsent {
     Step(StepError),
 }
 
-/// Sends one segment and writes down that X has it.
-#[expect(clippy::too_many_arguments, reason = "all of them are the upload's; the segment is what differs")]
+/// Sends one segment, and returns it once X has it.
 async fn send(
     worker: &Worker,
-    lease: &Lease,
     access: &Access<'_>,
     (key, digests): (&str, &Arc<Digests>),
     media: &Media,
     segment: u32,
     span: Range<u64>,
     leave: Leave<'_>,
-) -> Result<bool, Unsent> {
+) -> Result<u32, Unsent> {
     let token = access.token_for(call::APPEND).await.map_err(Unsent::Step)?;
     let length = span.end - span.start;
     // A damaged block never reaches X as part of a whole segment.
@@ -226,8 +250,7 @@ async fn send(
     }
     metrics::counter!("toall_segments_total").increment(1);
     metrics::counter!("toall_upload_bytes_total").increment(length);
-    let written = worker.store.segment_done(lease, &media.id, segment, worker.clock.now_ms()).await;
-    written.map(|()| true).map_err(|error| Unsent::Step(error.into()))
+    Ok(segment)
 }
 
 async fn finalize(worker: &Worker, access: &Access<'_>, post: &mut Post) -> Result<Next, StepError> {

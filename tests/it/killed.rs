@@ -304,8 +304,8 @@ async fn after_any_write() {
         let mut world = World::linked().await;
         world.post("alice", "Killed", &sample()).await;
         let mut changes = world.app().store.changes();
-        let first = *changes.borrow_and_update();
-        let written = move |_: &World| *changes.borrow() >= first + nth;
+        let first = changes.borrow_and_update().total();
+        let written = move |_: &World| changes.borrow().total() >= first + nth;
         world.until("the write", written).await;
         world.kill().await;
         world.boot().await;

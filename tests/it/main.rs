@@ -11,6 +11,7 @@ mod cancelling;
 mod chats;
 mod connections;
 mod contract;
+mod counting;
 #[cfg(unix)]
 mod crash;
 mod database_gone;

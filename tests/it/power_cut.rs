@@ -17,8 +17,8 @@ async fn cut_after(nth: u64) {
     let mut world = World::linked().await;
     world.post("alice", "Dark", &sample()).await;
     let mut changes = world.app().store.changes();
-    let first = *changes.borrow_and_update();
-    world.until("the write", move |_| *changes.borrow() >= first + nth).await;
+    let first = changes.borrow_and_update().total();
+    world.until("the write", move |_| changes.borrow().total() >= first + nth).await;
 
     // While this is held, nothing is written, and the log is not begun anew; a checkpoint may be under way.
     let mut held = world.connection().await;

@@ -8,6 +8,7 @@ use std::{
 };
 
 use crate::{postgres, wire::Wire};
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use reqwest::{StatusCode, header::LOCATION};
 use sha2::{Digest, Sha256};
 use tempfile::TempDir;
@@ -57,6 +58,7 @@ pub struct World {
 struct Life {
     app: App,
     runtime: Runtime,
+    metrics: PrometheusHandle,
 }
 
 pub fn person(name: &str) -> Person {
@@ -192,11 +194,25 @@ impl World {
         self.boot_as(&[Role::Chat, Role::Web, Role::Worker]).await;
     }
 
+    /// A counter of the service since it was booted; `name` includes the labels.
+    pub fn counted(&self, name: &str) -> u64 {
+        let all = self.life.as_ref().unwrap().metrics.render();
+        let line = all.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+        line.map_or(0, |count| count.parse().unwrap())
+    }
+
     /// As [`World::boot`], of these parts only.
     pub async fn boot_as(&mut self, roles: &[Role]) {
         let roles = roles.to_owned();
-        let runtime =
-            tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        // Each world measures itself: a recorder of the whole process would mix those that run at once.
+        let recorder: &_ = Box::leak(Box::new(PrometheusBuilder::new().build_recorder()));
+        let metrics = recorder.handle();
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .on_thread_start(|| std::mem::forget(metrics::set_default_local_recorder(recorder)))
+            .enable_all()
+            .build()
+            .unwrap();
         let (config, clock, console) = (self.config.clone(), self.clock.clone(), self.console.clone());
         let listener = self.listener.try_clone().unwrap();
         let started = runtime.spawn(async move {
@@ -204,7 +220,7 @@ impl World {
             App::start_on(&config, &roles, clock, Some(listener), Some(console)).await
         });
         let app = started.await.unwrap().unwrap();
-        self.life = Some(Life { app, runtime });
+        self.life = Some(Life { app, runtime, metrics });
     }
 
     /// Ends the service between two instructions, as a power cut does.
@@ -212,7 +228,7 @@ impl World {
     /// Nobody else has a SQLite file, so what it held is free at the next start; on PostgreSQL it is when the lease is
     /// over, and so much time passes.
     pub async fn kill(&mut self) {
-        let Life { app, runtime } = self.life.take().unwrap();
+        let Life { app, runtime, .. } = self.life.take().unwrap();
         drop(app);
         tokio::task::spawn_blocking(move || runtime.shutdown_timeout(PATIENCE)).await.unwrap();
         if self.server.is_some() {
@@ -222,7 +238,7 @@ impl World {
 
     /// Ends the service as SIGTERM does: told to stop at once, stopped when the future ends.
     pub fn stop(&mut self) -> impl Future<Output = ()> + use<> {
-        let Life { app, runtime } = self.life.take().unwrap();
+        let Life { app, runtime, .. } = self.life.take().unwrap();
         let stopping = runtime.spawn(app.stop());
         async move {
             stopping.await.unwrap();
@@ -360,7 +376,7 @@ impl World {
 impl Drop for World {
     fn drop(&mut self) {
         // A runtime may not be dropped where tasks run.
-        if let Some(Life { app, runtime }) = self.life.take() {
+        if let Some(Life { app, runtime, .. }) = self.life.take() {
             drop(app);
             runtime.shutdown_background();
         }

@@ -6,7 +6,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
-use crate::store::Store;
+use crate::store::{Store, Topics};
 
 /// How often a name is prolonged by who holds it, and looked at by who does not.
 const BEAT: Duration = Duration::from_secs(3);
@@ -76,7 +76,7 @@ impl Store {
 
     /// Waits until this process holds the name; `None` at `stop`.
     async fn turn<'a>(&self, name: &'a str, clock: &Clock, stop: &CancellationToken) -> Option<Held<'a>> {
-        let mut changes = self.changes();
+        let mut changes = self.changes_of(Topics::LEASES);
         while !stop.is_cancelled() {
             changes.mark_unchanged();
             let (at, now) = (Instant::now(), clock.now_ms());

@@ -6,7 +6,7 @@
 
 use std::time::Duration;
 
-use crate::store::{Store, StoreError, db::engine::query};
+use crate::store::{Store, StoreError, Topics, db::engine::query};
 
 /// How long a name is held without a sign of life.
 pub const HOLD: Duration = Duration::from_secs(12);
@@ -65,7 +65,7 @@ impl Store {
                 .execute(&self.write)
                 .await?;
         if done > 0 {
-            self.changed();
+            self.changed(Topics::LEASES);
         }
         Ok(())
     }

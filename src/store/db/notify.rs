@@ -1,10 +1,17 @@
 //! How processes at one PostgreSQL tell one another that something changed.
 //!
 //! `NOTIFY` inside a transaction makes all commits of the database wait for one another, disk and all. So it is sent
-//! afterwards, by itself, and at most once in a while: it carries no news, only that there is some. One that is lost
-//! costs as long as until the next poll.
+//! afterwards, by itself, and at most once in a while: it carries no news, only what kinds of change there were. One that
+//! is lost costs as long as until the next poll.
 
-use std::{io, sync::Arc, time::Duration};
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering::AcqRel},
+    },
+    time::Duration,
+};
 
 use sqlx::{
     PgPool,
@@ -16,7 +23,10 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::store::db::connections::Connections;
+use crate::store::db::{
+    connections::Connections,
+    topics::{Counts, Topics},
+};
 
 /// How long at least lies between two things told, and between two heard.
 const REST: Duration = Duration::from_millis(50);
@@ -29,11 +39,29 @@ const ANSWER: Duration = Duration::from_secs(10);
 
 const CHANNEL: &str = "toall";
 
+/// Kinds of change that are still to be passed on.
+#[derive(Default)]
+struct News {
+    topics: AtomicU32,
+    some: Notify,
+}
+
+impl News {
+    fn add(&self, topics: Topics) {
+        self.topics.fetch_or(topics.bits(), AcqRel);
+        self.some.notify_one();
+    }
+
+    fn take(&self) -> Topics {
+        Topics::from_bits(self.topics.swap(0, AcqRel))
+    }
+}
+
 /// A process's end of the wire; cut when dropped.
 pub(crate) struct Wire {
     pool: Connections,
     node: Arc<str>,
-    news: Arc<Notify>,
+    news: Arc<News>,
     stop: CancellationToken,
     tasks: TaskTracker,
 }
@@ -44,16 +72,16 @@ impl Wire {
         options: PgConnectOptions,
         pool: Connections,
         node: Arc<str>,
-        changes: Arc<watch::Sender<u64>>,
+        changes: Arc<watch::Sender<Counts>>,
     ) -> Wire {
         let wire = Wire {
             pool: pool.clone(),
             node: node.clone(),
-            news: Arc::new(Notify::new()),
+            news: Arc::default(),
             stop: CancellationToken::new(),
             tasks: TaskTracker::new(),
         };
-        let heard = Arc::new(Notify::new());
+        let heard = Arc::new(News::default());
         let stop = &wire.stop;
         wire.tasks.spawn(stop.clone().run_until_cancelled_owned(tell(pool, node.clone(), wire.news.clone())));
         wire.tasks.spawn(stop.clone().run_until_cancelled_owned(listen(options, node, heard.clone())));
@@ -62,16 +90,16 @@ impl Wire {
         wire
     }
 
-    /// Has the others told that something changed, soon.
-    pub(crate) fn tell(&self) {
-        self.news.notify_one();
+    /// Has the others told soon that something of these kinds changed.
+    pub(crate) fn tell(&self, topics: Topics) {
+        self.news.add(topics);
     }
 
     /// Neither tells nor listens any more, once the others were told of what was given back at the end.
     pub(crate) async fn cut(&self) {
         self.stop.cancel();
         self.tasks.wait().await;
-        let _ = timeout(RECOVERY, tell_once(&self.pool, &self.node)).await;
+        let _ = timeout(RECOVERY, tell_once(&self.pool, &self.node, Topics::ALL)).await;
     }
 }
 
@@ -81,18 +109,22 @@ impl Drop for Wire {
     }
 }
 
-async fn tell(pool: Connections, node: Arc<str>, news: Arc<Notify>) {
+async fn tell(pool: Connections, node: Arc<str>, news: Arc<News>) {
     loop {
-        news.notified().await;
-        tell_once(&pool, &node).await;
+        news.some.notified().await;
+        let topics = news.take();
+        if topics != Topics::NONE {
+            tell_once(&pool, &node, topics).await;
+        }
         tokio::time::sleep(REST).await;
     }
 }
 
-async fn tell_once(pool: &Connections, node: &str) {
+async fn tell_once(pool: &Connections, node: &str, topics: Topics) {
+    let payload = format!("{node} {}", topics.names());
     let told = async {
         let mut connection = pool.acquire().await?;
-        sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(node).execute(&mut *connection).await
+        sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(payload).execute(&mut *connection).await
     };
     let told = told.await;
     if let Err(error) = told {
@@ -100,7 +132,7 @@ async fn tell_once(pool: &Connections, node: &str) {
     }
 }
 
-async fn listen(options: PgConnectOptions, node: Arc<str>, heard: Arc<Notify>) {
+async fn listen(options: PgConnectOptions, node: Arc<str>, heard: Arc<News>) {
     // One that is taken out again when the connection is lost.
     let pool = PgPoolOptions::new()
         .max_connections(1)
@@ -116,18 +148,23 @@ async fn listen(options: PgConnectOptions, node: Arc<str>, heard: Arc<Notify>) {
 }
 
 /// Listens until that fails.
-async fn hear(pool: &PgPool, node: &str, heard: &Notify) -> Result<(), sqlx::Error> {
+async fn hear(pool: &PgPool, node: &str, heard: &News) -> Result<(), sqlx::Error> {
     let mut listener = PgListener::connect_with(pool).await?;
     listener.listen(CHANNEL).await?;
     // What was told before.
-    heard.notify_one();
+    heard.add(Topics::ALL);
     loop {
         match timeout(QUIET, listener.try_recv()).await {
-            Ok(Ok(Some(notification))) if notification.payload() == node => {}
-            // Another's; or the connection was lost, and whatever was told meanwhile with it.
-            Ok(heard_or_lost) => {
-                heard_or_lost?;
-                heard.notify_one();
+            Ok(Ok(Some(notification))) => {
+                let (teller, topics) = notification.payload().split_once(' ').unwrap_or_default();
+                if teller != node {
+                    heard.add(Topics::from_names(topics));
+                }
+            }
+            // The connection was lost, and whatever was told meanwhile with it.
+            Ok(lost) => {
+                lost?;
+                heard.add(Topics::ALL);
             }
             // A connection that a router forgot is silent for ever.
             Err(_) => {
@@ -140,10 +177,11 @@ async fn hear(pool: &PgPool, node: &str, heard: &Notify) -> Result<(), sqlx::Err
     }
 }
 
-async fn pass_on(heard: Arc<Notify>, changes: Arc<watch::Sender<u64>>) {
+async fn pass_on(heard: Arc<News>, changes: Arc<watch::Sender<Counts>>) {
     loop {
-        heard.notified().await;
-        changes.send_modify(|count| *count = count.wrapping_add(1));
+        heard.some.notified().await;
+        let topics = heard.take();
+        changes.send_modify(|counts| counts.add(topics));
         tokio::time::sleep(REST).await;
     }
 }

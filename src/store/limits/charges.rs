@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::store::{
-    Store, StoreError,
+    Store, StoreError, Topics,
     db::{engine::query, locks},
     limits::user_limits::{lock, spent},
     people::accounts::upsert_user,
@@ -58,7 +58,7 @@ impl Store {
             .bind(now)
             .execute(&mut tx)
             .await?;
-        self.commit(tx).await?;
+        self.commit_about(Topics::NONE, tx).await?;
         Ok(Reserved::Charge(id))
     }
 

@@ -2,7 +2,8 @@
 
 use crate::account::{AccountId, Tokens};
 use crate::store::{
-    Lease, Store, StoreError, VaultError, db::engine::query, people::accounts::refresh_statuses, posts::lease,
+    Lease, Store, StoreError, Topics, VaultError, db::engine::query, people::accounts::refresh_statuses,
+    posts::lease,
 };
 
 /// What an account's sealed tokens belong to.
@@ -90,7 +91,7 @@ impl Store {
             // Somebody may have thought the account broken meanwhile, and let its lane rest.
             lease::rearm(&mut tx, account, now).await?;
         }
-        self.commit(tx).await?;
+        self.commit_about(Topics::QUEUE, tx).await?;
         Ok(kept)
     }
 

@@ -4,7 +4,7 @@ use uuid::Uuid;
 
 use crate::post::{PostId, State};
 use crate::store::{
-    Store, StoreError,
+    Store, StoreError, Topics,
     db::engine::{Tx, locking, query},
 };
 
@@ -62,7 +62,7 @@ impl Store {
         let change = query("UPDATE posts SET clean_at = $1 WHERE id = $2 AND clean_at IS NOT NULL")
             .bind(at)
             .bind(id.to_string());
-        self.change(change).await?;
+        self.change_about(Topics::CLEANING, change).await?;
         Ok(())
     }
 
@@ -81,7 +81,7 @@ impl Store {
         if let Some(state) = state {
             forget_uploads(&mut tx, &id.to_string(), &state).await?;
         }
-        Ok(self.commit(tx).await?)
+        Ok(self.commit_about(Topics::CLEANING, tx).await?)
     }
 
     /// Deletes posts that ended before `before` (Unix milliseconds), with all that belongs to them, oldest first and at

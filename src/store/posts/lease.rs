@@ -9,7 +9,7 @@ use std::{
 };
 
 use crate::store::{
-    Store, StoreError,
+    Store, StoreError, Topics,
     db::engine::{Sql, Tx, locking, query},
     posts::{rows::PostRow, status_outbox},
 };
@@ -220,12 +220,12 @@ impl Store {
             };
             let Some(row) = row else {
                 release(&mut tx, &account, now).await?;
-                self.commit(tx).await?;
+                self.commit_about(Topics::QUEUE, tx).await?;
                 continue;
             };
             let id = row.id.clone();
             let post = match Post::try_from(row) {
-                Ok(post) => post,
+                Ok(post) => post.known_by(now),
                 Err(error) => {
                     // One row that cannot be read must not keep everybody else waiting.
                     tracing::error!(post = id, %error, "a post cannot be read and is put off");
@@ -239,14 +239,14 @@ impl Store {
                         .execute(&mut tx)
                         .await?;
                     release(&mut tx, &account, now).await?;
-                    self.commit(tx).await?;
+                    self.commit_about(Topics::QUEUE, tx).await?;
                     return Ok(Claimed::Unreadable(id));
                 }
             };
             if StepKind::of(post.state, post.sha256.is_some()) != room.kind {
                 // Its person has changed what comes next since the lane was let go.
                 release(&mut tx, &account, now).await?;
-                self.commit(tx).await?;
+                self.commit_about(Topics::QUEUE, tx).await?;
                 continue;
             }
             let claims: i64 = query("UPDATE posts SET claims = claims + 1 WHERE id = $1 RETURNING claims")
@@ -280,7 +280,7 @@ impl Store {
             .execute(&mut tx)
             .await?;
         release(&mut tx, &lease.account, now).await?;
-        Ok(self.commit(tx).await?)
+        Ok(self.commit_about(Topics::QUEUE, tx).await?)
     }
 
     /// Tells when a step of this kind is due next, in Unix milliseconds.
@@ -321,7 +321,7 @@ impl Store {
             .execute(&mut tx)
             .await?;
         release(&mut tx, &lease.account, now).await?;
-        Ok(self.commit(tx).await?)
+        Ok(self.commit_about(Topics::QUEUE, tx).await?)
     }
 
     /// When a lane is due next, in Unix milliseconds.

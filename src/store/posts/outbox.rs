@@ -4,7 +4,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::store::{
-    Store, StoreError,
+    Store, StoreError, Topics,
     db::engine::{Sql, Tx, query},
     posts::{lease::UNREADABLE_PAUSE_MS, status_outbox::Turn},
 };
@@ -70,7 +70,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         self.insert_notice(&mut tx, place, answer, api_token, due_at).await?;
-        Ok(self.commit(tx).await?)
+        Ok(self.commit_about(Topics::messages(place.platform), tx).await?)
     }
 
     async fn insert_notice(
@@ -148,7 +148,7 @@ impl Store {
                 Ok(notice) => notices.push(notice),
                 Err(error) => {
                     tracing::error!(notice = id, %error, "a notice is put off");
-                    self.put_off(&id, until, now + UNREADABLE_PAUSE_MS).await?;
+                    self.put_off(platform, &id, until, now + UNREADABLE_PAUSE_MS).await?;
                 }
             }
         }
@@ -158,9 +158,9 @@ impl Store {
     }
 
     /// Forgets a notice that was sent.
-    pub async fn notice_done(&self, id: &str) -> Result<(), StoreError> {
-        let change = query("DELETE FROM notices WHERE id = $1").bind(id);
-        self.change(change).await?;
+    pub async fn notice_done(&self, notice: &Notice) -> Result<(), StoreError> {
+        let change = query("DELETE FROM notices WHERE id = $1").bind(&notice.id);
+        self.change_about(Topics::messages(notice.place.platform), change).await?;
         Ok(())
     }
 
@@ -171,12 +171,12 @@ impl Store {
         if let Some(token) = notice.api_token {
             query("DELETE FROM api_tokens WHERE id = $1").bind(token.to_string()).execute(&mut tx).await?;
         }
-        Ok(self.commit(tx).await?)
+        Ok(self.commit_about(Topics::messages(notice.place.platform), tx).await?)
     }
 
     /// Tries a notice again at `due_at`, unless another process has taken it since.
     pub async fn notice_later(&self, notice: &Notice, due_at: i64) -> Result<(), StoreError> {
-        self.put_off(&notice.id, notice.taken_until, due_at).await
+        self.put_off(notice.place.platform, &notice.id, notice.taken_until, due_at).await
     }
 
     /// Puts a notice off because its chat has no room, which is no failed try.
@@ -186,18 +186,24 @@ impl Store {
                 .bind(due_at)
                 .bind(&notice.id)
                 .bind(notice.taken_until);
-        self.change(change).await?;
+        self.change_about(Topics::messages(notice.place.platform), change).await?;
         Ok(())
     }
 
-    async fn put_off(&self, id: &str, taken_until: i64, due_at: i64) -> Result<(), StoreError> {
+    async fn put_off(
+        &self,
+        platform: Platform,
+        id: &str,
+        taken_until: i64,
+        due_at: i64,
+    ) -> Result<(), StoreError> {
         let change = query(
             "UPDATE notices SET due_at = $1, taken_until = 0, attempts = attempts + 1 WHERE id = $2 AND taken_until = $3",
         )
         .bind(due_at)
         .bind(id)
         .bind(taken_until);
-        self.change(change).await?;
+        self.change_about(Topics::messages(platform), change).await?;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@ use sqlx::FromRow;
 use uuid::Uuid;
 
 use crate::store::{
-    Store, StoreError,
+    Store, StoreError, Topics,
     db::{
         engine::{Tx, query},
         locks,
@@ -152,7 +152,9 @@ impl Store {
         locks::lane(&mut tx, &new.account).await?;
         let accepted = self.accept_in(&mut tx, &user, new, limits, now).await?;
         if accepted == Accepted::New {
-            self.commit(tx).await.map_err(StoreError::Unanswered)?;
+            self.commit_about(Topics::QUEUE | Topics::messages_to(&user), tx)
+                .await
+                .map_err(StoreError::Unanswered)?;
         }
         Ok(accepted)
     }

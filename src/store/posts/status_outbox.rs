@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use sqlx::FromRow;
 
 use crate::store::{
-    Store, StoreError,
+    Store, StoreError, Topics,
     db::engine::{Sql, Tx, query},
     posts::{lease::UNREADABLE_PAUSE_MS, rows::PostRow},
 };
@@ -135,7 +135,7 @@ impl Store {
                         query("UPDATE posts SET status_due_at = $1, status_taken_until = 0 WHERE id = $2")
                             .bind(now + UNREADABLE_PAUSE_MS)
                             .bind(id);
-                    self.change(change).await?;
+                    self.change_about(Topics::messages(platform), change).await?;
                 }
             }
         }
@@ -197,7 +197,7 @@ impl Store {
         .bind(at)
         .bind(job.post.id.to_string())
         .bind(job.epoch);
-        self.change(change).await?;
+        self.change_about(Topics::messages_to(&job.post.user), change).await?;
         Ok(())
     }
 
@@ -241,7 +241,7 @@ impl Store {
             .execute(&self.write)
             .await?;
         }
-        self.changed();
+        self.changed(Topics::messages_to(&job.post.user));
         Ok(wanted.is_some_and(|wanted| wanted <= job.want))
     }
 
@@ -257,7 +257,7 @@ impl Store {
         .bind(i64::from(forget))
         .bind(job.post.id.to_string())
         .bind(job.epoch);
-        self.change(change).await?;
+        self.change_about(Topics::messages_to(&job.post.user), change).await?;
         Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering::Relaxed;
 
 use crate::store::{
-    Lease, Store, StoreError,
+    Lease, Store, StoreError, Topics,
     db::{
         engine::{Tx, query},
         locks,
@@ -30,7 +30,7 @@ impl Store {
             .execute(&mut tx)
             .await?;
         show(&mut tx, lease.post.id, now).await?;
-        Ok(self.commit(tx).await?)
+        Ok(self.commit_about(Topics::messages_to(&lease.post.user), tx).await?)
     }
 
     /// Keeps the digests of the post's file, in place of those of a former copy.
@@ -80,26 +80,29 @@ impl Store {
         .execute(&mut tx)
         .await?;
         event(&mut tx, self, id, Some(lease.epoch), "media", Some(&media.id), now).await?;
-        Ok(self.commit(tx).await?)
+        Ok(self.commit_about(Topics::NONE, tx).await?)
     }
 
-    /// Keeps that X acknowledged a segment.
-    pub async fn segment_done(
+    /// Keeps that X acknowledged segments.
+    pub async fn segments_acknowledged(
         &self,
         lease: &Lease,
         media_id: &str,
-        segment: u32,
+        segments: &[u32],
         now: i64,
     ) -> Result<(), StoreError> {
         let mut tx = self.begin().await?;
         self.fence(&mut tx, lease).await?;
-        let done = query(
-            "INSERT INTO media_segments (media_id, segment) VALUES ($1, $2) ON CONFLICT (media_id, segment) DO NOTHING",
-        )
-        .bind(media_id)
-        .bind(i64::from(segment))
-        .execute(&mut tx)
-        .await?;
+        let mut done = 0;
+        for segment in segments {
+            done += query(
+                "INSERT INTO media_segments (media_id, segment) VALUES ($1, $2) ON CONFLICT (media_id, segment) DO NOTHING",
+            )
+            .bind(media_id)
+            .bind(i64::from(*segment))
+            .execute(&mut tx)
+            .await?;
+        }
         query(
             "UPDATE posts SET segments_done = segments_done + $1, claims = 0, waiting = NULL
               WHERE id = $2 AND media_id = $3",
@@ -110,7 +113,7 @@ impl Store {
         .execute(&mut tx)
         .await?;
         show(&mut tx, lease.post.id, now).await?;
-        self.commit(tx).await?;
+        self.commit_about(Topics::messages_to(&lease.post.user), tx).await?;
         lease.progressed.store(true, Relaxed);
         Ok(())
     }
@@ -146,7 +149,7 @@ impl Store {
             .fetch_value(&mut tx)
             .await?;
         event(&mut tx, self, lease.post.id, Some(lease.epoch), "intent", None, now).await?;
-        self.commit(tx).await?;
+        self.commit_about(Topics::NONE, tx).await?;
         Ok(caption)
     }
 
@@ -191,7 +194,8 @@ impl Store {
         show(&mut tx, id, now).await?;
         event(&mut tx, self, id, Some(lease.epoch), "posted", Some(x_post_id), now).await?;
         drop_from_lane(&mut tx, &lease.account, id, now).await?;
-        Ok(self.commit(tx).await?)
+        let topics = Topics::QUEUE | Topics::CLEANING | Topics::messages_to(&lease.post.user);
+        Ok(self.commit_about(topics, tx).await?)
     }
 
     /// Keeps a second post on X beside the `first`, and a notice of it. Told once, however often it is written.
@@ -337,10 +341,16 @@ impl Store {
         .await?;
         show(&mut tx, post.id, now).await?;
         event(&mut tx, self, post.id, Some(lease.epoch), kind, failure.as_deref(), now).await?;
+        let mut topics = Topics::QUEUE | Topics::messages_to(&post.user);
+        if clean_at(post.state, now).is_some() {
+            topics = topics | Topics::CLEANING;
+        }
         if waits_for_all || waited_for_all {
+            // Their people may be on other platforms.
+            topics = Topics::ALL;
             lease::tell_those_behind(&mut tx, lease, waiting.filter(|_| waits_for_all), now).await?;
         }
         release(&mut tx, &lease.account, now).await?;
-        Ok(self.commit(tx).await?)
+        Ok(self.commit_about(topics, tx).await?)
     }
 }

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     account::{AccountId, MessageRef},
     clock::Clock,
-    post::{Pause, State},
+    post::{Pause, Post, State, Waiting},
     store::{Closed, HOLD, Holding, LEASE, Need, Store, StoreError, Vault, db::engine::query},
 };
 
@@ -225,7 +225,7 @@ async fn a_message_is_one_process_s_to_write_and_a_late_word_is_written_over() {
         0,
         "it is the other's"
     );
-    other.notice_done(&notice.id).await.unwrap();
+    other.notice_done(notice).await.unwrap();
     assert_eq!(one.next_message_due().await.unwrap(), None);
 }
 
@@ -259,6 +259,32 @@ async fn a_lease_that_is_over_writes_nothing_whoever_has_the_lane_now() {
         lost(next.intend(&awake, later).await.map(drop));
         one.cancel(&person(name), id, later).await.unwrap();
     }
+}
+
+/// A clock that was ahead has written them.
+#[tokio::test]
+async fn a_moment_yet_to_come_counts_from_now() {
+    let kept = Kept::new().await;
+    let store = open(&kept).await;
+    link(&store, "alice", "alice").await;
+    accept(&store, "alice", "alice").await;
+    let lease = store.claim(NOW).await.unwrap().unwrap();
+    let since = NOW + 3_600_000;
+    let post = Post {
+        trouble_since: Some(since),
+        processing_since: Some(since),
+        refused_since: Some(since),
+        intent_at: Some(since),
+        first_intent_at: Some(since),
+        waiting: Some(Waiting::FileNotFound { since, tries: 2, until: NOW }),
+        ..lease.post.clone()
+    };
+    store.save(&lease, &post, Some(NOW), "waits", NOW).await.unwrap();
+    let post = store.claim(NOW + 1).await.unwrap().unwrap().post;
+    let moments =
+        [post.trouble_since, post.processing_since, post.refused_since, post.intent_at, post.first_intent_at];
+    assert_eq!(moments, [Some(NOW + 1); 5]);
+    assert_eq!(post.waiting, Some(Waiting::FileNotFound { since: NOW + 1, tries: 2, until: NOW }));
 }
 
 #[tokio::test]

@@ -11,12 +11,13 @@ use axum::{
     },
 };
 use futures::{Stream, stream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use uuid::Uuid;
 
 use super::{caller::Caller, json::Named, openapi::Problems, status::RequestStatus};
 use crate::{
     account::{Person, PersonRef},
+    store::{Changes, Topics},
     web::{
         Site,
         error::{Problem, Refusal},
@@ -67,7 +68,7 @@ struct Follower {
     site: Arc<Site>,
     person: Person,
     request: Uuid,
-    changes: watch::Receiver<u64>,
+    changes: Changes,
     told: Option<RequestStatus>,
     over: bool,
     _open: OpenStream,
@@ -122,7 +123,7 @@ pub(super) async fn events(
         return Err(Refusal::NO_REQUEST.into());
     }
     let open = site.streams.open(&caller.person)?;
-    let changes = site.intake.store.changes();
+    let changes = site.intake.store.changes_of(Topics::messages(caller.person.platform));
     let follower =
         Follower { site, person: caller.person, request, changes, told: None, over: false, _open: open };
     let events = Sse::new(follow(follower)).keep_alive(KeepAlive::new().interval(HEARTBEAT));
