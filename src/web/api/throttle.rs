@@ -73,7 +73,8 @@ impl Limits {
 /// Wrong tokens that one address may send within [`WRONG_TOKENS_SPAN`].
 const MAX_WRONG_TOKENS: u32 = 60;
 const WRONG_TOKENS_SPAN: Duration = Duration::from_secs(60);
-/// Addresses remembered at once. When there are more, those whose span is over are forgotten.
+/// Addresses remembered at once. When there are more, those whose span is over are forgotten, or else all: a guess costs
+/// a query then, which is less than memory without end.
 const MAX_ADDRESSES: usize = 10_000;
 
 /// Counts the wrong tokens of each address, so that guessing costs no database query.
@@ -95,6 +96,9 @@ impl WrongTokens {
         let mut by_address = self.by_address.lock().unwrap_or_else(PoisonError::into_inner);
         if by_address.len() >= MAX_ADDRESSES {
             by_address.retain(|_, (since, _)| since.elapsed() < WRONG_TOKENS_SPAN);
+            if by_address.len() >= MAX_ADDRESSES {
+                by_address.clear();
+            }
         }
         let (since, count) = by_address.entry(client).or_insert((Instant::now(), 0));
         if since.elapsed() >= WRONG_TOKENS_SPAN {
@@ -133,5 +137,27 @@ impl IntoResponse for TooMany {
         let mut response = tell(Problem::from(Refusal::TOO_MANY_REQUESTS).into_response(), 0, self.seconds);
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(self.seconds));
         response
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv6Addr;
+
+    use super::*;
+
+    #[test]
+    fn wrong_tokens_from_everywhere_take_bounded_memory() {
+        let wrong = WrongTokens::default();
+        let addresses = (0..25_000_u128).map(|number| IpAddr::from(Ipv6Addr::from(number)));
+        for address in addresses {
+            wrong.count(address);
+            assert!(wrong.by_address.lock().unwrap().len() <= MAX_ADDRESSES);
+        }
+        let last = IpAddr::from(Ipv6Addr::from(24_999_u128));
+        for _ in 0..MAX_WRONG_TOKENS {
+            wrong.count(last);
+        }
+        assert!(wrong.are_too_many(last));
     }
 }
