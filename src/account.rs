@@ -1,4 +1,4 @@
-//! Who is who: the person in a chat, the place they write from, and the X account they publish to.
+//! Identities: the person in a chat, the place they write from, and the X account they publish to.
 
 use std::{fmt, str::FromStr};
 
@@ -56,8 +56,8 @@ pub struct Person {
     pub platform: Platform,
     /// The chat service's own id, never a user name: names change hands.
     pub id: String,
-    /// For reading, on the confirmation page above all: the unique user name where the service has one, since a
-    /// display name can imitate somebody.
+    /// Shown to people, above all on the confirmation page. Holds the unique user name where the service has one,
+    /// since a display name can imitate somebody.
     pub name: String,
 }
 
@@ -90,7 +90,7 @@ impl FromStr for PersonRef {
 }
 
 impl PersonRef {
-    /// Where to write to them alone, whether or not they have asked anything.
+    /// The private chat with this person; needs no earlier message from them.
     pub fn private_place(&self) -> Place {
         Place {
             platform: self.platform,
@@ -98,19 +98,19 @@ impl PersonRef {
             thread: None,
             message: None,
             person: self.id.clone(),
-            // Not known to be a chat with the bot: both chats then go to the person.
+            // An id alone does not prove that this is a chat with the bot. Both adapters then write to the person.
             private: false,
             interaction: None,
         }
     }
 
-    /// Whether this is that person.
+    /// Returns true if `person` is the same one.
     pub fn is(&self, person: &Person) -> bool {
         self.platform == person.platform && self.id == person.id
     }
 }
 
-/// Something that people are in, by its chat service's own id.
+/// A server or group that people are members of, by its chat service's own id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Group {
     DiscordServer(String),
@@ -148,7 +148,7 @@ impl FromStr for Group {
     }
 }
 
-/// Where something was asked, with all that is needed to answer there, now or after a restart.
+/// The place of a request, with everything needed to answer there, now or after a restart.
 ///
 /// Stored sealed, because of the interaction token.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -159,30 +159,30 @@ pub struct Place {
     /// Telegram forum topic, so that an answer lands where the question was.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub thread: Option<String>,
-    /// The message that asked, to be replied to.
+    /// The message that holds the request; the bot replies to it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub message: Option<String>,
     /// The asker's id on this platform, for a direct message.
     pub person: String,
-    /// Whether only the asker reads here (a direct chat with the bot).
+    /// True for a direct chat with the bot, where only the asker reads.
     pub private: bool,
-    /// The Discord interaction that asked, while its token lives.
+    /// The Discord interaction of the request, while its token is valid.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interaction: Option<Interaction>,
 }
 
-/// A Discord interaction: its token answers for 15 minutes
+/// A Discord interaction. Its token can be used for answers for 15 minutes
 /// (Discord's developer documentation, "Receiving and Responding to Interactions").
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Interaction {
     pub application: String,
     #[serde(with = "secret")]
     pub token: SecretString,
-    /// Unix milliseconds after which the token is dead.
+    /// Expiry of the token in Unix milliseconds.
     pub expires_at: i64,
-    /// Whether the bot may itself write and edit in this channel, so that a status can outlive the token.
+    /// True if the bot may write and edit messages in this channel, so that a status can outlive the token.
     pub bot_may_write: bool,
-    /// Whether the answer to this interaction is seen by the asker alone.
+    /// True if only the asker sees the answer to this interaction.
     pub ephemeral: bool,
 }
 
@@ -230,7 +230,7 @@ impl fmt::Display for AccountId {
     }
 }
 
-/// What an X account's subscription allows (`subscription_type` of `GET /2/users/me`).
+/// Subscription of an X account (`subscription_type` of `GET /2/users/me`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Tier {
@@ -252,7 +252,7 @@ impl Tier {
         }
     }
 
-    /// Reads the stored word; one that a later version wrote counts as no subscription.
+    /// Reads the stored word. A word written by a newer version counts as no subscription.
     pub fn from_stored(word: &str) -> Self {
         match word {
             "basic" => Tier::Basic,
@@ -263,7 +263,7 @@ impl Tier {
     }
 }
 
-/// An X account's public face, as `GET /2/users/me` gives it.
+/// Public profile of an X account, as `GET /2/users/me` returns it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Profile {
     pub id: AccountId,
@@ -284,25 +284,25 @@ pub struct Account {
     pub avatar_url: Option<String>,
     pub tier: Tier,
     pub state: AccountState,
-    /// When X last said all of this, in Unix milliseconds.
+    /// Time when X last confirmed this profile, in Unix milliseconds.
     pub profile_at: i64,
-    /// Whether this person's `/post` goes here.
+    /// True if this person's `/post` publishes to this account.
     pub preferred: bool,
-    /// How many other people are connected whose connections this person may end; 0 for all but the owner.
+    /// Number of other people's connections that this person may end; 0 for everyone but the owner.
     pub others_to_end: u32,
 }
 
-/// A profile older than this is asked for again where it decides; X bills a read of one once a day.
+/// Age at which a profile is read again before a decision depends on it. X bills one read per account and day.
 const PROFILE_FRESH_MS: i64 = 24 * 3_600_000;
 
 impl Account {
-    /// Whether a subscription may have been bought, or have lapsed, since X last said.
+    /// Returns true if the subscription may have changed since the profile was read.
     pub fn may_have_changed(&self, now: i64) -> bool {
         now - self.profile_at >= PROFILE_FRESH_MS
     }
 }
 
-/// Whether an account can be posted to.
+/// State of the connection to an account.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AccountState {
@@ -310,14 +310,14 @@ pub enum AccountState {
     ReconnectNeeded,
 }
 
-/// The tokens X gave for one account, and what they allow.
+/// The tokens that X issued for one account, and their scope.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Tokens {
     #[serde(with = "secret")]
     pub access: SecretString,
     #[serde(with = "secret")]
     pub refresh: SecretString,
-    /// When X gave them, in Unix milliseconds.
+    /// Time of issue in Unix milliseconds.
     pub issued_at: i64,
     /// Unix milliseconds.
     pub access_expires_at: i64,
@@ -326,13 +326,13 @@ pub struct Tokens {
 }
 
 impl Tokens {
-    /// The access token's life, in milliseconds.
+    /// Lifetime of the access token in milliseconds.
     pub fn lifetime(&self) -> i64 {
         self.access_expires_at.saturating_sub(self.issued_at).max(0)
     }
 }
 
-/// Secrets inside values that are only ever serialised to be sealed.
+/// Serialises secrets inside values that are only serialised to be sealed.
 mod secret {
     use secrecy::{ExposeSecret, SecretString};
     use serde::{Deserialize, Deserializer, Serializer};

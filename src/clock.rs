@@ -1,4 +1,4 @@
-//! What time it is: the machine's clock, or one that a test turns by hand.
+//! The current time: from the machine's clock, or from one that a test sets by hand.
 
 use std::{
     sync::Arc,
@@ -7,7 +7,7 @@ use std::{
 
 use tokio::sync::watch;
 
-/// A source of the current time in Unix milliseconds. Cheap to clone; clones agree.
+/// A source of the current time in Unix milliseconds. Cheap to clone; all clones show the same time.
 #[derive(Clone, Debug, Default)]
 pub struct Clock(Option<Arc<watch::Sender<i64>>>);
 
@@ -17,12 +17,12 @@ impl Clock {
         Clock(None)
     }
 
-    /// A clock that stands at `now_ms` until [`Clock::set`] turns it.
+    /// A clock that shows `now_ms` until [`Clock::set`] changes it.
     pub fn by_hand(now_ms: i64) -> Self {
         Clock(Some(Arc::new(watch::Sender::new(now_ms))))
     }
 
-    /// Unix milliseconds.
+    /// The current time in Unix milliseconds.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the machine's clock")]
     pub fn now_ms(&self) -> i64 {
         match &self.0 {
@@ -33,7 +33,7 @@ impl Clock {
         }
     }
 
-    /// Turns a clock made by [`Clock::by_hand`] forward to `now_ms`; never back, and never the machine's.
+    /// Moves a clock made by [`Clock::by_hand`] forward to `now_ms`. Never moves it back, and never sets the machine's.
     pub fn set(&self, now_ms: i64) {
         if let Some(hands) = &self.0 {
             hands.send_if_modified(|now| {
@@ -49,7 +49,7 @@ impl Clock {
         match &self.0 {
             Some(hands) => {
                 let mut hands = hands.subscribe();
-                // The sender lives in `self`, so this cannot fail.
+                // `self` owns the sender, so the channel cannot close during the wait.
                 let _ = hands.wait_for(|now| *now >= due_ms).await;
             }
             None => {
@@ -63,7 +63,7 @@ impl Clock {
 /// A calendar month, UTC.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Month {
-    /// As in `2026-11`.
+    /// Year and month, as `2026-11`.
     pub name: String,
     /// Its first moment, in Unix milliseconds.
     pub begins: i64,
@@ -72,7 +72,7 @@ pub struct Month {
 }
 
 impl Month {
-    /// The month of a moment in Unix milliseconds.
+    /// Returns the month that contains `now_ms` (Unix milliseconds).
     pub fn of(now_ms: i64) -> Month {
         let utc = jiff::tz::TimeZone::UTC;
         let date = jiff::Timestamp::from_millisecond(now_ms).unwrap_or_default().to_zoned(utc.clone()).date();
@@ -80,7 +80,7 @@ impl Month {
             let zoned = date.first_of_month().to_zoned(utc.clone());
             zoned.map_or(now_ms, |zoned| zoned.timestamp().as_millisecond())
         };
-        // The last day a calendar knows has no next month.
+        // The last month of the calendar's range has no successor.
         let next = date.last_of_month().tomorrow().map_or(i64::MAX, begin);
         Month { name: date.strftime("%Y-%m").to_string(), begins: begin(date), ends: next }
     }

@@ -1,4 +1,4 @@
-//! Which parts of the service work, as `/readyz` reports them; and the restart of tasks that die.
+//! Health of the service's parts, as `/readyz` reports it, and the restart of tasks that die.
 
 use std::{
     collections::BTreeMap,
@@ -15,32 +15,32 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-/// A part that gives signs of life has failed once the last one is this old.
+/// Age of the last heartbeat from which a part that sends heartbeats counts as failed.
 const SILENT_FOR: Duration = Duration::from_secs(60);
-/// How often a part that waits gives a sign of life.
+/// Interval between the heartbeats of a waiting part.
 pub const PULSE: Duration = Duration::from_secs(10);
-/// A task that was restarted counts as working once it has run for this long.
+/// Run time after which a restarted task counts as working.
 const SETTLED: Duration = if cfg!(test) { Duration::from_millis(200) } else { Duration::from_secs(10) };
-/// The pause before a first restart; it doubles up to [`LONGEST_PAUSE`].
+/// Pause before the first restart; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = if cfg!(test) { Duration::from_millis(10) } else { Duration::from_secs(1) };
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// State of a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Status {
-    /// Nothing is known against it yet.
+    /// The part has reported neither success nor failure yet.
     Starting,
     Ok,
     Failed,
-    /// Switched off until an operator acts, as a chat whose token is rejected.
+    /// Switched off until an operator acts, such as a chat whose token is rejected.
     Disabled,
 }
 
-/// One part. Clones share its state.
+/// Health of one part. Clones share its state.
 #[derive(Clone, Debug)]
 pub struct Part {
     status: Arc<watch::Sender<Status>>,
-    /// The last sign of life, from parts that give them.
+    /// Time of the last heartbeat; `None` for parts that send none.
     pulse: Arc<Mutex<Option<Instant>>>,
 }
 
@@ -55,7 +55,7 @@ impl Part {
         self.status.send_replace(Status::Ok);
     }
 
-    /// Reports trouble. A disabled part stays disabled: only a success proves otherwise.
+    /// Reports a failure. A disabled part stays disabled until it reports a success.
     pub fn fails(&self) {
         self.status.send_if_modified(|status| {
             let changes = !matches!(status, Status::Failed | Status::Disabled);
@@ -70,7 +70,7 @@ impl Part {
         self.status.send_replace(Status::Disabled);
     }
 
-    /// Gives a sign of life. From the first one on, the part has failed when they stop.
+    /// Sends a heartbeat. After the first one, the part counts as failed when heartbeats stop.
     pub fn beat(&self) {
         *self.pulse.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
     }
@@ -87,9 +87,9 @@ impl Part {
         }
     }
 
-    /// Returns once the part works.
+    /// Waits until the part works.
     pub async fn until_it_works(&self) {
-        // The sender is ours, so the wait ends by the status alone.
+        // `self` owns the sender, so the channel cannot close during the wait.
         let _ = self.status.subscribe().wait_for(|status| *status == Status::Ok).await;
     }
 }
@@ -99,12 +99,12 @@ impl Part {
 pub struct Health(Arc<Mutex<BTreeMap<&'static str, Part>>>);
 
 impl Health {
-    /// The part of this name, added when it is new.
+    /// Returns the part of this name, and adds it if it is new.
     pub fn part(&self, name: &'static str) -> Part {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().clone()
     }
 
-    /// Adds a part that reports by itself.
+    /// Adds a part that reports its own health.
     pub fn add(&self, name: &'static str, part: Part) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(name, part);
     }
@@ -115,8 +115,8 @@ impl Health {
     }
 }
 
-/// Runs a task until `stop`. A task that panics or returns earlier is restarted, after a longer pause each time, and
-/// its part has failed until the new one has run for a while.
+/// Runs a task until `stop`. Restarts a task that panics or returns early, with a longer pause each time. Its part
+/// counts as failed until the restarted task has run for a while.
 pub async fn supervise<F: Future<Output = ()>>(
     name: &'static str,
     part: &Part,

@@ -1,4 +1,4 @@
-//! Outgoing HTTPS: the certificate authorities and proxies of every client, and the cause of a failed connection in words.
+//! Outgoing HTTPS: certificate authorities and proxies of every client, and readable causes of failed connections.
 
 use std::{error::Error, sync::OnceLock};
 
@@ -11,9 +11,9 @@ use aws_smithy_http_client::{
 use reqwest::{Certificate, Client, ClientBuilder};
 use rustls::RootCertStore;
 
-/// Begins a client that trusts the system's certificate authorities beside the built-in ones.
+/// Returns a client builder that trusts the system's certificate authorities in addition to the built-in ones.
 ///
-/// The system's are those of `SSL_CERT_FILE` and `SSL_CERT_DIR`, else of the usual places.
+/// The system's authorities come from `SSL_CERT_FILE` and `SSL_CERT_DIR`, otherwise from the usual locations.
 pub fn client() -> ClientBuilder {
     system_authorities()
         .iter()
@@ -21,8 +21,8 @@ pub fn client() -> ClientBuilder {
         .fold(Client::builder().use_rustls_tls(), ClientBuilder::add_root_certificate)
 }
 
-/// The client of AWS's libraries, with the system's authorities, as is their default, and the environment's proxies, which
-/// by default they ignore.
+/// Returns the client for AWS's libraries. It trusts the system's authorities, as is their default, and uses the
+/// environment's proxies, which they ignore by default.
 pub fn aws_client() -> SharedHttpClient {
     Builder::new().build_with_connector_fn(|settings, components| {
         let mut connector = Connector::builder()
@@ -36,7 +36,7 @@ pub fn aws_client() -> SharedHttpClient {
     })
 }
 
-/// Read once: every client of the process has the same.
+/// The system's certificate authorities, read once per process.
 fn system_authorities() -> &'static [Certificate] {
     static AUTHORITIES: OnceLock<Vec<Certificate>> = OnceLock::new();
     AUTHORITIES.get_or_init(|| {
@@ -44,7 +44,7 @@ fn system_authorities() -> &'static [Certificate] {
         for error in &found.errors {
             tracing::warn!(%error, "some of the system's certificate authorities cannot be read");
         }
-        // One that cannot be used would keep the client from being made at all.
+        // A single unusable certificate would make building the client fail, so drop those first.
         let usable = found.certs.iter().filter(|der| RootCertStore::empty().add((*der).clone()).is_ok());
         usable.filter_map(|der| Certificate::from_der(der).ok()).collect()
     })
@@ -69,7 +69,7 @@ pub fn system_authorities_pem() -> String {
     pem
 }
 
-/// Parts of libraries' messages, each with the cause in words. The first that occurs counts, so TLS goes before the rest.
+/// Fragments of the libraries' error messages, each with a readable cause. The first match wins, so TLS comes first.
 const CAUSES: &[(&str, &str)] = &[
     (
         "UnknownIssuer",
@@ -105,8 +105,8 @@ const CAUSES: &[(&str, &str)] = &[
 const PROXIES: [&str; 6] =
     ["HTTPS_PROXY", "https_proxy", "HTTP_PROXY", "http_proxy", "ALL_PROXY", "all_proxy"];
 
-/// The cause of a failed connection by HTTP, as the rest of a sentence about the server. Never holds an address: those hold
-/// tokens.
+/// Cause of a failed HTTP connection, worded as the rest of a sentence about the server. Never contains a URL, since
+/// URLs contain tokens.
 pub fn cause(error: &(dyn Error + 'static)) -> String {
     let cause = direct_cause(error);
     match PROXIES.iter().find(|proxy| std::env::var_os(proxy).is_some_and(|value| !value.is_empty())) {
@@ -115,7 +115,7 @@ pub fn cause(error: &(dyn Error + 'static)) -> String {
     }
 }
 
-/// The same for a connection that goes through no proxy.
+/// Like [`cause`], for a connection that uses no proxy.
 pub fn direct_cause(error: &(dyn Error + 'static)) -> String {
     let messages = messages(error);
     let said = messages.join(": ");
@@ -126,13 +126,13 @@ pub fn direct_cause(error: &(dyn Error + 'static)) -> String {
     })
 }
 
-/// True if the connection failed, rather than what was sent on it.
+/// Returns true if the connection itself failed, rather than the request sent over it.
 pub fn is_known(error: &(dyn Error + 'static)) -> bool {
     let said = messages(error).join(": ");
     CAUSES.iter().any(|(part, _)| said.contains(part))
 }
 
-/// What an error and its sources say, outermost first.
+/// Messages of an error and its sources, outermost first.
 fn messages(error: &(dyn Error + 'static)) -> Vec<String> {
     let mut messages = vec![error.to_string()];
     let mut source = error.source();

@@ -1,7 +1,7 @@
 //! Secrets that the operator keeps in AWS Systems Manager Parameter Store, for settings given as `ssm:/path`.
 //!
-//! One call, `GetParameters`, signed with the library that the S3 client signs with: the store's own SDK describes
-//! some 150 calls and would lengthen every build for it (docs/decisions/0011-parameter-store.md).
+//! Needs only the call `GetParameters`, which is signed with the library that the S3 client uses. AWS's SDK for the
+//! Parameter Store covers some 150 calls and would slow down every build (docs/decisions/0011-parameter-store.md).
 
 use std::{
     collections::{BTreeSet, HashMap},
@@ -21,11 +21,11 @@ use url::Url;
 
 use crate::{clock::Clock, config::Parameters, network};
 
-/// The most names that one call may ask for (AWS API reference, `GetParameters`).
+/// Maximum number of names per call (AWS API reference, `GetParameters`).
 const BATCH: usize = 10;
-/// The service starts with these, so it does not wait for them long.
+/// Timeout of a call. It is short because the service cannot start before the call returns.
 const TIMEOUT: Duration = Duration::from_secs(10);
-/// Ten advanced parameters of 8 KiB, escaped, stay far below.
+/// Largest accepted answer. Ten advanced parameters of 8 KiB each, escaped, are far smaller.
 const ANSWER_LIMIT: usize = 1024 * 1024;
 const CONTENT_TYPE: &str = "application/x-amz-json-1.1";
 const TARGET: &str = "AmazonSSM.GetParameters";
@@ -50,7 +50,7 @@ struct Answer {
 struct Parameter {
     name: String,
     value: String,
-    /// The version or label that was asked for, with its colon.
+    /// The requested version or label, including its colon.
     selector: Option<String>,
 }
 
@@ -60,10 +60,10 @@ struct Refusal {
     kind: String,
 }
 
-/// Fetches each parameter by its name, or the end of a sentence that says why it could not be.
+/// Fetches each parameter by name. A failure is worded as the end of a sentence about the parameter.
 ///
-/// Region, credentials and endpoint are those of the standard AWS chain: `AWS_REGION`, `AWS_ENDPOINT_URL_SSM`, the
-/// role of the machine and so on. Asks nothing when `names` is empty.
+/// Region, credentials and endpoint come from the standard AWS chain: `AWS_REGION`, `AWS_ENDPOINT_URL_SSM`, the
+/// machine's role and so on. Sends no request if `names` is empty.
 pub async fn fetch(names: BTreeSet<String>, clock: &Clock) -> Parameters {
     let names: Vec<String> = names.into_iter().collect();
     let mut fetched = Parameters::new();
@@ -89,7 +89,7 @@ async fn ask(
     clock: &Clock,
 ) -> Result<HashMap<String, SecretString>, String> {
     let request = request(aws, names, clock).await?;
-    // reqwest's error names the address, and nothing secret is in it.
+    // reqwest's error contains the URL. Here that is safe: the signature and the names are not in the URL.
     let mut response =
         request.send().await.map_err(|error| format!("the Parameter Store does not answer ({error})"))?;
     let status = response.status();
@@ -102,7 +102,7 @@ async fn ask(
     }
     if !status.is_success() {
         let kind = serde_json::from_slice::<Refusal>(&body).map(|refusal| refusal.kind).unwrap_or_default();
-        // What stands before the # is a namespace (AWS JSON 1.1 protocol).
+        // The part before the # is a namespace (AWS JSON 1.1 protocol).
         let kind = kind.rsplit('#').next().unwrap_or_default();
         let kind: String = kind.chars().filter(char::is_ascii_alphanumeric).take(60).collect();
         return Err(match kind.as_str() {
@@ -123,7 +123,7 @@ async fn ask(
     Ok(answer.parameters.into_iter().map(named).collect())
 }
 
-/// A signed request for these parameters.
+/// Builds the signed request for these parameters.
 async fn request(aws: &SdkConfig, names: &[String], clock: &Clock) -> Result<RequestBuilder, String> {
     let region = aws.region().ok_or("no AWS region is set. Set AWS_REGION")?;
     let url = endpoint(aws, region.as_ref())?;
@@ -159,7 +159,7 @@ async fn request(aws: &SdkConfig, names: &[String], clock: &Clock) -> Result<Req
     Ok(request.body(body))
 }
 
-/// Where the store is: as the environment says, else the region's own.
+/// Endpoint of the Parameter Store: the environment's setting, otherwise the region's default.
 fn endpoint(aws: &SdkConfig, region: &str) -> Result<Url, String> {
     let given = std::env::var("AWS_ENDPOINT_URL_SSM").ok().or_else(|| aws.endpoint_url().map(str::to_owned));
     let domain = if region.starts_with("cn-") { "amazonaws.com.cn" } else { "amazonaws.com" };

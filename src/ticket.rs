@@ -5,21 +5,21 @@ use secrecy::{ExposeSecret, SecretString};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// A random word of 256 bits that opens one door once. Only its hash is stored.
+/// A random secret of 256 bits with a single purpose. Only its hash is stored.
 #[derive(Clone, Debug)]
 pub struct Ticket(SecretString);
 
-/// What may be told of an API token.
+/// The public details of an API token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApiToken {
     pub id: Uuid,
-    /// As its person called it; may be empty.
+    /// The name its owner gave it; may be empty.
     pub name: String,
-    /// Its last letters.
+    /// Its last four characters.
     pub last4: String,
-    /// Unix milliseconds.
+    /// Time of creation in Unix milliseconds.
     pub created_at: i64,
-    /// To within ten minutes, in Unix milliseconds.
+    /// Time of the last use in Unix milliseconds, accurate to ten minutes.
     pub last_used_at: Option<i64>,
 }
 
@@ -28,7 +28,7 @@ pub struct ApiToken {
 #[error("the system gave no randomness")]
 pub struct NoRandomness;
 
-/// Letters of a ticket: 32 bytes in unpadded URL-safe base64.
+/// Length of a ticket in characters: 32 bytes in unpadded URL-safe base64.
 const LETTERS: usize = 43;
 
 impl Ticket {
@@ -39,40 +39,40 @@ impl Ticket {
         Ok(Ticket(URL_SAFE_NO_PAD.encode(bytes).into()))
     }
 
-    /// Makes a ticket that all of these secrets together make again.
+    /// Derives a ticket from secrets; the same secrets always give the same ticket.
     pub fn derive(secrets: &[&str]) -> Self {
         let mut digest = Sha256::new();
         for secret in secrets {
-            // With its length, so that the same letters divided otherwise make another ticket.
+            // The length separates the secrets: ("ab", "c") and ("a", "bc") must give different tickets.
             digest.update((secret.len() as u64).to_be_bytes());
             digest.update(secret);
         }
         Ticket(URL_SAFE_NO_PAD.encode(digest.finalize()).into())
     }
 
-    /// Reads a ticket that somebody shows; `None` when it cannot be one.
+    /// Parses a presented ticket; `None` if the text cannot be one.
     pub fn shown(text: &str) -> Option<Self> {
         let fits = text.len() == LETTERS
             && text.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
         fits.then(|| Ticket(text.into()))
     }
 
-    /// The ticket itself, for the one who is to hold it.
+    /// The secret text, to be given to its holder only.
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
     }
 
-    /// What is stored: the SHA-256 in hexadecimal.
+    /// The SHA-256 in hexadecimal, which is what the database stores.
     pub fn hash(&self) -> String {
         hex(&Sha256::digest(self.0.expose_secret()))
     }
 }
 
-/// Lower-case hexadecimal.
+/// Formats bytes as lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     use std::fmt::Write;
     bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing to a string does not fail.
+        // Writing to a `String` cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
