@@ -15,11 +15,11 @@ mod links;
 #[cfg(test)]
 mod tests;
 
-/// What an account may post, in weighted characters.
+/// Longest caption of an account without Premium, in weighted characters.
 pub const LIMIT: u32 = 280;
-/// What an account with Premium may post (X's changelog, 2024-08-20).
+/// Longest caption of an account with Premium (X's changelog, 2024-08-20).
 pub const PREMIUM_LIMIT: u32 = 25_000;
-/// What an account with this subscription may post. For Basic it is unsure, so the lower limit holds.
+/// Longest caption for this subscription. X does not document Basic, so it gets the lower limit.
 pub fn limit_for(tier: Tier) -> u32 {
     match tier {
         Tier::Premium | Tier::PremiumPlus => PREMIUM_LIMIT,
@@ -27,16 +27,16 @@ pub fn limit_for(tier: Tier) -> u32 {
     }
 }
 
-/// What every link weighs, whatever its length: X replaces it by a t.co address.
+/// Weight of every link, regardless of its length: X replaces it by a t.co address.
 const LINK_WEIGHT: u32 = 23;
 const EMOJI_WEIGHT: u32 = 2;
-/// Cashtags that X takes in a post made by an app (X's page "Create or edit a post").
+/// Most cashtags that X accepts in a post made by an app (X's page "Create or edit a post").
 const MAX_CASHTAGS: u32 = 1;
 
 /// A text that X accepts for an account with the limit it was parsed for.
 ///
-/// The text is kept to the letter: never cut, trimmed or normalised. An empty one is allowed,
-/// since a post with a video needs no text.
+/// The text is never cut, trimmed or normalised. An empty text is allowed, since a post with a
+/// video needs none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caption {
     text: String,
@@ -44,11 +44,11 @@ pub struct Caption {
 }
 
 impl Caption {
-    /// Takes `text` if X would, for an account that may post `limit` weighted characters.
+    /// Accepts `text` if X would accept it from an account limited to `limit` weighted characters.
     ///
     /// # Errors
-    /// [`CaptionError::Refused`] for a character that no post may hold, looked for first;
-    /// [`CaptionError::Cashtags`] for more than one of them; [`CaptionError::TooLong`] with the count and the limit.
+    /// [`CaptionError::Refused`] for a character that X refuses in any post (checked first);
+    /// [`CaptionError::Cashtags`] for more than one cashtag; [`CaptionError::TooLong`] with the count and the limit.
     pub fn parse(text: impl Into<String>, limit: u32) -> Result<Self, CaptionError> {
         let text = text.into();
         if let Some((index, character)) = text.chars().enumerate().find(|(_, c)| is_refused(*c)) {
@@ -64,28 +64,28 @@ impl Caption {
         Ok(Self { text, count })
     }
 
-    /// The text as it was written.
+    /// The text exactly as its author wrote it.
     pub fn as_str(&self) -> &str {
         &self.text
     }
 
-    /// How X counts it.
+    /// The text's weight, links and cashtags as X counts them.
     pub fn count(&self) -> Count {
         self.count
     }
 
-    /// Whether X would make a link of something in the text, which raises the price of the post
-    /// from $0.015 to $0.20 (X's pricing page; whether a bare domain counts is not stated there,
-    /// so it does here).
+    /// Returns true if X would turn part of the text into a link, which raises the price of the post
+    /// from $0.015 to $0.20 (X's pricing page). That page does not say whether a bare domain counts;
+    /// here it does, so that no price is understated.
     pub fn has_link(&self) -> bool {
         self.count.links > 0
     }
 }
 
-/// What a text weighs for X.
+/// A text's weight, as X counts it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Count {
-    /// Weighted characters, to be compared with the account's limit.
+    /// Weighted characters; the account's limit applies to these.
     pub weighted: u32,
     /// Links, each of which weighs 23.
     pub links: u32,
@@ -94,13 +94,13 @@ pub struct Count {
 }
 
 impl Count {
-    /// By how much the text exceeds `limit`; 0 if it fits.
+    /// Number of weighted characters beyond `limit`; 0 if the text fits.
     pub fn over(self, limit: u32) -> u32 {
         self.weighted.saturating_sub(limit)
     }
 }
 
-/// Why X would not take a text.
+/// Reason why X would refuse a text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CaptionError {
     /// More weighted characters than the account may post.
@@ -109,12 +109,12 @@ pub enum CaptionError {
          shorten it by {}", .weighted - .limit
     )]
     TooLong {
-        /// What the text weighs.
+        /// Weight of the text.
         weighted: u32,
-        /// What the account may post.
+        /// The account's limit.
         limit: u32,
     },
-    /// More cashtags than X takes.
+    /// More cashtags than X accepts.
     #[error("the caption has {0} cashtags and X takes one; keep one $ symbol")]
     Cashtags(u32),
     /// A control character, or one of the three that X's text library calls invalid.
@@ -125,7 +125,7 @@ pub enum CaptionError {
     Refused {
         /// The first such character.
         character: char,
-        /// Its place in the text; the first character is 1.
+        /// Its position in the text; the first character is 1.
         position: usize,
     },
 }
@@ -143,7 +143,7 @@ pub fn count(text: &str) -> Count {
     let mut sequences = emoji::find(&text).into_iter().peekable();
     let mut at = 0;
     while at < text.len() {
-        // The library looks up what begins at each position: an emoji that begins within a link is not one any more.
+        // The library looks up sequences by their start, so an emoji that starts inside a link no longer counts.
         while sequences.next_if(|sequence| sequence.start < at).is_some() {}
         let (weight, end) = if let Some(link) = links.next_if(|link| link.range.start == at) {
             (link.weight, link.range.end)
@@ -158,7 +158,7 @@ pub fn count(text: &str) -> Count {
     count
 }
 
-/// 1 for the scripts and punctuation that say little in one character, 2 for all others.
+/// Weight of one character: 1 for alphabetic scripts and common punctuation, 2 for all others.
 fn weight(c: char) -> u32 {
     match u32::from(c) {
         0..=4351 | 8192..=8205 | 8208..=8223 | 8242..=8247 => 1,
@@ -166,8 +166,8 @@ fn weight(c: char) -> u32 {
     }
 }
 
-/// No post may hold it: X's text library calls three characters invalid, and control characters
-/// other than tab and line ends have no place in a text. Marks of direction and joiners stay.
+/// Returns true for characters that no post may contain: the three that X's text library calls
+/// invalid, and control characters other than tab and line ends. Direction marks and joiners are allowed.
 fn is_refused(c: char) -> bool {
     is_refused_by_x(c) || (c.is_control() && !matches!(c, '\t' | '\n' | '\r'))
 }
@@ -176,7 +176,7 @@ fn is_refused_by_x(c: char) -> bool {
     matches!(c, '\u{feff}' | '\u{fffe}' | '\u{ffff}')
 }
 
-/// `U+0007`, for characters that cannot be shown.
+/// Formats a character that cannot be displayed, as `U+0007`.
 struct CodePoint(char);
 
 impl fmt::Display for CodePoint {

@@ -1,10 +1,10 @@
 //! Cashtags such as `$TWTR` or `$BRK.A`, found as X's text library (twitter-text 3.1) finds them.
 
-/// Longest symbol, and longest suffix behind its dot or underscore.
+/// Maximum length of a symbol, and of the suffix after its dot or underscore.
 const MAX_SYMBOL: usize = 6;
 const MAX_SUFFIX: usize = 2;
 
-/// Counts the cashtags in `text`, the same one as often as it stands there.
+/// Counts the cashtags in `text`; a repeated cashtag counts each time.
 pub(super) fn count(text: &[char]) -> u32 {
     let mut count = 0;
     let mut at = 0;
@@ -42,7 +42,7 @@ fn may_follow(text: &[char], at: usize) -> bool {
     let Some(&c) = text.get(at) else {
         return true;
     };
-    // JavaScript's `\s` has the byte order mark, and lacks these two of the library's spaces.
+    // The library uses JavaScript's `\s` here: it includes the byte order mark and excludes these two spaces.
     let is_white = (is_space(c) && !matches!(c, '\u{85}' | '\u{180e}')) || c == '\u{feff}';
     is_white || (c.is_ascii_punctuation() && !matches!(c, '"' | '`'))
 }

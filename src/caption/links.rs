@@ -12,29 +12,29 @@ mod tld;
 #[cfg(test)]
 pub(super) use tld::TLDS;
 
-/// Longer than this and X links nothing, scheme included (twitter-text `MAX_URL_LENGTH`).
+/// Longest text that X links, including the scheme (twitter-text `MAX_URL_LENGTH`).
 const MAX_URL_UNITS: usize = 4096;
-/// A longer t.co code is no t.co link, and X links nothing (twitter-text `MAX_TCO_SLUG_LENGTH`).
+/// Longest code of a t.co link; X does not link a longer one (twitter-text `MAX_TCO_SLUG_LENGTH`).
 const MAX_SHORT_CODE_CHARS: usize = 40;
 
 /// A link that X would make.
 #[derive(Debug)]
 pub(super) struct Link {
-    /// Characters that its weight covers.
+    /// The characters that the link's weight replaces.
     pub range: Range<usize>,
     pub weight: u32,
 }
 
 /// Returns every link in `text`, in order.
 ///
-/// `text` is taken as NFC. The time taken grows with the length of the text and no faster.
+/// `text` must be in NFC. Runs in time linear in the length of the text.
 pub(super) fn find(text: &[char]) -> Vec<Link> {
     let mut links = Vec::new();
     let mut run = Run::default();
     let (mut at, mut ended) = (0, 0);
     while at < text.len() {
-        // A link needs a character before it that could not be a part of it. The library reads units of UTF-16: the
-        // first half of a pair is such a character, and the second half begins the link.
+        // The character before a link must be one that cannot belong to it. The library reads UTF-16 units, so the
+        // first half of a surrogate pair is such a character, and the link starts with the second half.
         let fresh = at == ended || !precedes_link(text[at - 1]);
         let halved = (fresh && text[at].len_utf16() == 2).then(|| candidate(text, at, &mut run)).flatten();
         let (found, inner) = if let Some(half) = halved {
@@ -58,22 +58,22 @@ pub(super) fn find(text: &[char]) -> Vec<Link> {
     links
 }
 
-/// A stretch of text with the shape of a link.
+/// A range of text that has the form of a link.
 struct Candidate {
     start: usize,
     domain: Range<usize>,
     has_path: bool,
     end: usize,
-    /// Only the second half of the first character belongs to it.
+    /// True if only the second surrogate of the first character belongs to the link.
     halved: bool,
 }
 
 impl Candidate {
-    /// What of this X would link: all of it after a scheme, only the ASCII domains otherwise, and those not where
-    /// they are the `inner` part of something longer.
+    /// Adds the parts that X would link: everything if there is a scheme; otherwise only the ASCII domains, unless
+    /// they are the `inner` part of a longer word.
     fn links(&self, text: &[char], inner: bool, links: &mut Vec<Link>) {
         let has_scheme = self.start < self.domain.start;
-        // The library adds the scheme to the length even when the text has one.
+        // The library adds the scheme's length even if the text already contains a scheme.
         let scheme = if has_scheme { self.domain.start - self.start } else { "https://".len() };
         let domain = &text[self.domain.clone()];
         let len: usize = text[self.start..self.end].iter().map(|c| c.len_utf16()).sum();
@@ -116,13 +116,13 @@ impl Candidate {
 
     /// The last plain domain of several, with the path.
     ///
-    /// The library drops the characters between the two from the link, yet skips as many as the link has from its
-    /// start on. Those at the end are counted once more.
+    /// The library drops the characters between domain and path from the link, but then skips the link's length from
+    /// its start. It therefore counts the characters at the end a second time.
     fn with_path(&self, text: &[char], plain: Range<usize>) -> Link {
         let mut left = self.end - self.domain.end;
         let mut end = plain.end;
         while left > 0 {
-            // It counts in units of UTF-16. The half of a pair that is left over weighs two.
+            // The library counts UTF-16 units. A surrogate that is left over has weight 2.
             match left.checked_sub(text[end].len_utf16()) {
                 Some(rest) => left = rest,
                 None => {
@@ -138,12 +138,12 @@ impl Candidate {
     }
 }
 
-/// The candidate that starts right at `start`.
+/// Returns the candidate that starts exactly at `start`.
 fn candidate(text: &[char], start: usize, run: &mut Run) -> Option<Candidate> {
     let domain_start = start + scheme_len(&text[start..]);
     let (start, domain) = match run.domain_from(text, domain_start) {
         Some(domain) => (start, domain),
-        // `http.com` begins with no scheme.
+        // `http.com` starts like a scheme but has none.
         None if domain_start > start => (start, run.domain_from(text, start)?),
         None => return None,
     };
@@ -159,7 +159,7 @@ fn scheme_len(text: &[char]) -> usize {
     ["http://", "https://"].into_iter().find(|scheme| starts_with(text, scheme)).map_or(0, str::len)
 }
 
-/// Where the code of a `https://t.co/CODE` stands: X takes nothing after the code but a query.
+/// Range of the code in `https://t.co/CODE`. X accepts only a query after the code.
 fn short_code(text: &[char], link: &Candidate) -> Option<Range<usize>> {
     let host = &text[link.domain.clone()];
     if host.len() != 4 || !starts_with(host, "t.co") || text.get(link.domain.end) != Some(&'/') {
@@ -185,7 +185,7 @@ fn path(text: &[char], at: usize) -> Option<usize> {
     let mut scan = end;
     while let Some(&c) = text.get(scan) {
         if let Some(after) = parentheses(text, scan) {
-            // A pair that ends the path counts only right behind a character that may end it too.
+            // Parentheses can end the path only directly after a character that could also end it.
             if end == scan {
                 end = after;
             }
@@ -202,7 +202,7 @@ fn path(text: &[char], at: usize) -> Option<usize> {
     Some(end)
 }
 
-/// End of a balanced pair of parentheses at `at`; one pair may stand within.
+/// End of a balanced pair of parentheses at `at`, which may contain one more pair.
 fn parentheses(text: &[char], at: usize) -> Option<usize> {
     let skip = |from: usize| from + text[from..].iter().take_while(|&&c| in_path(c)).count();
     if text[at] != '(' {
