@@ -92,12 +92,12 @@ impl State {
         }
     }
 
-    /// Tells whether the step that comes next moves a whole file, which may take minutes.
+    /// Returns true if the next step moves a whole file, which may take minutes.
     pub fn is_transfer(self) -> bool {
         matches!(self, State::Staging | State::Uploading)
     }
 
-    /// Whether nothing more will happen unless a person acts.
+    /// Returns true if nothing more happens unless a person acts.
     pub fn is_over(self) -> bool {
         matches!(self, State::Posted | State::Failed | State::Canceled)
     }
@@ -120,18 +120,18 @@ pub struct UnknownState;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Attachment {
     pub platform: Platform,
-    /// What the chat's adapter needs to fetch it: a Discord attachment URL, a Telegram file id, a path.
+    /// Reference with which the chat's adapter fetches the file: a Discord attachment URL, a Telegram file id, a path.
     pub source: String,
-    /// As the sender named it; for reading only, never a path.
+    /// The sender's name for the file; shown to people, never used as a path.
     pub name: String,
-    /// As the chat says; the truth is counted on the way.
+    /// Size as reported by the chat; the actual bytes are counted during download.
     pub bytes: Option<u64>,
-    /// As the chat says; the truth is found by looking inside.
+    /// Type as reported by the chat; the inspection determines the actual type.
     pub content_type: Option<String>,
     pub kind: Kind,
 }
 
-/// What the chat calls a file.
+/// Kind of a file, as the chat labels it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
@@ -140,39 +140,39 @@ pub enum Kind {
     Animation,
     /// Telegram's round video.
     VideoNote,
-    /// A file of any other type; it may be a video all the same.
+    /// A file of any other type; it may still be a video.
     File,
     Photo,
     Voice,
     Audio,
     Sticker,
-    /// A file that its person put into storage themselves; there is nothing to fetch.
+    /// A file that the person uploaded to storage directly; there is nothing to fetch.
     Upload,
 }
 
 impl Kind {
-    /// Whether such a file can be a video at all.
+    /// Returns true if such a file can be a video.
     pub fn may_be_video(self) -> bool {
         matches!(self, Kind::Video | Kind::Animation | Kind::VideoNote | Kind::File | Kind::Upload)
     }
 }
 
-/// A request to post, complete and checked, not stored yet.
+/// A complete and validated request to post that is not stored yet.
 #[derive(Clone, Debug)]
 pub struct NewPost {
     pub id: PostId,
     /// Shared by the posts that were asked for at once; a post from a chat has its own id here.
     pub request: Uuid,
-    /// Names the chat message that asked, so that a redelivered message makes no second post.
+    /// Key of the requesting chat message, so that a redelivered message creates no second post.
     pub dedupe_key: String,
     pub person: Person,
     pub account: AccountId,
     pub caption: String,
     pub options: Options,
     pub attachment: Attachment,
-    /// The file, when it is in storage already: its key and its length in bytes.
+    /// Key and length in bytes of a file that is already in storage.
     pub staged: Option<(String, u64)>,
-    /// Where the status is shown; `None` when a program asked.
+    /// Place where the status is shown; `None` if a program made the request.
     pub place: Option<Place>,
 }
 
@@ -190,53 +190,53 @@ pub struct Post {
     pub state: State,
     /// Errors since the last progress.
     pub attempt: u32,
-    /// When the first of them came, in Unix milliseconds.
+    /// Time of the first of these errors, in Unix milliseconds.
     pub trouble_since: Option<i64>,
-    /// Where the staged file is, while there is one.
+    /// Key of the staged file, while it exists.
     pub object_key: Option<String>,
-    /// Bytes in staging: all of them from `Inspecting` on, those copied so far before.
+    /// Bytes in staging: the whole file from `Inspecting` on, the bytes copied so far before that.
     pub bytes: Option<u64>,
     pub sha256: Option<String>,
-    /// As found inside the file, and said to X.
+    /// Media type found by the inspection; also sent to X.
     pub media_type: Option<String>,
     pub duration_ms: Option<u64>,
     pub media: Option<Media>,
-    /// The size of the chunks sent last, in bytes. A later upload takes no larger ones: X has found those too large.
+    /// Size in bytes of the chunks sent last. A later upload uses no larger chunks, because X has refused those.
     pub chunk_bytes: Option<u64>,
-    /// When X began to process the media, in Unix milliseconds.
+    /// Time when X began to process the media, in Unix milliseconds.
     pub processing_since: Option<i64>,
-    /// How far X says it is, 0 to 100.
+    /// Processing progress reported by X, 0 to 100.
     pub processing_percent: Option<u8>,
-    /// Upload sessions begun since the post was accepted or tried again.
+    /// Number of upload sessions begun since the post was accepted or retried.
     pub sessions: u32,
-    /// When X first refused the present session, or to begin one, in Unix milliseconds.
+    /// Time when X first refused the current session, or refused to begin one, in Unix milliseconds.
     pub refused_since: Option<i64>,
-    /// Sessions given up because X kept refusing them.
+    /// Number of sessions abandoned because X kept refusing them.
     pub refused_sessions: u32,
-    /// Times the file was fetched again because storage lost or damaged it.
+    /// Number of times the file was fetched again because storage lost or damaged it.
     pub refetches: u32,
-    /// When the last attempt to post was begun whose outcome is not known. While set, the post may be on X.
+    /// Start of the latest creation attempt with an unknown outcome. While this is set, the post may be on X.
     pub intent_at: Option<i64>,
-    /// When the first such attempt was begun: a look for the post must reach back to here.
+    /// Start of the first such attempt. A search for the post must reach back to this time.
     pub first_intent_at: Option<i64>,
-    /// Attempts to post that were begun.
+    /// Number of creation attempts begun.
     pub intents: u32,
-    /// The person wants it posted again if one more look finds nothing.
+    /// True if the person wants the post sent again in case one more search finds nothing.
     pub resend: bool,
-    /// Looks at the account's timeline since the intent that found nothing.
+    /// Number of searches of the account's timeline since the intent that found nothing.
     pub looks: u32,
     pub x_post_id: Option<String>,
     pub failure: Option<Failure>,
-    /// What its person is to know besides.
+    /// Remarks for the person that do not stop the post.
     pub notes: Vec<Note>,
-    /// Why the post waits and until when, if it waits for anything but its turn.
+    /// Reason and end of the wait, if the post waits for anything but its turn.
     pub waiting: Option<Waiting>,
     pub created_at: i64,
 }
 
 impl Post {
-    /// Moves moments that lie after `now` back to it. A clock that was ahead has written them, and what is judged by
-    /// the time since then would be judged too late.
+    /// Moves times after `now` back to `now`. A clock that ran ahead wrote them, and deadlines computed from them
+    /// would be reached too late.
     pub(crate) fn known_by(mut self, now: i64) -> Post {
         let moments = [
             &mut self.trouble_since,
@@ -259,29 +259,29 @@ impl Post {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Media {
     pub id: String,
-    /// Unix milliseconds after which X may have forgotten it.
+    /// Time in Unix milliseconds after which X may have dropped the session.
     pub expires_at: Option<i64>,
     pub chunk_bytes: u64,
-    /// How many segments X has acknowledged.
+    /// Number of segments that X has acknowledged.
     pub segments_done: u32,
 }
 
 impl Media {
-    /// How many segments a file of `total` bytes makes.
+    /// Number of segments in a file of `total` bytes.
     pub fn segments(&self, total: u64) -> u32 {
         u32::try_from(total.div_ceil(self.chunk_bytes.max(1))).unwrap_or(u32::MAX)
     }
 }
 
-/// Why a post waits. `until` is in Unix milliseconds.
+/// Reason why a post waits. `until` is in Unix milliseconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "for", rename_all = "snake_case")]
 pub enum Waiting {
     /// X asked for a pause.
     RateLimit { until: i64 },
-    /// X, the chat or staging is in trouble; tried again then.
+    /// X, the chat or staging is failing; the worker retries at `until`.
     Trouble { with: Party, until: i64 },
-    /// The chat has not found the file since `since`, in so many tries.
+    /// The chat has not found the file since `since`, in `tries` attempts.
     FileNotFound { since: i64, tries: u32, until: i64 },
     /// The app's X credits ran out.
     Credits { until: i64 },
@@ -297,15 +297,15 @@ pub enum Waiting {
     Reconnect,
     /// The account's owner ended this person's connection to it.
     ConnectionEnded,
-    /// The answer to the creation was lost; looking for the post.
+    /// X's answer to the creation was lost; the worker is searching for the post.
     Looking,
-    /// Something that a later version wrote.
+    /// A value written by a newer version.
     #[serde(other)]
     Unknown,
 }
 
 impl Waiting {
-    /// True for what every post of the account waits for alike.
+    /// Returns true if the reason applies to every post of the account.
     pub fn is_for_the_account(&self) -> bool {
         match self {
             Waiting::RateLimit { .. }
@@ -324,7 +324,7 @@ impl Waiting {
         }
     }
 
-    /// Whether it is for the whole app to be let in again, and so may end before its time.
+    /// Returns true if X has paused the whole app. Such a wait may end before `until`.
     pub fn is_for_the_app(&self) -> bool {
         matches!(
             self,
@@ -336,7 +336,7 @@ impl Waiting {
     }
 }
 
-/// Somebody the service depends on.
+/// An external system that the service depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Party {
@@ -345,7 +345,7 @@ pub enum Party {
     Staging,
 }
 
-/// Why a post ended without being published. The tag is the stable `code` that programs see.
+/// Reason why a post ended unpublished. The tag is the stable `code` that programs see.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "code", rename_all = "snake_case")]
 pub enum Failure {
@@ -355,15 +355,15 @@ pub enum Failure {
     FileTooLarge {
         limit: u64,
     },
-    /// More than the person may still send today, found while it was received.
+    /// The video exceeds what the person may still send today; found during download.
     DayFull {
         limit: u64,
     },
-    /// More than a person may send in a whole day.
+    /// The video exceeds what a person may send in a whole day.
     LargerThanADay {
         limit: u64,
     },
-    /// Not a video, or one that X does not take; why, in plain words.
+    /// Not a video, or one that X does not accept; with the reason in plain words.
     VideoRefused {
         reason: String,
     },
@@ -371,11 +371,11 @@ pub enum Failure {
     ForeignFile,
     /// The staged copy vanished or was damaged before it was posted.
     StagingLost,
-    /// X took the file and could not work with it; X's own words.
+    /// X accepted the file but could not process it; with X's own words.
     MediaRejected {
         reason: String,
     },
-    /// X never finished with the file.
+    /// X did not finish processing the file in time.
     ProcessingTooLong,
     /// The text is longer than the account may post, in weighted characters.
     CaptionTooLong {
@@ -384,11 +384,11 @@ pub enum Failure {
     },
     /// X already has the same post.
     Duplicate,
-    /// The account may post at most this long; unknown when X does not say.
+    /// The video is longer than the account may post; the limit is unknown if X does not name it.
     TooLongForAccount {
         minutes: Option<u32>,
     },
-    /// X keeps the account from posting until its owner has answered a notice there.
+    /// X blocks the account from posting until its owner has answered a notice on X.
     AccountRestricted,
     /// The link lacks a permission that posting needs.
     MissingPermission,
@@ -396,9 +396,9 @@ pub enum Failure {
     LinkRefused,
     /// X allows one cashtag a post.
     TooManyCashtags,
-    /// X did not take the warning that the person wanted shown before the video.
+    /// X refused the content warning that the person asked for.
     WarningNotTaken,
-    /// X refused the smallest parts that the video can be sent in, of this many bytes.
+    /// X refused even the smallest possible chunks, of this many bytes.
     PartsTooLarge {
         bytes: u64,
     },
@@ -410,21 +410,21 @@ pub enum Failure {
     Disconnected,
     /// The operator blocked the person while the post waited.
     Blocked,
-    /// Somebody was out of reach for too long.
+    /// An external system was unreachable for too long.
     GaveUp {
         on: Party,
     },
-    /// The step died several times without a word.
+    /// The step crashed several times without reporting an error.
     CrashLoop,
-    /// What the step found cannot be stored, however often it is tried.
+    /// The step's outcome cannot be stored, and a retry would not change that.
     Internal,
-    /// Something that a later version wrote.
+    /// A value written by a newer version.
     #[serde(other)]
     Unknown,
 }
 
 impl Failure {
-    /// The stable code that programs see, as `file_gone`.
+    /// The stable code that programs see, such as `file_gone`.
     pub fn code(&self) -> String {
         let tagged = serde_json::to_value(self).unwrap_or_default();
         tagged["code"].as_str().unwrap_or("unknown").to_owned()

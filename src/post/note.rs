@@ -1,16 +1,16 @@
-//! What a person is to know about a post besides where it stands.
+//! Remarks about a post that people see beside its state.
 
 use serde::{Deserialize, Serialize};
 
-/// Something about a post that does not stop it.
+/// A remark about a post that does not stop it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "note", rename_all = "snake_case")]
 pub enum Note {
-    /// X may mind something about the video; what, in plain words.
+    /// X may refuse the video or show it badly; with the reason in plain words.
     Video { warning: String },
-    /// X did not take the alternative text for the video.
+    /// X refused the alternative text for the video.
     AltTextNotTaken,
-    /// Something that a later version wrote.
+    /// A note written by a newer version.
     #[serde(other)]
     Unknown,
 }

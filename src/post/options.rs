@@ -1,43 +1,43 @@
-//! What X lets a person say about a post besides its text.
+//! Options of a post on X besides its text.
 
 use serde::{Deserialize, Serialize};
 
-/// Characters of an alternative text (X's OpenAPI, `CreateMediaMetadataMetadataAltText`).
+/// Maximum characters of an alternative text (X's OpenAPI, `CreateMediaMetadataMetadataAltText`).
 pub const ALT_TEXT_LIMIT: u16 = 1_000;
 
 /// The options of a post. The default is X's own: everyone may reply, and nothing is declared.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Options {
-    /// Who may reply; everyone when `None`.
+    /// Restricts replies; everyone may reply when `None`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub replies: Option<Replies>,
-    /// Describes the video to those who do not see it; at most [`ALT_TEXT_LIMIT`] characters, which
-    /// [`Options::check`] sees to.
+    /// Describes the video to people who cannot see it. [`Options::check`] limits it to [`ALT_TEXT_LIMIT`]
+    /// characters.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub alt_text: Option<String>,
-    /// What X is to warn of before it shows the video.
+    /// Content warnings that X shows before the video.
     pub sensitive: Sensitive,
     pub made_with_ai: bool,
     pub paid_partnership: bool,
 }
 
-/// Who may reply to a post, in X's own words (`reply_settings` of `POST /2/tweets`).
+/// People who may reply to a post, in X's own terms (`reply_settings` of `POST /2/tweets`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum Replies {
-    /// Whom the account follows.
+    /// Accounts that the account follows.
     Following,
-    /// Whom the post mentions.
+    /// Accounts that the post mentions.
     MentionedUsers,
-    /// Who subscribes to the account.
+    /// Subscribers of the account.
     Subscribers,
-    /// Whose account is verified.
+    /// Verified accounts.
     Verified,
 }
 
 impl Replies {
-    /// Reads X's word for it.
+    /// Parses X's word.
     pub fn from_word(word: &str) -> Option<Replies> {
         Some(match word {
             "following" => Replies::Following,
@@ -49,7 +49,7 @@ impl Replies {
     }
 }
 
-/// The kinds of content that X warns of, in X's own words (`sensitive_media_warning` of `POST /2/media/metadata`).
+/// The kinds of content that X warns about, in X's own terms (`sensitive_media_warning` of `POST /2/media/metadata`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub struct Sensitive {
@@ -59,13 +59,13 @@ pub struct Sensitive {
 }
 
 impl Sensitive {
-    /// Whether X is to warn of anything.
+    /// Returns true if any warning is set.
     pub fn any(self) -> bool {
         self.adult_content || self.graphic_violence || self.other
     }
 }
 
-/// An alternative text that is longer than X takes.
+/// The alternative text is longer than X accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the alternative text is {characters} characters long; X takes {ALT_TEXT_LIMIT}")]
 pub struct AltTextTooLong {
@@ -73,7 +73,7 @@ pub struct AltTextTooLong {
 }
 
 impl Options {
-    /// Refuses what X would refuse.
+    /// Refuses options that X would refuse.
     pub fn check(&self) -> Result<(), AltTextTooLong> {
         match self.alt_text.as_deref().map_or(0, |text| text.chars().count()) {
             characters if characters > usize::from(ALT_TEXT_LIMIT) => Err(AltTextTooLong { characters }),
@@ -81,7 +81,7 @@ impl Options {
         }
     }
 
-    /// Whether X is to be told something about the video itself, which is a call of its own that X bills.
+    /// Returns true if the options concern the video itself. Those need a separate call, which X bills.
     pub fn describe_video(&self) -> bool {
         self.alt_text.is_some() || self.sensitive.any()
     }

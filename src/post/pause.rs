@@ -1,8 +1,8 @@
-//! Why posts wait for X's leave.
+//! Pauses that X imposes on an account or on the whole app.
 
 use super::Waiting;
 
-/// What X has closed for a while.
+/// Reason for a pause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Pause {
     /// One kind of request was made too often.
@@ -43,13 +43,13 @@ impl Pause {
         }
     }
 
-    /// The pause of a stored word; a rate limit where a later version wrote another, for that ends by itself.
+    /// Reads a stored word. A word written by a newer version becomes a rate limit, because that ends without help.
     pub fn from_stored(word: &str) -> Pause {
         Pause::ALL.into_iter().find(|pause| pause.as_str() == word).unwrap_or(Pause::RateLimit)
     }
 
-    /// How long X is left alone, in milliseconds, when it does not say: credits are bought in minutes, the rest
-    /// takes a decision.
+    /// Length of the pause in milliseconds if X names none. Buying credits takes minutes; everything else needs a
+    /// decision by the operator.
     pub fn span_ms(self) -> i64 {
         match self {
             Pause::RateLimit => 15 * 60_000,
@@ -58,7 +58,7 @@ impl Pause {
         }
     }
 
-    /// What the status of a post says that waits for this until `until`.
+    /// The post's waiting state for this pause until `until`.
     pub fn waiting(self, until: i64) -> Waiting {
         match self {
             Pause::RateLimit => Waiting::RateLimit { until },

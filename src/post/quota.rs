@@ -1,28 +1,28 @@
-//! What the operator allows each person, and all of them together.
+//! The operator's limits for each person and for everyone together, and X's prices.
 
-/// Why a post is not taken now. Moments are Unix milliseconds.
+/// Reason why a post is not accepted now. Times are in Unix milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OverLimit {
-    /// The person has this many posts under way, which is all they may have.
+    /// The person has reached the limit of posts in flight.
     InFlight { limit: u32 },
-    /// The person has made this many posts within a day.
+    /// The person has reached the limit of posts within a day.
     Posts { limit: u32, frees_at: i64 },
-    /// The person has sent this many bytes within a day, or would with this video.
-    /// There is never room for a video larger than the limit.
+    /// The person has reached the limit of bytes within a day, or would with this video.
+    /// `frees_at` is `None` for a video larger than the whole limit: waiting would not help.
     Bytes { limit: u64, left: u64, frees_at: Option<i64> },
-    /// The month's money is spent, or what is left is less than this post's price. A whole month's may be less, too.
+    /// The rest of the month's budget is less than this post's price. `frees_at` is `None` if a whole month's is, too.
     Budget { left: Mills, frees_at: Option<i64> },
 }
 
-/// Money in thousandths of a US dollar: X's prices are whole in it.
+/// Money in thousandths of a US dollar. All prices of X are whole numbers in this unit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Mills(pub u64);
 
-/// What X charges for a post (X's pricing page, 2026-04-20).
+/// X's price for a post (X's pricing page, 2026-04-20).
 pub const PRICE: Mills = Mills(15);
-/// What X charges for a post whose text has a link.
+/// X's price for a post whose text contains a link.
 pub const PRICE_WITH_LINK: Mills = Mills(200);
-/// X's price for connecting an account: it is asked once whose it is.
+/// X's price for connecting an account, which needs one billed read of its profile.
 pub const CONNECTION_PRICE: Mills = Mills(10);
 
 impl std::fmt::Display for Mills {
