@@ -33,12 +33,12 @@ use url::Url;
 
 use crate::{config, network};
 
-/// How long a call that carries no video may take. A stop waits 17 seconds, so that a creation or a refresh under way
-/// is not cut off.
+/// Timeout of a call that carries no video. A shutdown waits 17 seconds, so it does not cut off a creation or a
+/// token refresh.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
-/// The longest answer read: a page of 100 posts stays far below.
+/// Largest accepted answer; a page of 100 posts is far smaller.
 const ANSWER_LIMIT: usize = 1024 * 1024;
-/// How much of an error's body is read.
+/// Number of bytes read of an error's body.
 const PROBLEM_LIMIT: usize = 64 * 1024;
 
 /// The requests made with an account's token, as the log and X's limits name them.
@@ -59,15 +59,15 @@ pub struct X {
     http: Client,
     settings: Arc<config::Twitter>,
     redirect_uri: Url,
-    /// How long a call that carries no video may take.
+    /// Timeout of a call that carries no video.
     patience: Duration,
-    /// How long an upload may stand still.
+    /// Time after which an upload without progress fails.
     stall: Duration,
-    /// What was last said of the app's 24 hours, by call.
+    /// The newest headers about the app's 24-hour limits, by call.
     days: Arc<Mutex<HashMap<&'static str, HeaderMap>>>,
 }
 
-/// The settings cannot be turned into a client.
+/// The settings do not make a valid client.
 #[derive(Debug, thiserror::Error)]
 pub enum SetupError {
     #[error("{0} is not a web address that paths can be added to")]
@@ -77,18 +77,18 @@ pub enum SetupError {
 }
 
 impl X {
-    /// Makes a client; no connection is opened yet. `redirect_uri` must be registered with the app, to the letter.
+    /// Makes a client without opening a connection. `redirect_uri` must match the one registered with the app exactly.
     pub fn new(settings: &config::Twitter, redirect_uri: Url) -> Result<X, SetupError> {
         for (name, url) in [("twitter.api_url", &settings.api_url), ("twitter.web_url", &settings.web_url)] {
             if url.cannot_be_a_base() {
                 return Err(SetupError::Address(name));
             }
         }
-        // HTTP/1.1 gives each parallel chunk a connection, and so a congestion window, of its own. A connection idle
-        // for long may already be closed at the other end, and a post lost on it would be a post in doubt.
+        // HTTP/1.1 gives each parallel chunk its own connection, and so its own congestion window. X may already have
+        // closed a connection that was idle for long; a post lost on it would have an unknown outcome.
         let http = network::client();
-        // By default the system ends a connection when nothing gets through for 30 seconds by its own count, in which the
-        // small steps of a slow line do not count. An upload is watched by `watched` instead.
+        // By default the system ends a connection after 30 seconds without progress, but it does not count the small
+        // steps of a slow line as progress. `watched` watches uploads instead.
         #[cfg(target_os = "linux")]
         let http = http.tcp_user_timeout(None::<Duration>);
         let http = http
@@ -110,8 +110,8 @@ impl X {
         })
     }
 
-    /// What X last said to this process of the app's 24 hours, for requests that make a post or bring a segment of a
-    /// video. `None` when it said nothing since this was asked.
+    /// Returns the newest 24-hour limit of the app that X sent to this process, for calls that create a post or append
+    /// a segment. `None` if X sent nothing new since the previous call of this function.
     pub fn app_day(&self, call: &'static str, now_ms: i64) -> Option<AppDay> {
         let mut days = self.days.lock().unwrap_or_else(PoisonError::into_inner);
         AppDay::from_headers(&days.remove(call)?, now_ms)
@@ -124,7 +124,7 @@ impl X {
         }
     }
 
-    /// The address of an API path; each segment is escaped.
+    /// URL of an API path; each segment is escaped.
     fn at(&self, path: &[&str]) -> Url {
         extended(&self.settings.api_url, path)
     }
@@ -138,7 +138,7 @@ impl X {
     }
 }
 
-/// `base` with more path segments; a trailing slash of `base` counts for nothing.
+/// Appends path segments to `base`; a trailing slash of `base` makes no difference.
 fn extended(base: &Url, path: &[&str]) -> Url {
     let mut url = base.clone();
     if let Ok(mut segments) = url.path_segments_mut() {
@@ -147,7 +147,7 @@ fn extended(base: &Url, path: &[&str]) -> Url {
     url
 }
 
-/// What came back, read to its end.
+/// An answer from X, read completely.
 struct Answer {
     /// Verb and path template, for the log and for errors whose meaning depends on the endpoint.
     call: &'static str,
@@ -156,9 +156,9 @@ struct Answer {
     body: Vec<u8>,
 }
 
-/// The one way out: sends a request and reads the answer, whatever its status.
+/// Sends a request and reads the answer, whatever its status. Every request to X goes through here.
 ///
-/// The log gets what support at X asks for, and nothing that a person wrote or that opens a door.
+/// Logs what X's support asks for, but no text by a person and no secret.
 async fn send(call: &'static str, request: RequestBuilder) -> Result<Answer, XError> {
     let began = Instant::now();
     let count = |status: &str| {
@@ -190,7 +190,7 @@ async fn send(call: &'static str, request: RequestBuilder) -> Result<Answer, XEr
     let limit = if status.is_success() { ANSWER_LIMIT } else { PROBLEM_LIMIT };
     let body = match read(&mut response, limit).await {
         Ok(Some(body)) => body,
-        // The status of a refusal says enough when its explanation is lost or endless.
+        // If the explanation of a refusal is lost or too long, its status is enough to sort it.
         Ok(None) | Err(_) if !status.is_success() => Vec::new(),
         Ok(None) => return Err(XError::Garbled("it is too long")),
         Err(error) => return Err(unreachable(error)),
@@ -198,7 +198,7 @@ async fn send(call: &'static str, request: RequestBuilder) -> Result<Answer, XEr
     Ok(Answer { call, status, headers, body })
 }
 
-/// The body, or nothing when it exceeds `limit` bytes.
+/// Reads the body; `None` if it exceeds `limit` bytes.
 async fn read(response: &mut Response, limit: usize) -> Result<Option<Vec<u8>>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
@@ -211,7 +211,7 @@ async fn read(response: &mut Response, limit: usize) -> Result<Option<Vec<u8>>, 
 }
 
 impl Answer {
-    /// The answer if X did what was asked, by its status.
+    /// Returns the answer if its status is a success.
     fn accepted(self) -> Result<Answer, XError> {
         if self.status.is_success() {
             return Ok(self);
@@ -219,7 +219,7 @@ impl Answer {
         Err(error::sort(self.call, self.status, &self.headers, &self.body))
     }
 
-    /// The `data` of an accepted answer. A 2xx may hold `errors` in its place
+    /// Returns the `data` of an accepted answer. A 2xx may contain `errors` instead
     /// (docs.x.com, x-api/fundamentals/response-codes-and-errors).
     fn data<T: DeserializeOwned>(&self) -> Result<T, XError> {
         #[derive(Deserialize)]
@@ -235,7 +235,7 @@ impl Answer {
     }
 }
 
-/// An id of X's: digits, kept as text because they exceed 2^53.
+/// Parses an id of X: digits, kept as text because they exceed 2^53.
 fn id<'de, D: Deserializer<'de>>(from: D) -> Result<String, D::Error> {
     let id = String::deserialize(from)?;
     if id.is_empty() || id.len() > 20 || !id.bytes().all(|byte| byte.is_ascii_digit()) {

@@ -1,6 +1,6 @@
-//! What X refuses, sorted by what can be done about it.
+//! Errors from X, sorted by their remedy.
 //!
-//! X explains itself in several shapes (docs.x.com, x-api/fundamentals/response-codes-and-errors, and what clients
+//! X sends explanations in several shapes (docs.x.com, x-api/fundamentals/response-codes-and-errors, and what clients
 //! report): a problem, a problem with `errors`, legacy `errors` with codes, HTML from the edge, or nothing at all.
 
 use reqwest::{StatusCode, header::HeaderMap};
@@ -8,16 +8,16 @@ use serde_json::Value;
 
 use super::Limit;
 
-/// Why X did not do what was asked.
+/// Reason why a call to X failed.
 #[derive(Debug, thiserror::Error)]
 pub enum XError {
-    /// 401. Proves little alone: refresh the token and try again before believing it.
+    /// 401. A single one proves little: the caller must refresh the token and retry first.
     #[error("X refused the sign-in")]
     SignedOut,
-    /// 402. The operator's prepaid credits are gone.
+    /// 402. The operator's prepaid credits are used up.
     #[error("the X app has no credits left")]
     OutOfCredits,
-    /// The operator's spending cap of this billing cycle is reached.
+    /// The app has reached the operator's spending cap for this billing cycle.
     #[error("the X app has reached its spending cap")]
     SpendCap,
     /// The app has read as many posts as its plan allows for this day or month.
@@ -34,7 +34,7 @@ pub enum XError {
     /// The app is outside the package or environment that may call this.
     #[error("the X app is not enrolled for this API")]
     NotEnrolled,
-    /// An app-only token where a person's is needed, or the reverse.
+    /// The call needs a person's token and got an app-only one, or the reverse.
     #[error("X wants another kind of token here")]
     WrongToken,
     /// Legacy code 453: the app's access level covers only a subset of endpoints.
@@ -49,29 +49,29 @@ pub enum XError {
     /// The account may not post a video of this length.
     #[error("the video is too long for this account")]
     TooLong {
-        /// The most it may post, when X said.
+        /// The account's limit, if X named it.
         minutes: Option<u32>,
     },
-    /// The account is suspended, locked or kept from this feature; its owner must open X.
+    /// The account is suspended, locked or barred from this feature; its owner must open X.
     #[error("X restricts this account: {detail}")]
     AccountRestricted { detail: String },
     #[error("X does not allow a link in the text")]
     InvalidUrl,
     #[error("X allows one cashtag in a post")]
     TooManyCashtags,
-    /// X's catch-all for a post it does not want: length, media, mentions, or the account.
+    /// X's catch-all refusal of a post: for its length, media, mentions, or the account.
     #[error("X refused this post: {detail}")]
     NotPermitted { detail: String },
-    /// The account may not see what was asked for.
+    /// The account may not see the requested object.
     #[error("X does not let this account see that")]
     Hidden,
-    /// The media ids of a post are unfit: unprocessed, expired, or another account's.
+    /// The media ids of a post are unusable: unprocessed, expired, or another account's.
     #[error("X does not take this video yet, or no longer")]
     InvalidMedia,
     /// Finalize found bytes missing.
     #[error("X is missing a part of the upload")]
     IncompleteUpload,
-    /// The upload session is unknown: it expired, or X's upload service is unwell.
+    /// X does not know the upload session: it expired, or X's upload service has an outage.
     #[error("X does not know this upload")]
     UploadGone,
     #[error("X does not know what was asked for")]
@@ -79,10 +79,10 @@ pub enum XError {
     /// 413 or 431: smaller chunks may pass.
     #[error("X found the request too large ({0})")]
     TooLarge(StatusCode),
-    /// Any other refusal; `detail` is X's own sentence, fit to be shown, perhaps empty.
+    /// Any other refusal; `detail` is X's own sentence, safe to display, possibly empty.
     #[error("X refused ({status}): {detail}")]
     Refused { status: StatusCode, detail: String },
-    /// X is unwell: 5xx, or an answer no healthy server gives.
+    /// X has an outage: 5xx, or an answer that no healthy server gives.
     #[error("X is in trouble ({0})")]
     Trouble(StatusCode),
     #[error("X could not be reached")]
@@ -90,7 +90,7 @@ pub enum XError {
     /// A chunk stopped moving half-way.
     #[error("the upload to X stood still")]
     Stalled,
-    /// The bytes to upload could not be read; X has no part in it.
+    /// The bytes to upload could not be read; X is not at fault.
     #[error("the video could not be read")]
     Source(#[source] Box<dyn std::error::Error + Send + Sync>),
     #[error("X gave an answer we cannot use: {0}")]
@@ -113,18 +113,18 @@ pub(super) fn sort_partial(call: &'static str, headers: &HeaderMap, body: &[u8])
     }
 }
 
-/// The parts of an explanation that decide, whatever its shape.
+/// The decisive parts of an explanation, independent of its shape.
 #[derive(Default)]
 struct Problem {
-    /// Last path segment of `type`: its host has changed before.
+    /// Last path segment of `type`; the host is ignored because X has changed it before.
     kind: String,
-    /// The status named inside, of a partial error.
+    /// The status inside a partial error.
     status: Option<StatusCode>,
     /// Legacy code.
     code: Option<i64>,
-    /// Everything X said, in lower case, to look for words in.
+    /// The whole explanation in lower case, for keyword matching.
     said: String,
-    /// The most telling sentence, fit to be shown.
+    /// The most informative sentence, safe to display.
     shown: String,
 }
 
@@ -167,7 +167,7 @@ impl Problem {
             403 => self.forbidden(call, on_media),
             404 if on_media => XError::UploadGone,
             404 if self.kind == "resource-not-found" => XError::NotFound,
-            // A bare 404 is the edge's, not the API's: incidents have looked like this for hours.
+            // A 404 without a body comes from X's edge, not from the API. Outages have looked like this for hours.
             404 if self.said.is_empty() => XError::Trouble(status),
             404 => XError::NotFound,
             413 | 431 => XError::TooLarge(status),
@@ -180,7 +180,7 @@ impl Problem {
         }
     }
 
-    /// X uses 403 for a dozen unrelated things; only words tell some of them apart.
+    /// Sorts a 403. X uses it for a dozen unrelated problems; some differ only in their wording.
     fn forbidden(self, call: &str, on_media: bool) -> XError {
         match self.kind.as_str() {
             "credits" | "credits-depleted" => return XError::OutOfCredits,
@@ -217,7 +217,7 @@ impl Problem {
         }
     }
 
-    /// Legacy code 185, *User is over daily status update limit*, or the same in the words of version 2.
+    /// Returns true for legacy code 185, *User is over daily status update limit*, or version 2's wording of it.
     fn is_daily_limit(&self) -> bool {
         self.code == Some(185) || self.says("daily") && self.says("limit") && !self.says("cap")
     }
@@ -226,25 +226,26 @@ impl Problem {
         self.said.contains(words)
     }
 
-    /// In the telling sentence alone: the title of every such problem is *Invalid Request*.
+    /// Returns true if X refuses the media. Reads the detail sentence only, because the title of every such problem is
+    /// *Invalid Request*.
     fn rejects_media(&self) -> bool {
         let shown = self.shown.to_lowercase();
         (shown.contains("media id") || shown.contains("media_id")) && shown.contains("invalid")
     }
 
-    /// By whole words: *blocked* is not *locked*.
+    /// Returns true if X restricts the account. Matches whole words, so that *blocked* is not read as *locked*.
     fn restricts_account(&self) -> bool {
         let word = |wanted: &str| self.said.split(|c: char| !c.is_alphanumeric()).any(|word| word == wanted);
         self.says("not permitted to access this feature") || word("suspended") || word("locked")
     }
 }
 
-/// X has one name for two caps: on what is read, and on what is made.
+/// Tells X's two usage caps apart by the call, since X gives the caps on reads and on posts the same name.
 fn usage_cap(call: &str) -> XError {
     if call.starts_with("GET ") { XError::ReadCap } else { XError::PostCap }
 }
 
-/// The number before the word *minutes*.
+/// Returns the number before the word *minutes*.
 fn minutes(said: &str) -> Option<u32> {
     let (_, limit) = said.split_once("longer than")?;
     let mut words = limit.split_whitespace();
@@ -252,8 +253,8 @@ fn minutes(said: &str) -> Option<u32> {
     words.next()?.starts_with("minute").then_some(number)
 }
 
-/// A sentence from X made fit to be shown: one line, at most 300 characters, nothing that steers a terminal
-/// or turns the reading direction.
+/// Makes a sentence from X safe to display: one line, at most 300 characters, no terminal control sequences and
+/// no change of reading direction.
 pub(super) fn tidy(text: &str) -> String {
     let steers = |c: char| {
         c.is_control()

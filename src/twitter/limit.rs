@@ -1,4 +1,4 @@
-//! Whom a rate limit concerns, and how long it lasts.
+//! Scope and duration of a rate limit.
 
 use reqwest::header::{DATE, HeaderMap};
 
@@ -8,29 +8,29 @@ const DAY: i64 = 24 * 3_600 * SECOND;
 /// The families of limits that concern the account whose token was used, by the prefix of their headers: the
 /// endpoint's 15 minutes, and the account's 24 hours.
 const ACCOUNT: [&str; 2] = ["x-rate-limit", "x-user-limit-24hour"];
-/// What the whole app may do in 24 hours.
+/// The limits that concern the whole app, by the prefix of their headers: its 24 hours.
 const APP: [&str; 1] = ["x-app-limit-24hour"];
 
 /// A rate limit that was hit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limit {
-    /// The request that was one too many: its verb and path template.
+    /// The refused request: its verb and path template.
     pub call: &'static str,
     account: Spent,
     app: Spent,
 }
 
-/// State of a family of limits, as an answer of X's shows it.
+/// State of a family of limits, as an answer from X shows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Spent {
     No,
-    /// Used up until `reset`, any number that X may name. It answered at `said_at`. Both are Unix milliseconds by X's
+    /// Used up until `reset`, which may be any number. X answered at `said_at`. Both are Unix milliseconds by X's
     /// clock.
     Until {
         reset: i64,
         said_at: Option<i64>,
     },
-    /// Used up, and X does not say until when.
+    /// Used up; X does not name the end.
     Unsaid,
 }
 
@@ -39,12 +39,12 @@ enum Spent {
 pub enum Reopens {
     /// Unix milliseconds by our clock, at most 24 hours away.
     At(i64),
-    /// X names no time, or one that is past.
+    /// X names no time, or a past one.
     Unsaid,
 }
 
 impl Reopens {
-    /// The moment, if X named one.
+    /// The time, if X named one.
     pub fn at(self) -> Option<i64> {
         match self {
             Reopens::At(at) => Some(at),
@@ -54,25 +54,25 @@ impl Reopens {
 }
 
 impl Limit {
-    /// When the account may make this call again; `None` when the limit does not concern the account.
+    /// Time when the account may make this call again; `None` if the limit does not concern the account.
     pub fn account(&self, now_ms: i64) -> Option<Reopens> {
         self.account.reopens(now_ms)
     }
 
-    /// When this app may make this call again for anybody; `None` when the limit does not concern the app.
+    /// Time when the app may make this call again for any account; `None` if the limit does not concern the app.
     pub fn app(&self, now_ms: i64) -> Option<Reopens> {
         self.app.reopens(now_ms)
     }
 
-    /// Every family that is used up counts for what it concerns: a 24-hour block can come while the 15-minute
-    /// window has room.
+    /// Reads every family of limits, since a 24-hour limit can be used up while the 15-minute window still has room.
     pub(super) fn from_headers(call: &'static str, headers: &HeaderMap) -> Limit {
         Limit { call, account: spent(headers, &ACCOUNT), app: spent(headers, &APP) }
     }
 }
 
 impl Spent {
-    /// The reset and `said_at` are by the same clock, so their difference is right whatever our own clock says.
+    /// Computes the end by our clock. `reset` and `said_at` come from X's clock, so their difference is right even if
+    /// our clock is wrong.
     fn reopens(self, now_ms: i64) -> Option<Reopens> {
         let wait = match self {
             Spent::No => return None,
@@ -81,13 +81,13 @@ impl Spent {
         };
         Some(match wait {
             1.. => Reopens::At(now_ms.saturating_add(wait.clamp(SECOND, DAY))),
-            // Asking again at once would end in a loop of refusals.
+            // A reset in the past would make the caller retry at once, in a loop of refusals.
             _ => Reopens::Unsaid,
         })
     }
 }
 
-/// `at` is in epoch seconds.
+/// Builds the state from a reset time in epoch seconds.
 fn until(at: i64, headers: &HeaderMap) -> Spent {
     Spent::Until { reset: at.saturating_mul(SECOND), said_at: said_at(headers) }
 }
@@ -114,12 +114,12 @@ fn number(headers: &HeaderMap, family: &str, what: &str) -> Option<i64> {
     headers.get(format!("{family}-{what}"))?.to_str().ok()?.trim().parse().ok()
 }
 
-/// What the whole app may do of one kind in its 24 hours, as X said last.
+/// The app's 24-hour limit for one kind of call, as X last reported it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AppDay {
     pub total: u32,
     pub remaining: u32,
-    /// When it has all of it again, in Unix milliseconds: at most 24 hours away.
+    /// Time when the limit is full again, in Unix milliseconds; at most 24 hours away.
     pub resets_at: i64,
 }
 
@@ -135,7 +135,7 @@ impl AppDay {
     }
 }
 
-/// What the whole app may still do of one kind in its 24 hours, where X says.
+/// Remaining calls of one kind for the whole app in its 24 hours, if X reports them.
 pub(super) fn left_of_app_day(headers: &HeaderMap) -> Option<u32> {
     u32::try_from(number(headers, APP[0], "remaining")?.max(0)).ok()
 }

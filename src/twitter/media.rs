@@ -15,30 +15,31 @@ use serde_json::Value;
 
 use super::{X, XError, call, error::tidy, send, watched::Watched};
 
-/// How long an upload may stand still.
+/// Time after which an upload without progress fails.
 pub(super) const STALL: Duration = Duration::from_secs(60);
-/// The slowest line for which X's answer is waited for once the system has taken all of a chunk, in bytes per second.
+/// Slowest supported line in bytes per second. It sets how long to wait for X's answer after the system has accepted a
+/// whole chunk.
 const SLOWEST: u64 = 16 * 1024;
 
 /// An upload session.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Media {
-    /// Goes into the post.
+    /// Media id that the post refers to.
     pub id: String,
-    /// By which a post on the timeline names its video, when X said it already.
+    /// Key under which a post on the timeline names its video, if X has sent it yet.
     pub key: Option<String>,
-    /// How long X keeps the session.
+    /// Time for which X keeps the session.
     pub expires_after: Option<Duration>,
 }
 
-/// How an upload fares after its last chunk.
+/// State of an upload after its last chunk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MediaStatus {
     pub processing: Processing,
-    /// X gave no `processing_info`: after finalize the video is ready, before it nothing is known.
+    /// True if X sent no `processing_info`: after finalize the video is then ready; before it, nothing is known.
     pub silent: bool,
     pub key: Option<String>,
-    /// How long X keeps the video for a post, from now.
+    /// Time for which X keeps the video for a post, from now.
     pub expires_after: Option<Duration>,
 }
 
@@ -50,13 +51,13 @@ pub enum Processing {
     Pending {
         /// 0 to 100.
         percent: Option<u8>,
-        /// When X wants to be asked again; the caller bounds it.
+        /// Delay that X requests before the next status call; the caller must bound it.
         check_after: Option<Duration>,
     },
     Failed(ProcessingError),
 }
 
-/// Why X cannot use a video. The texts are X's, fit to be shown.
+/// Reason why X cannot use a video. The texts are X's own, safe to display.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ProcessingError {
     pub code: i64,
@@ -115,7 +116,7 @@ impl X {
         let body = watched.clone().watch(body);
         let part = Part::stream_with_length(Body::wrap_stream(body), len).file_name("media");
         let form = Form::new().text("segment_index", segment.to_string()).part("media", part);
-        // No timeout in total: however slow the line, a chunk that moves gets through.
+        // No total timeout: a chunk that keeps moving must get through on any line, however slow.
         let url = self.at(&["2", "media", "upload", media_id, "append"]);
         let request = self.http.post(url).bearer_auth(access.expose_secret()).multipart(form);
 
@@ -127,19 +128,19 @@ impl X {
         }
         match watched.failure() {
             Some(failure) => Err(XError::Source(failure)),
-            // 200 with a body is documented, 202 and 204 without one are seen.
+            // X documents 200 with a body, but also sends 202 and 204 without one.
             None => answer?.accepted().map(drop),
         }
     }
 
-    /// Says that every chunk is there: `POST /2/media/upload/{id}/finalize`.
+    /// Tells X that every chunk has been sent: `POST /2/media/upload/{id}/finalize`.
     pub async fn finalize(&self, access: &SecretString, media_id: &str) -> Result<MediaStatus, XError> {
         let request = self.post(self.at(&["2", "media", "upload", media_id, "finalize"]), access);
         let state: State = send(call::FINALIZE, request).await?.accepted()?.data()?;
         Ok(state.into())
     }
 
-    /// Asks how far X is with a video: `GET /2/media/upload`.
+    /// Asks X for the processing state of a video: `GET /2/media/upload`.
     pub async fn status(&self, access: &SecretString, media_id: &str) -> Result<MediaStatus, XError> {
         let mut url = self.at(&["2", "media", "upload"]);
         url.query_pairs_mut().append_pair("command", "STATUS").append_pair("media_id", media_id);
@@ -164,11 +165,11 @@ struct Info {
     check_after_secs: Option<u64>,
     #[serde(default, deserialize_with = "hint")]
     progress_percent: Option<u64>,
-    /// Missing in X's schema, yet sent.
+    /// X sends this although its schema lacks it.
     error: Option<Value>,
 }
 
-/// A number that the answer is of use without: what is no natural number counts as absent.
+/// Parses an optional number; anything but a natural number counts as absent, since the answer is useful without it.
 fn hint<'de, D: Deserializer<'de>>(from: D) -> Result<Option<u64>, D::Error> {
     Ok(Value::deserialize(from)?.as_u64())
 }
@@ -177,7 +178,7 @@ impl From<State> for MediaStatus {
     fn from(state: State) -> MediaStatus {
         MediaStatus {
             silent: state.processing_info.is_none(),
-            // No info means that there is nothing to process.
+            // Without `processing_info` there is nothing to process.
             processing: state.processing_info.map_or(Processing::Ready, Processing::from),
             key: state.media_key,
             expires_after: state.expires_after_secs.map(Duration::from_secs),
@@ -187,7 +188,7 @@ impl From<State> for MediaStatus {
 
 impl From<Info> for Processing {
     fn from(info: Info) -> Processing {
-        // An error counts whatever the state: X has left it at `in_progress`.
+        // An error counts in any state: X has sent one while the state was still `in_progress`.
         match (info.error.filter(|error| !error.is_null()), info.state.as_deref()) {
             (Some(error), _) => Processing::Failed(ProcessingError::read(&error)),
             (None, Some("failed")) => Processing::Failed(ProcessingError::default()),

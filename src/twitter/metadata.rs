@@ -1,4 +1,4 @@
-//! What X knows about a video besides its bytes.
+//! Metadata of a video at X: alternative text and warnings.
 
 use secrecy::SecretString;
 use serde::Serialize;
@@ -9,7 +9,7 @@ use crate::post::Sensitive;
 impl X {
     /// Sets a video's alternative text and the warning before it: `POST /2/media/metadata`, billed per call.
     ///
-    /// Safe to repeat; wants the video processed. Whether X takes an alternative text for a video is not documented.
+    /// Safe to repeat; X must have processed the video. X does not document alternative texts for videos.
     pub async fn describe(
         &self,
         access: &SecretString,

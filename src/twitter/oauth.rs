@@ -18,44 +18,45 @@ use url::{Url, form_urlencoded};
 use super::{Answer, X, XError, error, send};
 use crate::account::Tokens;
 
-/// All that publishing needs; X's OpenAPI file says which endpoint wants which.
+/// The scopes that publishing needs; X's OpenAPI file lists them per endpoint.
 const SCOPES: [&str; 5] = ["tweet.read", "tweet.write", "users.read", "media.write", "offline.access"];
-/// What X gives an access token when it does not say (seconds).
+/// Lifetime of an access token in seconds if X does not name it.
 const LIFETIME_SECS: u64 = 7_200;
 
-/// Where to send a person to authorise, and what must be kept until they are back.
+/// The consent page's URL, and the secret that the caller must keep until the person returns.
 pub struct Authorize {
-    /// Holds the state: not for logs.
+    /// Contains the state, so it must not be logged.
     pub url: Url,
-    /// The PKCE secret that [`X::exchange`] wants.
+    /// The PKCE secret for [`X::exchange`].
     pub verifier: SecretString,
 }
 
-/// Why X gave no tokens. X's own descriptions are left out: they may quote what was sent.
+/// Reason why X issued no tokens. Leaves out X's own descriptions, since they may quote secrets from the request.
 #[derive(Debug, thiserror::Error)]
 pub enum OAuthError {
-    /// The code is older than 30 seconds, used, or not X's: a fresh link is needed.
+    /// The code is older than 30 seconds, used, or not from X; the person needs a new link.
     #[error("the authorisation expired or was used already")]
     CodeRejected,
-    /// The code belongs to another link than the one whose verifier came along.
+    /// The code does not belong to the link whose verifier was sent.
     #[error("the authorisation belongs to another link")]
     VerifierRejected,
     #[error("the callback address differs from the one registered with the X app")]
     RedirectRejected,
-    /// Spent, revoked or expired. Another process may have rotated it: read the stored one again before believing it.
+    /// The refresh token is used, revoked or expired. Another process may have rotated it, so the caller must read the
+    /// stored one again first.
     #[error("X no longer takes this refresh token")]
     RefreshRejected,
     /// Client id, secret or app type do not fit together.
     #[error("X does not accept the app's credentials")]
     ClientRejected,
-    /// X granted less than publishing needs.
+    /// X granted fewer scopes than publishing needs.
     #[error("X did not grant: {}", .0.missing.join(", "))]
     MissingScope(Box<Insufficient>),
     #[error(transparent)]
     X(#[from] XError),
 }
 
-/// Tokens that allow too little for publishing.
+/// Tokens whose scopes do not suffice for publishing.
 #[derive(Debug)]
 pub struct Insufficient {
     pub access: SecretString,
@@ -81,7 +82,8 @@ impl X {
     }
 
     /// Turns the code X sent back into tokens: `POST /2/oauth2/token`. A code lives 30 seconds and works once.
-    /// Tokens that allow too little come with the error: whether to give them back depends on who else uses the account.
+    /// The error carries tokens with too few scopes, since only the caller knows whether someone else uses the account
+    /// and they must not be revoked.
     pub async fn exchange(
         &self,
         code: SecretString,
@@ -122,7 +124,7 @@ impl X {
         let old = RefreshToken::new(refresh.expose_secret().to_owned());
         let granted =
             client.exchange_refresh_token(&old).request_async(&TokenEndpoint(self)).await.map_err(reason)?;
-        // Whatever was granted is returned: to refuse it here would lose the only live pair.
+        // Return the pair whatever its scope: an error here would lose the only valid one.
         Ok(tokens(&granted, granted.refresh_token().unwrap_or(&old).secret(), now_ms))
     }
 
@@ -134,14 +136,14 @@ impl X {
         }
     }
 
-    /// Ends both tokens: `POST /2/oauth2/revoke`, first the refresh token. Both are tried; the first failure is told.
+    /// Revokes both tokens, the refresh token first: `POST /2/oauth2/revoke`. Tries both and returns the first failure.
     pub async fn revoke(&self, tokens: &Tokens) -> Result<(), OAuthError> {
         let refresh = self.revoke_one(&tokens.refresh, "refresh_token").await;
         let access = self.revoke_one(&tokens.access, "access_token").await;
         refresh.and(access)
     }
 
-    /// Ends tokens that allow too little, as [`X::revoke`] does.
+    /// Revokes tokens with too few scopes, as [`X::revoke`] does.
     pub async fn revoke_insufficient(&self, tokens: &Insufficient) -> Result<(), OAuthError> {
         let refresh = match &tokens.refresh {
             Some(refresh) => self.revoke_one(refresh, "refresh_token").await,
@@ -166,7 +168,7 @@ impl X {
     async fn revoke_one(&self, token: &SecretString, hint: &str) -> Result<(), OAuthError> {
         let body = {
             let mut form = form_urlencoded::Serializer::new(String::new());
-            // X has answered 400 to a revocation without the hint.
+            // X has refused revocations without the hint with 400.
             form.append_pair("token", token.expose_secret()).append_pair("token_type_hint", hint);
             if self.settings.client_secret.is_none() {
                 form.append_pair("client_id", &self.settings.client_id);
@@ -197,9 +199,9 @@ impl X {
     }
 }
 
-/// The way `oauth2` reaches X. It is handed successes only; X's refusals pass it by.
+/// HTTP client for `oauth2`. Passes successes only; X's refusals bypass the crate.
 ///
-/// A named type, since the future around a closure would not be known to be `Send`.
+/// This is a named type because the compiler cannot prove the future around a closure to be `Send`.
 struct TokenEndpoint<'x>(&'x X);
 
 impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
@@ -215,11 +217,11 @@ impl<'c> AsyncHttpClient<'c> for TokenEndpoint<'_> {
     }
 }
 
-/// Sorts a refusal of the OAuth endpoints (RFC 6749 section 5.2). X says `invalid_request` to nearly everything, and
-/// only its description tells what was invalid.
+/// Sorts a refusal by the OAuth endpoints (RFC 6749 section 5.2). X answers `invalid_request` to nearly everything, so
+/// only its description tells the cases apart.
 fn refusal(answer: &Answer) -> OAuthError {
     let Ok(value) = serde_json::from_slice::<Value>(&answer.body) else {
-        // A page from the edge: the OAuth service was not even asked.
+        // The body is a page from X's edge, so the OAuth service never saw the request.
         return match answer.status {
             StatusCode::TOO_MANY_REQUESTS => {
                 error::sort(answer.call, answer.status, &answer.headers, b"").into()
@@ -246,7 +248,7 @@ fn refusal(answer: &Answer) -> OAuthError {
     }
 }
 
-/// What went wrong between `oauth2` and X. Its parse errors hold the body, hence tokens, and are dropped.
+/// Converts an error of `oauth2`. Drops its parse errors, since they contain the body and so tokens.
 fn reason(error: RequestTokenError<OAuthError, BasicErrorResponse>) -> OAuthError {
     match error {
         RequestTokenError::Request(error) => error,
@@ -254,7 +256,7 @@ fn reason(error: RequestTokenError<OAuthError, BasicErrorResponse>) -> OAuthErro
     }
 }
 
-/// The granted scope; an answer without one grants what was asked (RFC 6749 section 5.1).
+/// Returns the granted scope; an answer without one grants the requested scope (RFC 6749 section 5.1).
 fn scope_of(granted: &BasicTokenResponse) -> String {
     match granted.scopes() {
         Some(scopes) => scopes.iter().map(|scope| scope.as_str()).collect::<Vec<_>>().join(" "),

@@ -14,13 +14,13 @@ use crate::{
 /// X shows at most 3,200 posts of a timeline, 100 a page (docs.x.com, x-api/posts/timelines/integrate).
 const PAGES: usize = 32;
 
-/// Why there is no post id, sorted by whether there may be a post.
+/// Reason why there is no post id, sorted by whether a post may exist.
 #[derive(Debug, thiserror::Error)]
 pub enum CreateError {
     /// Not a byte of the request left: there is no post, and trying again is safe.
     #[error("the post was not sent")]
     NotSent(#[source] XError),
-    /// X said no: there is no post.
+    /// X refused: there is no post.
     #[error("X did not accept the post")]
     Refused(#[source] XError),
     /// There may be a post: ask [`X::find_post`] before trying again.
@@ -31,7 +31,7 @@ pub enum CreateError {
 impl X {
     /// Makes a post with one video and returns its id: `POST /2/tweets`.
     ///
-    /// **Not safe to repeat**: X has no idempotency key. The error says what is known.
+    /// **Not safe to repeat**: X has no idempotency key. The error tells whether a post may exist.
     pub async fn create_post(
         &self,
         access: &SecretString,
@@ -74,7 +74,7 @@ impl X {
             _ => CreateError::Unknown(error),
         })?;
         self.heard(&answer);
-        // A server that gave up waiting (408) may still have passed the request on.
+        // A server that timed out (408) may still have passed the request on.
         let refused = answer.status.is_client_error() && answer.status != StatusCode::REQUEST_TIMEOUT;
         let answer = answer.accepted().map_err(|error| match refused {
             true => CreateError::Refused(error),
@@ -86,8 +86,8 @@ impl X {
 
     /// Looks for the account's own post with one of these media ids: `GET /2/users/{id}/tweets`, billed per post read.
     ///
-    /// Reads what was posted since `since_ms` (Unix milliseconds; leave room for clocks that differ). `None` means that X
-    /// showed everything since then and the post is not there; a fresh post may take X a moment to show.
+    /// Reads all posts since `since_ms` (Unix milliseconds; the caller must allow for clock differences). `None` means
+    /// that X showed everything since then without the post. X may show a new post with a delay.
     pub async fn find_post(
         &self,
         access: &SecretString,
@@ -97,7 +97,8 @@ impl X {
     ) -> Result<Option<String>, XError> {
         let since = jiff::Timestamp::from_second(since_ms.div_euclid(1_000)).unwrap_or_default();
         let mut url = self.at(&["2", "users", &user.0, "tweets"]);
-        // Asking for the expansion brings `attachments` with each post; the parameter for fields has two spellings.
+        // The expansion makes X send `attachments` with each post. The parameter for fields would do so too, but has two
+        // spellings.
         url.query_pairs_mut()
             .append_pair("start_time", &since.to_string())
             .append_pair("max_results", "100")
@@ -112,7 +113,7 @@ impl X {
             let answer = send(call::TIMELINE, self.get(url, access)).await?.accepted()?;
             let page: Page = serde_json::from_slice(&answer.body)
                 .map_err(|_| XError::Garbled("it is not a page of a timeline"))?;
-            // The oldest on the page: a repost shows the same media.
+            // Take the oldest match on the page, since a repost shows the same media.
             if let Some(post) = page.data.into_iter().rev().find(|post| post.shows(media)) {
                 return Ok(Some(post.id));
             }
@@ -127,12 +128,12 @@ impl X {
         Err(XError::Garbled("the timeline has no end"))
     }
 
-    /// Where people see an account.
+    /// URL of an account's profile.
     pub fn profile_link(&self, username: &str) -> Url {
         extended(&self.settings.web_url, &[username])
     }
 
-    /// Where people see a post: `{web_url}/{username}/status/{id}`, or the form that needs no user name when it is empty.
+    /// URL of a post: `{web_url}/{username}/status/{id}`, or the form without a user name if `username` is empty.
     pub fn post_link(&self, username: &str, post_id: &str) -> Url {
         match username {
             "" => extended(&self.settings.web_url, &["i", "web", "status", post_id]),
@@ -141,12 +142,12 @@ impl X {
     }
 }
 
-/// What is not declared is left out, so that a post without options asks for nothing that X might not take.
+/// Returns true if the option is unset. Unset options are left out of the request, since X might refuse the field.
 fn is_false(declared: &bool) -> bool {
     !declared
 }
 
-/// A page of a timeline. An empty one has no `data`; one without `meta` proves nothing.
+/// A page of a timeline. An empty page has no `data`; a page without `meta` proves nothing about missing posts.
 #[derive(Deserialize)]
 struct Page {
     #[serde(default)]
@@ -175,7 +176,7 @@ struct Attachments {
 }
 
 impl Post {
-    /// A media key is a category number, an underscore and the media id.
+    /// Returns true if the post shows one of `media`. A media key is a category number, an underscore and the media id.
     fn shows(&self, media: &[&str]) -> bool {
         let keys = self.attachments.iter().flat_map(|attachments| &attachments.media_keys);
         keys.filter_map(|key| key.split_once('_')).any(|(_, id)| media.contains(&id))

@@ -1,4 +1,4 @@
-//! The client against a stand-in for X that gives canned answers and keeps what it was asked.
+//! Tests of the client against a stand-in for X that returns canned answers and records requests.
 
 mod errors;
 mod log;
@@ -27,10 +27,10 @@ use url::Url;
 use super::X;
 use crate::config;
 
-/// Everything that must never be read in an error starts with this.
+/// Prefix of every secret that must never appear in an error.
 const HUSH: &str = "hush";
 
-/// What the stand-in was asked.
+/// A request that the stand-in received.
 struct Seen {
     /// Verb, path and query.
     line: String,

@@ -8,7 +8,7 @@ use super::{X, XError, call, error, send};
 use crate::account::{AccountId, Profile, Tier};
 
 impl X {
-    /// Whose token this is: `GET /2/users/me`, one billed user read.
+    /// Returns the profile of the token's account: `GET /2/users/me`, one billed user read.
     pub async fn me(&self, access: &SecretString) -> Result<Profile, XError> {
         #[derive(Deserialize)]
         struct Me {

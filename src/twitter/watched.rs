@@ -1,4 +1,4 @@
-//! Looking after the body of a chunk on its way out.
+//! Progress of a chunk's body while it is sent.
 
 use std::{
     error::Error,
@@ -14,8 +14,8 @@ use futures::{Stream, StreamExt, stream};
 
 use super::XError;
 
-/// A body while it is sent: how far it is, and why it failed. By the time a failure comes out of the HTTP client,
-/// it looks like X's.
+/// Progress and failure of a body while it is sent. Keeps the failure because the HTTP client reports it as if it
+/// came from X.
 pub(super) struct Watched {
     len: u64,
     sent: AtomicU64,
@@ -27,8 +27,8 @@ impl Watched {
         Arc::new(Watched { len, sent: AtomicU64::new(0), failure: Mutex::default() })
     }
 
-    /// Waits for the answer while the body moves: `stall` between two bytes. How fast the bytes leave that the system has
-    /// taken is unknown, so once it has all of them the answer gets the time `taken`.
+    /// Waits for the answer as long as the body moves, with at most `stall` between two bytes. The speed at which the
+    /// system sends buffered bytes is unknown, so once it has accepted all bytes the answer gets the time `taken`.
     pub(super) async fn answer<T>(
         &self,
         stall: Duration,
@@ -55,7 +55,7 @@ impl Watched {
         }
     }
 
-    /// Passes the bytes on, and insists on exactly `len` of them.
+    /// Passes the bytes on; fails unless there are exactly `len` of them.
     pub(super) fn watch<E>(
         self: Arc<Self>,
         body: impl Stream<Item = Result<Bytes, E>> + Send + 'static,
@@ -93,7 +93,7 @@ impl Watched {
         self.sent.load(Ordering::Relaxed)
     }
 
-    /// Why the body failed, if it did.
+    /// The body's error, if it failed.
     pub(super) fn failure(&self) -> Option<Box<dyn Error + Send + Sync>> {
         self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
     }
