@@ -1,4 +1,4 @@
-//! Where videos wait between chat and X: any S3, or the embedded one.
+//! Storage for videos between chat and X: any S3 bucket, or the embedded server.
 
 use std::{ops::Range, time::Duration};
 
@@ -37,20 +37,20 @@ pub use multipart::Part;
 pub use put::Stored;
 pub use sweep::Swept;
 
-/// Keys of files that the worker copies from a chat start so.
+/// Key prefix of files that the worker copies from a chat.
 pub const POSTS: &str = "posts/";
-/// Keys of files that people upload themselves start so.
+/// Key prefix of files that people upload directly.
 pub const UPLOADS: &str = "uploads/";
-/// [`Staging::sweep`] touches nothing else in the bucket.
+/// The only key prefixes that [`Staging::sweep`] deletes from.
 const PREFIXES: [&str; 2] = [POSTS, UPLOADS];
 
-/// Begins the name of a file that [`Staging::probe`] writes, and leaves behind when it dies.
+/// Prefix of the files that [`Staging::probe`] writes, and leaves behind if it dies.
 pub const PROBE: &str = "probe-";
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
-/// Parts of a file get more: sending one counts as waiting for its answer.
+/// Timeout for an answer. Parts of a file get more time, because the SDK counts sending as waiting.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(120);
-/// How long a body that is being read may bring nothing.
+/// Time after which a read without new bytes fails.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// One bucket. Cheap to clone.
@@ -61,7 +61,7 @@ pub struct Staging {
 }
 
 impl Staging {
-    /// The operator's bucket. Asks nothing of it yet: see [`Staging::probe`].
+    /// Makes a client for the operator's bucket. Sends no request yet: see [`Staging::probe`].
     ///
     /// # Errors
     /// [`StagingError::NoCredentials`] when neither the config nor the AWS credential chain has a key.
@@ -85,7 +85,7 @@ impl Staging {
         Ok(Staging { client: Client::from_conf(base.build()), bucket: settings.bucket.clone() })
     }
 
-    /// The bytes `range` of the object, as they arrive.
+    /// Streams the bytes `range` of the object.
     ///
     /// # Errors
     /// [`StagingError::Missing`]; [`StagingError::WrongSize`] when the object ends before the range does;
@@ -98,7 +98,7 @@ impl Staging {
         self.read_of(key, range, None).await
     }
 
-    /// The same, of an object that has `total` bytes, if that is known.
+    /// Like [`Staging::read`], for an object of `total` bytes, if that is known.
     async fn read_of(
         &self,
         key: &str,
@@ -141,7 +141,7 @@ impl Staging {
     /// The length of the object in bytes.
     ///
     /// # Errors
-    /// [`StagingError::Missing`]. S3 says [`StagingError::Denied`] instead to a key without `s3:ListBucket`.
+    /// [`StagingError::Missing`]; [`StagingError::Denied`] instead if the key lacks `s3:ListBucket`.
     pub async fn size(&self, key: &str) -> Result<u64, StagingError> {
         check_key(key)?;
         let head = self.client.head_object().bucket(&self.bucket).key(key).send().await?;
@@ -149,7 +149,7 @@ impl Staging {
         length.ok_or_else(|| StagingError::Other("no length".into()))
     }
 
-    /// Deletes the object; one that is not there counts as deleted.
+    /// Deletes the object; succeeds if it does not exist.
     pub async fn delete(&self, key: &str) -> Result<(), StagingError> {
         check_key(key)?;
         match self
@@ -189,7 +189,7 @@ impl Staging {
         presigned(request.set_content_length(size).presigned(presigning(expires)?).await?.uri())
     }
 
-    /// One that is not there counts as aborted.
+    /// Aborts a multipart upload; succeeds if it does not exist.
     async fn abort(&self, key: &str, upload: &str) -> Result<(), StagingError> {
         let abort = self.client.abort_multipart_upload().bucket(&self.bucket);
         match abort.key(key).upload_id(upload).send().await {
@@ -204,18 +204,18 @@ fn endpoint(url: &Url) -> String {
     format!("{}/", url.as_str().trim_end_matches('/'))
 }
 
-/// What every client of ours has in common, embedded or not.
+/// Settings shared by all our clients, embedded or not.
 fn base_config() -> aws_sdk_s3::config::Builder {
     aws_sdk_s3::Config::builder()
         .behavior_version(BehaviorVersion::latest())
-        // Many servers that speak S3 do not know the SDK's checksum trailers, its default since January 2025.
+        // Many S3 servers do not support checksum trailers, the SDK's default since January 2025.
         .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
         .response_checksum_validation(ResponseChecksumValidation::WhenRequired)
         .retry_config(RetryConfig::standard().with_max_attempts(3))
         .timeout_config(
             TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(ANSWER_TIMEOUT).build(),
         )
-        // It takes a slow answer, as to the completion of a large upload, for a stalled one
+        // The SDK's protection mistakes a slow answer, such as to the completion of a large upload, for a stall
         // (<https://github.com/awslabs/aws-sdk-rust/issues/1141>); our timeouts watch instead.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }

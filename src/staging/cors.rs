@@ -1,4 +1,4 @@
-//! Whether browsers may send files to the bucket.
+//! The bucket's CORS rules, which let browsers send files to it.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use super::{Staging, StagingError, UPLOADS};
 use crate::network;
 
 const PATIENCE: Duration = Duration::from_secs(10);
-/// How long a browser remembers the rule.
+/// Time for which a browser caches the rule.
 const MAX_AGE_SECONDS: i32 = 3600;
 
 impl Staging {

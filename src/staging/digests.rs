@@ -36,7 +36,7 @@ impl Digests {
         &self.bytes
     }
 
-    /// Of the whole file.
+    /// Digest of the whole file.
     pub fn sha256(&self) -> [u8; DIGEST_BYTES] {
         self.bytes.last_chunk().copied().unwrap_or_default()
     }

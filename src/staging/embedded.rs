@@ -57,7 +57,7 @@ pub struct Door {
 }
 
 impl Door {
-    /// Whether an address that [`Staging`] signed leads to this server.
+    /// Returns true if a URL signed by [`Staging`] leads to this server.
     pub fn leads_here(&self, url: &Url) -> bool {
         url.host_str() == Some("127.0.0.1") && url.port() == Some(self.address.port())
     }

@@ -1,4 +1,4 @@
-//! What can go wrong with storage, sorted by what can be done about it.
+//! Errors from storage, sorted by their remedy.
 
 use aws_sdk_s3::{
     config::http::HttpResponse,
@@ -7,7 +7,7 @@ use aws_sdk_s3::{
 
 use crate::network;
 
-/// Why storage did not do what was asked. Says what to mend; never holds a credential or a URL.
+/// Reason why a storage call failed. Says what to fix; never contains a credential or a URL.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StagingError {
     #[error("The storage has no such bucket. Create it, or correct staging.bucket in the config.")]

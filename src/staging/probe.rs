@@ -83,7 +83,7 @@ fn probe_key() -> String {
     format!("{POSTS}{PROBE}{}", Uuid::now_v7())
 }
 
-/// Whoever holds the address may send, with no key of S3.
+/// Sends a file to a signed URL, without S3 credentials.
 async fn put_signed(url: Url) -> Result<(), StagingError> {
     let client = network::client().redirect(Policy::none()).timeout(PATIENCE).build();
     let client = client.map_err(|_| StagingError::Other("no client".into()))?;

@@ -14,9 +14,9 @@ use super::{Digests, PutError, Staging, StagingError, check_key, digests::Hasher
 
 /// Large enough that requests do not dominate, small enough to hold two; S3 asks for at least 5 MiB.
 pub(super) const PART_BYTES: u64 = 8 * 1024 * 1024;
-/// What is set aside for a part. glibc keeps a freed block for later unless it is larger than a threshold, which
-/// follows the blocks freed, up to 32 MiB (mallopt(3), `M_MMAP_THRESHOLD`): parts then pile up in the arenas of the
-/// threads that held them. What lies beyond the part is never touched, so it takes up no memory.
+/// Capacity reserved for a part. glibc keeps a freed block unless it is larger than a threshold, which grows with the
+/// freed blocks up to 32 MiB (mallopt(3), `M_MMAP_THRESHOLD`). Smaller blocks would pile up in the arenas of the
+/// threads that held them. The bytes beyond the part are never touched, so they take up no memory.
 const RESERVED_BYTES: usize = 33 * 1024 * 1024;
 /// <https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html>
 const MAX_PARTS: u64 = 10_000;
@@ -26,14 +26,14 @@ pub(super) const COMPLETE_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 /// Answer to a part. This covers sending it: four copies at once of 8 MiB each pass over a line of 60 kB/s.
 const PART_TIMEOUT: Duration = Duration::from_secs(10 * 60);
 
-/// What was stored.
+/// Outcome of storing a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stored {
     pub bytes: u64,
     pub digests: Digests,
 }
 
-/// What the reader hands to the uploader. A channel closed without `Last` means: forget it all.
+/// Message from the reader to the uploader. If the channel closes without `Last`, the uploader discards everything.
 enum Piece {
     Part(Bytes),
     Last(Bytes),

@@ -6,7 +6,7 @@ use aws_sdk_s3::primitives::DateTime;
 
 use super::{PREFIXES, Staging, StagingError};
 
-/// What [`Staging::sweep`] removed.
+/// Counts of the objects that [`Staging::sweep`] removed.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Swept {
     pub objects: usize,

@@ -13,7 +13,7 @@ use super::{Container, Refusal, Video, description};
 /// Edits that are read. Real files have one or two.
 const MAX_EDITS: usize = 64;
 
-/// What has been read of the index.
+/// The parts of the index read so far.
 #[derive(Debug, Default)]
 pub(super) struct Movie {
     header: Option<Mvhd>,

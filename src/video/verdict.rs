@@ -18,7 +18,7 @@ const MAX_KEY_FRAME_GAP: u64 = 512;
 /// An upload has at most 1,000 segments of at most 8 MiB, whatever larger sizes are advertised.
 pub const MAX_BYTES: u64 = 1000 * 8 * 1024 * 1024;
 
-/// What an account may post.
+/// Limits on the videos that an account may post.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Longer than this and X refuses.
@@ -87,7 +87,7 @@ pub enum Refusal {
     },
 }
 
-/// What a file that is no video is.
+/// Kind of a file that is not a video.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A picture, with the usual ending of such files.
@@ -104,7 +104,7 @@ pub enum Kind {
     Unknown,
 }
 
-/// What is wrong with a file.
+/// Damage found in a file.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Damage {
     /// The end is missing.
@@ -115,7 +115,7 @@ pub enum Damage {
     Malformed,
 }
 
-/// What may make X refuse a video, or make it look wrong.
+/// A property that may make X refuse a video or show it badly.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Warning {
     /// Within the newer limit, above the older one.

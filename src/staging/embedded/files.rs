@@ -285,7 +285,8 @@ impl S3 for Files {
         req: S3Request<CompleteMultipartUploadInput>,
     ) -> S3Result<S3Response<CompleteMultipartUploadOutput>> {
         let upload = Uuid::parse_str(&req.input.upload_id).map_err(|_| s3_error!(NoSuchUpload))?;
-        // Whoever asked may go: it would be begun anew for the next who asks.
+        // Join in a task of its own. Otherwise a caller that disconnects would stop it, and the next caller would start
+        // over.
         let (files, joining) = (self.clone(), self.begin_joining(&req.input.upload_id).await?);
         let joined = tokio::spawn(async move {
             let _joining = joining;

@@ -60,7 +60,7 @@ pub(super) fn files_of(root: &Path, upload: &str) -> io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// What the names of folders begin with that hold parts while they are joined.
+/// Name prefix of folders that hold parts while these are joined.
 const ASIDE: &str = ".joining-";
 
 /// An upload's files, kept under second names while s3s-fs joins the parts and deletes each.
@@ -131,7 +131,7 @@ pub(super) fn free_bytes(root: &Path) -> io::Result<u64> {
     }
 }
 
-/// Whether a file is part of an upload, or a note about one.
+/// Returns true if a file is part of an upload, or metadata of one.
 fn belongs(name: &str) -> bool {
     let part = name.starts_with(".upload_id-") || name.starts_with(".upload-");
     let note = name.starts_with(".bucket-") && name.contains(".upload-");
