@@ -93,7 +93,7 @@ pub struct Settings {
     /// How long the same text with the same media is refused as duplicate; zero never refuses, so
     /// that a test can see a second post.
     pub duplicate_window: Duration,
-    /// Whether requests beyond X's documented limits per user are refused with 429.
+    /// True if requests beyond X's documented limits per user are refused with 429.
     pub enforce_rate_limits: bool,
     /// Requests of a kind that the whole app may make in 24 hours; of others nothing is said.
     pub app_day: Vec<(Call, u32)>,
@@ -205,7 +205,7 @@ impl Sandbox {
         }
     }
 
-    /// What the person does under "connected apps": takes the app's access away.
+    /// Revokes the app's access, as the person can do under "connected apps".
     pub fn revoke_grant(&self, username: &str) {
         let mut world = self.x.world();
         if let Some(id) = world.user_named(username).map(|user| user.id.clone()) {

@@ -24,7 +24,7 @@ pub struct Alice {
     pub console: Console,
 }
 
-/// Whether nothing more happens to the post that a message is about. While it is being made, there is no button at all.
+/// Returns true if the post of a message is finished. While the post is being made, the message has no button.
 pub fn is_over(shown: &Shown) -> bool {
     let buttons = &shown.message.buttons;
     !buttons.is_empty() && !buttons.iter().any(|button| button.label == "Cancel")

@@ -43,7 +43,7 @@ impl Drop for Role {
     }
 }
 
-/// What a role says to the process that started it.
+/// Sends a line from a role to the process that started it.
 pub fn say(what: &impl Serialize) -> anyhow::Result<()> {
     let mut out = std::io::stdout().lock();
     serde_json::to_writer(&mut out, what)?;

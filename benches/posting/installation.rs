@@ -1,4 +1,4 @@
-//! What an installation that is measured is set to.
+//! Configuration of a measured installation.
 
 use std::path::Path;
 

@@ -1,4 +1,4 @@
-//! What the machine says of itself and of processes.
+//! Figures about the machine and its processes.
 
 use std::net::Ipv4Addr;
 

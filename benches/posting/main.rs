@@ -27,7 +27,7 @@ use simulator::Simulator;
 use table::{Bar, Table};
 use video::MIB;
 
-/// What an X some way off adds to each request.
+/// Latency that a distant X adds to each request.
 const LATENCY: Duration = Duration::from_millis(150);
 const LARGE: u64 = 512;
 const SMALL: u64 = 16;
@@ -44,7 +44,7 @@ fn main() -> anyhow::Result<()> {
     }
 }
 
-/// What is gathered over the runs, in seconds and KiB.
+/// Figures gathered over all runs, in seconds and KiB.
 #[derive(Default)]
 struct Figures {
     far: Vec<f64>,

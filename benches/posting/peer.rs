@@ -21,7 +21,7 @@ use url::Url;
 
 use crate::{simulator::Simulator, video::MIB};
 
-/// What the client of another person does with the same X.
+/// Another person's client of the same X.
 pub struct Peer {
     http: Client,
     base: String,

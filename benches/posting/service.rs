@@ -20,7 +20,7 @@ use crate::{
     simulator::Simulator,
 };
 
-/// What came of a post: seconds and KiB.
+/// Figures of one post, in seconds and KiB.
 pub struct Posted {
     pub upload: f64,
     pub publish: f64,
@@ -29,7 +29,7 @@ pub struct Posted {
     pub peak_kib: f64,
 }
 
-/// What the service says of itself.
+/// The service's report about itself.
 #[derive(Deserialize, Serialize)]
 struct Seen {
     /// From the request to the first answer in the chat.

@@ -18,7 +18,7 @@ pub struct Simulator {
     pub service_port: u16,
 }
 
-/// What the newest upload took, in seconds.
+/// Durations of the newest upload, in seconds.
 #[derive(Debug, Deserialize, Serialize)]
 pub struct Report {
     /// From initialize's arrival to finalize's answer.

@@ -1,4 +1,4 @@
-//! What a claim costs beside ever more posts that are finished.
+//! Cost of a claim as the number of finished posts grows.
 
 use std::time::{Duration, Instant};
 

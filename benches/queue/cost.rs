@@ -1,4 +1,4 @@
-//! What a post costs the whole service: one process of it with all roles but the bots, posting to the simulated X.
+//! Cost of a post for the whole service: one process with all roles but the bots posts to the simulated X.
 
 use std::time::Duration;
 
@@ -27,7 +27,7 @@ use crate::{
 const POSTS: u32 = 20;
 const IDLE: Duration = Duration::from_secs(20);
 
-/// Of a service, after something that it was asked to do.
+/// Resources that a service has used after a task.
 #[derive(Deserialize, Serialize)]
 struct Used {
     /// CPU seconds.

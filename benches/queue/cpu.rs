@@ -2,7 +2,7 @@
 
 use anyhow::Context;
 
-/// What `/proc` counts in, a hundredth of a second on every Linux there is (`getconf CLK_TCK`).
+/// Ticks per second in `/proc`; 100 on every Linux (`getconf CLK_TCK`).
 const TICKS: f64 = 100.0;
 
 /// Seconds that this process has used.

@@ -14,13 +14,13 @@ use crate::{
     steps::{STEPS, finish, step},
 };
 
-/// Of each process; each with a connection of its own.
+/// Workers per process; each has its own connection.
 const HANDS: i64 = 4;
 
 /// Processes that work at the same time.
 pub struct Crew(Vec<Role>);
 
-/// What was done in a while.
+/// Work done in a time span.
 #[derive(Default, Deserialize, Serialize)]
 pub struct Done {
     pub count: u64,
@@ -39,7 +39,7 @@ impl Crew {
         Ok(crew)
     }
 
-    /// Has all of them do it for so long.
+    /// Runs the task in all processes for `span`.
     pub fn work(&mut self, what: &str, span: Duration) -> anyhow::Result<Done> {
         for process in &mut self.0 {
             process.ask(&format!("{what} {}", span.as_secs()))?;

@@ -37,14 +37,14 @@ pub struct Database {
     private: bool,
 }
 
-/// What a database, and its server, have done so far.
+/// Work done so far by a database and its server.
 #[derive(Clone, Copy)]
 pub struct Counters {
     pub commits: f64,
     pub wal_bytes: f64,
     /// Of all tables with their indexes.
     pub bytes: f64,
-    /// Of the server, where that can be seen.
+    /// CPU time of the server, where it is visible.
     pub cpu: Option<f64>,
 }
 
@@ -59,7 +59,7 @@ impl Server {
         }
     }
 
-    /// What is measured, in a line.
+    /// Describes the measured database in one line.
     pub async fn describe(&self) -> anyhow::Result<String> {
         let mut connection = self.cluster.connect("postgres").await;
         let text = sqlx::query_scalar(
@@ -109,9 +109,9 @@ impl Database {
         &mut self.connection
     }
 
-    /// What was done so far; others' part in it is known a second after they have done it.
+    /// Reads the counters; other processes' work is included with a delay of one second.
     pub async fn counters(&mut self) -> anyhow::Result<Counters> {
-        // What a process has counted it tells once a second (PGSTAT_MIN_INTERVAL in PostgreSQL's pgstat.c).
+        // A process reports its counters once a second (PGSTAT_MIN_INTERVAL in PostgreSQL's pgstat.c).
         tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
         let (commits, wal, bytes, backend): (i64, i64, i64, i32) = sqlx::query_as(
             "SELECT (SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()),
@@ -195,7 +195,7 @@ impl Database {
             let tidy = AssertSqlSafe(format!("VACUUM ANALYZE {table}"));
             sqlx::query(tidy).execute(&mut self.connection).await?;
         }
-        // So that none begins by itself while something is measured.
+        // Force a checkpoint now, so that none starts by itself during a measurement.
         sqlx::query("CHECKPOINT").execute(&mut self.connection).await?;
         Ok(())
     }

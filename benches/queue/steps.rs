@@ -1,4 +1,4 @@
-//! What the worker writes for each step of a post, without the chat, the storage and X in between.
+//! The worker's writes for each step of a post, without the chat, the storage and X.
 
 use anyhow::bail;
 use toall::{

@@ -1,4 +1,4 @@
-//! Who calls: the bearer token, its scopes, and the limits per user.
+//! Authorisation of calls: the bearer token, its scopes, and the limits per user.
 
 use std::{
     sync::Arc,
@@ -35,7 +35,7 @@ pub(super) struct Window {
     used: u32,
 }
 
-/// What a call needs: scopes from X's OpenAPI, requests per user and window from
+/// Requirements of a call: scopes from X's OpenAPI, requests per user and window from
 /// docs.x.com/x-api/fundamentals/rate-limits.
 fn needs(call: Call) -> (&'static [&'static str], u32) {
     match call {

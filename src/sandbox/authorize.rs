@@ -70,7 +70,7 @@ pub(super) enum Method {
     Plain,
 }
 
-/// What an app asked for, found good.
+/// A valid authorisation request from an app.
 struct Asked {
     redirect_uri: String,
     callback: Url,
@@ -80,7 +80,7 @@ struct Asked {
     method: Method,
 }
 
-/// What the person pressed.
+/// The person's choice on the consent page.
 #[derive(Deserialize)]
 pub(super) struct Decision {
     user: String,

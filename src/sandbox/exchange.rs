@@ -42,17 +42,17 @@ pub struct Exchange {
     pub path: String,
     /// Decoded, in order.
     pub query: Vec<(String, String)>,
-    /// Of the request.
+    /// Content type of the request.
     pub content_type: Option<String>,
-    /// What the request held.
+    /// Body of the request.
     pub sent: Sent,
-    /// Whose token it came with, when that was accepted.
+    /// User of the request's token, if the token was accepted.
     pub user_id: Option<String>,
     /// `None` when the connection was dropped instead.
     pub status: Option<u16>,
     /// The answer, when it was JSON.
     pub answer: Option<Value>,
-    /// Whether an ordered fault made or changed the answer.
+    /// True if an injected fault made or changed the answer.
     pub faulted: bool,
 }
 

@@ -66,7 +66,7 @@ impl Call {
     }
 }
 
-/// What goes wrong. The request's body has always been read when it does.
+/// Effect of a fault. It strikes after the request's body has been read.
 #[derive(Clone)]
 pub enum Effect {
     /// Answers this and does nothing.
@@ -117,7 +117,7 @@ impl Gate {
         Self(Arc::new(Semaphore::new(0)))
     }
 
-    /// Lets through who waits and whoever comes later.
+    /// Lets all waiting and later requests through.
     pub fn open(&self) {
         self.0.close();
     }
@@ -230,7 +230,7 @@ pub(super) async fn under_fault(
 ) -> Response {
     let effect = claim(&mut x.world().orders, call, segment);
     if effect.is_some() {
-        // Who waits for the fault to strike hears of it now, not after a delay it may bring.
+        // Wake tests that wait for this fault now, before any delay that the fault itself adds.
         x.changed();
     }
     let (mut response, struck) = match effect {

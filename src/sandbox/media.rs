@@ -81,12 +81,12 @@ impl Media {
         self.finalized.is_some()
     }
 
-    /// Whether this user may still work with it.
+    /// Returns true if this user may still use the media.
     pub(super) fn is_open_to(&self, user_id: &str, now: SystemTime) -> bool {
         now < self.expires && self.owners.iter().any(|owner| owner == user_id)
     }
 
-    /// Whether a post may carry it.
+    /// Returns true if a post may carry the media.
     pub(super) fn is_ready(&self, now: SystemTime) -> bool {
         let finalized = self.finalized.as_ref();
         finalized.is_some_and(|finalized| !self.is_processed() || finalized.run.is_over_well(now))

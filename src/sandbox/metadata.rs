@@ -23,8 +23,7 @@ struct Describe {
     metadata: Option<Metadata>,
 }
 
-/// The fields X takes of those that a post is concerned with. X describes more; whoever sends one of those here has
-/// the simulator to extend.
+/// The metadata fields that concern a post. X documents more; to send one of those, extend the simulator first.
 #[derive(Deserialize, Serialize)]
 #[serde(deny_unknown_fields)]
 struct Metadata {

@@ -36,7 +36,7 @@ pub(super) struct Post {
 }
 
 impl Post {
-    /// Whether it was made at least this long ago; no length is too long to ask for.
+    /// Returns true if the post is at least this old; accepts any duration.
     pub(super) fn is_older_than(&self, age: Duration, now: SystemTime) -> bool {
         now.duration_since(self.created_at).is_ok_and(|past| past >= age)
     }
@@ -94,7 +94,7 @@ struct Media {
     _call_to_actions: Option<Value>,
 }
 
-/// Who may be let reply; for everyone the field is left out.
+/// Accepted values for restricting replies; the field is left out if everyone may reply.
 const REPLY_SETTINGS: [&str; 4] = ["following", "mentionedUsers", "subscribers", "verified"];
 
 /// The handler.

@@ -1,4 +1,4 @@
-//! What happens to a video between finalize and the post.
+//! Processing of a video between finalize and the post.
 
 use std::time::SystemTime;
 

@@ -61,7 +61,7 @@ pub(super) fn invalid_body(message: &str) -> Answer {
     Answer::invalid_request("body", "", message)
 }
 
-/// Whether the request's content type is `kind`, parameters aside.
+/// Returns true if the request's content type is `kind`, ignoring parameters.
 pub(super) fn has_type(headers: &HeaderMap, kind: &str) -> bool {
     let value = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
     value.is_some_and(|value| {

@@ -1,4 +1,4 @@
-//! What the simulated X remembers.
+//! State of the simulated X.
 
 use std::{
     collections::{BTreeMap, HashMap, VecDeque},
@@ -24,7 +24,7 @@ use super::{
 /// 4 November 2010, 01:42:54.657 UTC, the epoch of X's ids in Unix milliseconds.
 const ID_EPOCH_MS: u64 = 1_288_834_974_657;
 
-/// What a person pays X for, by the names of `subscription_type`.
+/// A person's subscription at X, by the names of `subscription_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subscription {
     /// Nothing.
@@ -63,7 +63,7 @@ pub struct User {
     pub name: String,
     /// Decides the text limit.
     pub subscription: Subscription,
-    /// Whether every call of this account is refused.
+    /// True if X refuses every call of this account.
     pub suspended: bool,
 }
 
@@ -72,15 +72,15 @@ pub struct User {
 pub struct PostOnX {
     /// Digits, above 2^53.
     pub id: String,
-    /// Who posted.
+    /// The author's id.
     pub user_id: String,
-    /// Who posted, by handle.
+    /// The author's handle.
     pub username: String,
     /// The text as it was sent.
     pub text: String,
-    /// What is attached, in order.
+    /// Attached media, in order.
     pub media: Vec<MediaOnX>,
-    /// Who may reply, in X's word; everyone when `None`.
+    /// Restricts replies, in X's own term; everyone may reply when `None`.
     pub reply_settings: Option<String>,
     /// Declared as made with AI.
     pub made_with_ai: bool,
@@ -101,7 +101,7 @@ pub struct MediaOnX {
     pub bytes: u64,
     /// SHA-256 of the assembled file in lower-case hex; `None` when media is not kept.
     pub sha256_hex: Option<String>,
-    /// What was set by `POST /2/media/metadata`, as sent; null when nothing was.
+    /// Body of the last `POST /2/media/metadata`, as sent; null if there was none.
     pub metadata: Value,
 }
 

@@ -6,7 +6,7 @@ use super::state::Subscription;
 /// Length every URL counts for.
 const URL_LENGTH: u32 = 23;
 
-/// Whether X takes a text this long from this account.
+/// Returns true if X accepts a text of this length from this account.
 pub(super) fn fits(text: &str, subscription: Subscription) -> bool {
     let limit = if subscription.is_premium() { 25_000 } else { 280 };
     length(text) <= limit
@@ -38,7 +38,7 @@ fn weight(character: char) -> u32 {
     }
 }
 
-/// Whether the text has more than one cashtag, which X does not take.
+/// Returns true if the text has more than one cashtag, which X refuses.
 pub(super) fn has_many_cashtags(text: &str) -> bool {
     let is_cashtag = |word: &&str| {
         word.strip_prefix('$').is_some_and(|ticker| {

@@ -24,7 +24,7 @@ use super::{
     state::{X, random_token},
 };
 
-/// What a person granted the app.
+/// A person's grant to the app.
 pub(super) struct Grant {
     pub(super) user_id: String,
     pub(super) scope: String,
