@@ -4,7 +4,7 @@
 //! Prints one line of JSON with the addresses, then answers each line of its input with one line of JSON:
 //!
 //! - `ask NAME COMMAND`: says `/COMMAND` in NAME's private chat; the answer's text and the address under it
-//! - `said NAME`: everything said in NAME's chat, as it stands
+//! - `said NAME`: every message in NAME's chat, as last edited
 //! - `link NAME USERNAME`: links an account of the simulated X, without a browser
 //! - `token NAME`: an API token
 //! - `lose`: the simulated X makes the next post and does not answer

@@ -116,7 +116,7 @@ pub enum Chroma {
 /// Video encodings, by the name the file gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum VideoCodec {
-    /// The one X asks for.
+    /// H.264, the codec that X asks for.
     H264,
     /// Also called H.265; the default of newer phones.
     Hevc,
@@ -158,7 +158,7 @@ pub struct Sound {
 /// Audio encodings, by the name the file gives them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AudioCodec {
-    /// The one X asks for.
+    /// H.264, the codec that X asks for.
     AacLc,
     /// AAC with spectral band replication, which X's page rules out.
     HeAac,

@@ -143,7 +143,7 @@ impl Database {
         self.vacuum().await
     }
 
-    /// Adds so many posts that were made long ago, in turn on every account.
+    /// Adds `count` old, finished posts, spread evenly over the accounts.
     pub async fn finished(&mut self, count: i64) -> anyhow::Result<()> {
         sqlx::query(
             "INSERT INTO posts (id, dedupe_key, request_id, user_id, account_id, caption, options, attachment, state,
@@ -195,14 +195,14 @@ impl Database {
             let tidy = AssertSqlSafe(format!("VACUUM ANALYZE {table}"));
             sqlx::query(tidy).execute(&mut self.connection).await?;
         }
-        // Force a checkpoint now, so that none starts by itself during a measurement.
+        // Force a checkpoint now, to keep PostgreSQL from starting one during a measurement.
         sqlx::query("CHECKPOINT").execute(&mut self.connection).await?;
         Ok(())
     }
 }
 
-/// As a process of the service opens it, with a connection for each of four hands and one for news: of eight processes
-/// all find room on a server as it is installed.
+/// Opens the store as a process of the service does, with four connections for work and one for notifications. Eight
+/// such processes fit into PostgreSQL's default number of connections.
 pub async fn open(url: &str) -> anyhow::Result<Store> {
     let settings = config::Database { url: url.to_owned().into(), max_connections: 5, retention_days: 400 };
     Ok(Store::open(&settings, Vault::new(&[7; 32]), Clock::system().now_ms()).await?)

@@ -49,7 +49,7 @@ pub async fn whole_posts(million: &mut Database) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Claims and finishes a second: two commits each, on lanes that are due.
+/// Measures claims and finishes per second on lanes that are due; each pair takes two commits.
 pub async fn claims(million: &mut Database) -> anyhow::Result<()> {
     million.due(DUE).await?;
     println!("\nClaims and finishes beside {FINISHED} finished posts, {DUE} due");

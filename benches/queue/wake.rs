@@ -16,11 +16,11 @@ use crate::{
 const POSTS: usize = 400;
 /// Before the listening connections stand, a poll finds the posts.
 const WARM_UP: usize = 5;
-/// A channel that only says that it works.
+/// Channel of the bare `NOTIFY` that serves as the baseline.
 const RAW: &str = "raw";
 
-/// From the return of the commit that accepted a post to the word of another process that it has claimed it; in turn
-/// with a bare `NOTIFY` from the one to the other.
+/// Measures the time from the commit that accepts a post until another process reports its claim. Alternates with a
+/// bare `NOTIFY` between the two processes.
 pub async fn measure(server: &Server) -> anyhow::Result<()> {
     let database = server.database().await?;
     let store = database.store().await?;
@@ -87,7 +87,7 @@ pub async fn play(args: &[&str]) -> anyhow::Result<()> {
                 say(&"claimed")?;
                 finish(&store, &lease, &clock).await?;
             }
-            // As for the worker, a poll is the net.
+            // Poll in case a notification is lost, as the worker does.
             None => drop(tokio::time::timeout(Duration::from_secs(2), changes.changed()).await),
         }
     }

@@ -61,7 +61,7 @@ impl Discord {
         Discord { runtime, listener, line: None, sequence: 0, inbox }
     }
 
-    /// What the service makes of an event; returns when the adapter has read it.
+    /// Sends an event to the adapter and returns what the adapter makes of it, once it has read the event.
     pub fn hear(&mut self, name: &str, data: &Value) -> Option<Incoming> {
         let (listener, inbox) = (&self.listener, &mut self.inbox);
         self.runtime.block_on(async {

@@ -10,7 +10,7 @@ use tokio::{
     runtime::{Builder, Runtime},
 };
 
-/// When the clock stands still: a day in 2027.
+/// Fixed time of the clock: a day in 2027.
 pub const NOW: i64 = 1_800_000_000_000;
 
 /// The runtime in which a neighbour and the service talk, on the fuzzer's own thread.

@@ -137,7 +137,7 @@ impl Bench {
         self.http.post(self.url(path)).bearer_auth(token)
     }
 
-    /// Opens an upload of this many bytes; its id.
+    /// Opens an upload of this many bytes and returns its id.
     async fn initialize(&self, token: &str, bytes: usize) -> String {
         let body = json!({
             "media_type": "video/mp4",

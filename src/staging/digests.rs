@@ -141,8 +141,8 @@ impl Check {
 }
 
 impl Staging {
-    /// The bytes `range` of the object, which were compared with its digests. The last of them come only once the
-    /// blocks that they are from have been read to their end, so that nobody gets a whole range with a damaged block.
+    /// Streams the bytes `range` of the object and compares them with its digests. Holds back the last bytes until their
+    /// blocks have been read completely, so that no caller receives a whole range with a damaged block.
     ///
     /// # Errors
     /// As [`Staging::read`]; [`StagingError::Damaged`] for bytes that are not what they were.

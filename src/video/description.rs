@@ -144,7 +144,7 @@ pub(super) fn sound(descriptions: &[u8]) -> Option<Sound> {
     Some(sound)
 }
 
-/// Channels by the coding mode, and one for low frequencies.
+/// Number of channels: those of the coding mode, plus one for low frequencies if present.
 fn ac3_channels(setup: u8) -> u16 {
     const BY_MODE: [u16; 8] = [2, 1, 2, 3, 3, 4, 4, 5];
     BY_MODE[usize::from(setup >> 3 & 7)] + u16::from(setup >> 2 & 1)

@@ -1,4 +1,4 @@
-//! What a person sees in a browser.
+//! Tests of the pages that a person sees in a browser.
 
 use super::*;
 

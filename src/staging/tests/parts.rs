@@ -39,7 +39,7 @@ async fn an_upload_that_is_complete_is_not_known_any_more() {
     assert_eq!(files(dir.path()), Vec::<PathBuf>::new());
 }
 
-/// Whether the parts are being joined.
+/// Returns true while the parts are being joined.
 fn joining(dir: &TempDir) -> bool {
     files(dir.path()).iter().any(|path| path.to_string_lossy().contains(".tmp."))
 }

@@ -1,4 +1,4 @@
-//! What a sweep takes, and what it leaves alone.
+//! Tests of which objects a sweep deletes and which it keeps.
 
 use super::{
     foreign::{pretending, response},

@@ -91,7 +91,7 @@ impl Probe {
         of_kind().find(|stream| stream.disposition.default == 1).or_else(|| of_kind().next())
     }
 
-    /// What the inspection has to find of a format that it reads.
+    /// The findings expected of the inspection for a format that it reads.
     fn expected(&self) -> Vec<(&'static str, String)> {
         let picture = self.stream("video").unwrap();
         let (mut width, mut height) = (picture.width.unwrap(), picture.height.unwrap());
@@ -176,7 +176,7 @@ fn tenths(seconds: f64) -> String {
     format!("{:.1} s", seconds)
 }
 
-/// Our name for an encoding of ffprobe's.
+/// Translates ffprobe's codec name into ours.
 fn codec_name(stream: &Stream) -> String {
     let name = stream.codec_name.as_deref().unwrap();
     match name {
@@ -204,7 +204,7 @@ fn codec_name(stream: &Stream) -> String {
     .to_owned()
 }
 
-/// What the inspection finds, in the same words.
+/// The inspection's findings, in the same format.
 fn found(video: &Video) -> Vec<(&'static str, String)> {
     let picture = video.picture.as_ref().unwrap();
     let seconds = |duration: Option<Duration>| {
